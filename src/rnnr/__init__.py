@@ -1,0 +1,11 @@
+"""A loop over batches and epochs that publishes what happens as event streams."""
+
+from rnnr.errors import RnnrWarning
+from rnnr.event import Event
+from rnnr.isolation import isolate
+from rnnr.runner import Runner
+from rnnr.stream import Layer
+
+__all__ = ["Event", "Layer", "RnnrWarning", "Runner", "__version__", "isolate"]
+
+__version__ = "1.0.0.dev0"

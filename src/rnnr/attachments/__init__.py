@@ -1,0 +1,15 @@
+"""What attaches to several events of a runner: reducers, a bar, a timer."""
+
+from rnnr.attachments._attachment import Attachment
+from rnnr.attachments._epoch_timer import EpochTimer
+from rnnr.attachments._progress_bar import ProgressBar
+from rnnr.attachments._reducers import LambdaReducer, MeanReducer, SumReducer
+
+__all__ = [
+    "Attachment",
+    "EpochTimer",
+    "LambdaReducer",
+    "MeanReducer",
+    "ProgressBar",
+    "SumReducer",
+]

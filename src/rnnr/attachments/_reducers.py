@@ -1,0 +1,202 @@
+"""Reductions over the batches of an epoch."""
+
+import operator
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
+
+from reactivex import abc
+from reactivex.disposable import CompositeDisposable
+
+from rnnr.attachments._attachment import Attachment, attach, claim
+from rnnr.errors import RnnrWarning, wrong_type
+from rnnr.event import Event
+from rnnr.operators import accumulator
+from rnnr.runner import Runner
+from rnnr.state import MISSING, Reader, State, epoch_memory, reader
+from rnnr.stream import Handler, Layer
+
+__all__ = ["LambdaReducer", "MeanReducer", "SumReducer"]
+
+
+_Pair: TypeAlias = tuple[Any, Any]
+
+
+class _Reducer(Attachment):
+    """Folds a value of each batch into the epoch's memory, and stores what comes of it.
+
+    Args:
+        name: Key for the result.
+        function: Folds an accumulator and a value into the next accumulator.
+        read: Reads the value from the state.
+        finish: Makes the result of the last accumulator.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[[Any, Any], Any],
+        read: Reader,
+        finish: Callable[[Any], Any],
+    ) -> None:
+        self.name = name
+        self._function = function
+        self._read = read
+        self._finish = finish
+
+    def attach_on(self, runner: Runner) -> abc.DisposableBase:
+        """Attach to a runner.
+
+        Returns:
+            A Disposable that detaches again.
+
+        Warns:
+            RnnrWarning: If a reducer of this name is attached already: at the end of an epoch
+                the result of the last one replaces the others.
+        """
+        wish = f"reducer {self.name}"
+        key, claimed = claim(runner, wish)
+        if key != wish:
+            warnings.warn(
+                f"reducers on one runner must have different names, got a second {self.name!r}: "
+                f"state[{self.name!r}] will hold the result of the last; give it another name",
+                RnnrWarning,
+                stacklevel=2,
+            )
+        add = accumulator(key, self._function, value=self._read, per_epoch=True)
+        handlers: dict[Event, Handler] = {
+            Event.BATCH: add,
+            Event.EPOCH_FINISHED: partial(self._store, key),
+        }
+        return CompositeDisposable(attach(runner, Layer.REDUCE, handlers), claimed)
+
+    def _store(self, key: str, state: State) -> None:
+        accumulator = epoch_memory(state).pop(key, MISSING)
+        state[self.name] = None if accumulator is MISSING else self._finish(accumulator)
+
+
+class LambdaReducer(_Reducer):
+    """An attachment that reduces a value of each batch with a function.
+
+    At the end of an epoch ``state[name]`` is the reduction of its batches, or ``None`` if it had
+    none. The reduction starts from the first value, whatever its type.
+
+    Args:
+        name: Key for the result.
+        reduce_fn: Called as ``reduce_fn(accumulator, value)``; returns the next accumulator.
+        value: Key of the batch's value, which a BATCH callback sets.
+
+    Raises:
+        TypeError: If a key is no string or ``reduce_fn`` cannot be called.
+        KeyError: In a run, when ``state[value]`` is not set.
+
+    Example:
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.attachments import LambdaReducer
+        >>> runner = Runner()
+        >>> subscription = LambdaReducer("longest", max).attach_on(runner)
+        >>> @runner.on(Event.BATCH)
+        ... def measure(state):
+        ...     state["output"] = len(state["batch"])
+        >>> runner.run(["to", "be", "sure"])
+        >>> runner.state["longest"]
+        4
+    """
+
+    def __init__(
+        self, name: str, reduce_fn: Callable[[Any, Any], Any], *, value: str = "output"
+    ) -> None:
+        _judge_keys(name=name)
+        if not callable(reduce_fn):
+            raise wrong_type("reduce_fn", "callable", reduce_fn, "pass a function of two values")
+        super().__init__(name, reduce_fn, _output(self, name, value), _itself)
+
+
+class SumReducer(LambdaReducer):
+    """An attachment that sums a value of each batch.
+
+    At the end of an epoch ``state[name]`` is the sum over its batches, or ``None`` if it had none.
+
+    Args:
+        name: Key for the result.
+        value: Key of the batch's value, which a BATCH callback sets.
+
+    Raises:
+        TypeError: If a key is no string.
+        KeyError: In a run, when ``state[value]`` is not set.
+
+    Example:
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.attachments import SumReducer
+        >>> runner = Runner()
+        >>> subscription = SumReducer("total").attach_on(runner)
+        >>> @runner.on(Event.BATCH)
+        ... def compute(state):
+        ...     state["output"] = state["batch"]
+        >>> runner.run([10, 20, 30])
+        >>> runner.state["total"]
+        60
+    """
+
+    def __init__(self, name: str, *, value: str = "output") -> None:
+        super().__init__(name, operator.add, value=value)
+
+
+class MeanReducer(_Reducer):
+    """An attachment that averages a value over the batches of an epoch.
+
+    At the end of an epoch ``state[name]`` is the sum of the values divided by the sum of the
+    sizes, or ``None`` if it had no batches. So a batch's value is a sum over its items where
+    ``state[size]`` is set, and a mean of batches results where it is not.
+
+    Args:
+        name: Key for the result.
+        value: Key of the batch's value, which a BATCH callback sets.
+        size: Key of the number of items in the batch; a batch without it counts as 1.
+
+    Raises:
+        TypeError: If a key is no string.
+        KeyError: In a run, when ``state[value]`` is not set.
+
+    Example:
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.attachments import MeanReducer
+        >>> runner = Runner()
+        >>> subscription = MeanReducer("length").attach_on(runner)
+        >>> @runner.on(Event.BATCH)
+        ... def compute(state):
+        ...     state["output"] = sum(map(len, state["batch"]))
+        ...     state["size"] = len(state["batch"])
+        >>> runner.run([["a", "bcd"], ["ef"]])
+        >>> runner.state["length"]
+        2.0
+    """
+
+    def __init__(self, name: str, *, value: str = "output", size: str = "size") -> None:
+        _judge_keys(name=name, size=size)
+        output = _output(self, name, value)
+
+        def read(state: State) -> _Pair:
+            return output(state), state.get(size, 1)
+
+        super().__init__(name, _add_pairs, read, lambda pair: pair[0] / pair[1])
+
+
+def _add_pairs(one: _Pair, other: _Pair) -> _Pair:
+    return one[0] + other[0], one[1] + other[1]
+
+
+def _itself(accumulator: Any) -> Any:
+    return accumulator
+
+
+def _output(reducer: Attachment, name: str, value: str) -> Reader:
+    part = f"{type(reducer).__name__}({name!r})"
+    return reader(value, part, f"set state[{value!r}] in a BATCH callback")
+
+
+def _judge_keys(**keys: object) -> None:
+    for argument, key in keys.items():
+        if not isinstance(key, str):
+            raise wrong_type(argument, "a string", key, "name a key of the state")

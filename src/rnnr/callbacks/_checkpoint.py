@@ -1,0 +1,188 @@
+"""Files of what is worth keeping, the newest few."""
+
+import logging
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
+from operator import index
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+from reactivex import operators as ops
+
+from rnnr.errors import wrong_type, wrong_value
+from rnnr.files import write_whole
+from rnnr.operators import Pipeline, fold, pipeline
+from rnnr.operators import when as only_when
+from rnnr.state import State, reader
+
+__all__ = ["checkpoint", "save"]
+
+logger = logging.getLogger("rnnr.callbacks.checkpointing")
+
+
+def checkpoint(
+    what: str,
+    obj: Any = None,
+    *,
+    under: str | os.PathLike[str] | None = None,
+    at_most: int = 1,
+    when: str | None = None,
+    using: Callable[[Any, Path], object] | None = None,
+    ext: str = "pkl",
+    prefix_fmt: str = "{epoch}_",
+    queue_fmt: str = "_saved_{what}",
+) -> Pipeline:
+    """Make a callback that saves an object and keeps the newest few files.
+
+    The file is ``{prefix_fmt}{what}.{ext}`` in the directory ``under``, and each save is logged
+    on ``rnnr.callbacks.checkpointing``. The default writer pickles into a file aside, flushes it to
+    disk and renames it: a run that is killed leaves the older file or the newer, whole, and
+    a fragment aside at most, which the next save removes. Older files are deleted
+    after the new one is in place.
+
+    Args:
+        what: Name of the object.
+        obj: Object to save. If ``None``, ``state[what]`` is saved.
+        under: Directory of the files, created if it is missing. Defaults to the current
+            working directory.
+        at_most: Number of files to keep.
+        when: If given, save only when ``state[when]`` is true.
+        using: Called as ``using(obj, path)`` to write the file instead, for example
+            ``torch.save``. It gets the final path, so a kill in the middle of it leaves a
+            fragment there.
+        ext: Extension of the file.
+        prefix_fmt: Format of the file name's beginning; keys of the state are its fields.
+        queue_fmt: Format of the key under which the paths of the kept files are found, as a
+            deque, the oldest first.
+
+    Returns:
+        The callback.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If ``at_most`` is below 1 or a format cannot be used.
+        OSError: If ``under`` is no directory and cannot become one, or cannot be written to.
+        KeyError: When the callback is called and a key of the state is missing.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.callbacks import checkpoint
+        >>> with TemporaryDirectory() as folder:
+        ...     runner = Runner()
+        ...     runner.state["model"] = "MODEL"
+        ...     last_three = checkpoint("model", under=folder, at_most=3)
+        ...     subscription = runner.on(Event.EPOCH_FINISHED, last_three)
+        ...     runner.run(range(3), max_epoch=7)
+        ...     sorted(path.name for path in Path(folder).iterdir())
+        ['5_model.pkl', '6_model.pkl', '7_model.pkl']
+    """
+    _judge_strings(what=what, ext=ext, prefix_fmt=prefix_fmt, queue_fmt=queue_fmt)
+    if when is not None:
+        _judge_strings(when=when)
+    if using is not None and not callable(using):
+        raise wrong_type("using", "callable", using, "pass a function of an object and a path")
+    part = f"checkpoint({what!r})"
+    name_fmt = f"{prefix_fmt}{what}.{ext}"
+    read = reader(what, part, f"set it in a callback that is added before {part}, or pass obj")
+    cure = f"the file's name, {name_fmt!r}, has it as a field"
+    fields = [reader(key, part, cure) for key in _judged_fields(name_fmt)]
+    keep = _judged_at_most(at_most)
+    folder = _judged_folder(under)
+    queue = queue_fmt.format(what=what)
+
+    def written(state: State) -> Path:
+        for read_field in fields:
+            read_field(state)
+        path = folder / name_fmt.format_map(state)
+        thing = obj if obj is not None else read(state)
+        logger.info("Saving to %s", path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (using or _pickle)(thing, path)
+        return path
+
+    def evict(state: State) -> None:
+        while len(state[queue]) > keep:
+            state[queue][0].unlink(missing_ok=True)
+            state[queue].popleft()
+
+    return pipeline(
+        ops.do_action(lambda state: state.setdefault(queue, deque())),
+        *([] if when is None else [only_when(when)]),
+        fold(queue, newest_last, value=written),
+        ops.do_action(evict),
+    )
+
+
+save = checkpoint
+"""Another name for `checkpoint`."""
+
+
+def newest_last(paths: Iterable[Path], path: Path) -> deque[Path]:
+    """Return the paths with one more at the end, each of them once."""
+    return deque([*(other for other in paths if other != path), path])
+
+
+def _pickle(obj: Any, path: Path) -> None:
+    import pickle
+
+    write_whole(path, lambda file: pickle.dump(obj, file))
+
+
+def _judge_strings(**arguments: object) -> None:
+    for name, argument in arguments.items():
+        if not isinstance(argument, str):
+            raise wrong_type(name, "a string", argument, f"write {name}='...'")
+
+
+def _judged_fields(name_fmt: str) -> list[str]:
+    """Return the keys that a format names: ``{a.b}`` and ``{a[b]}`` name ``a``."""
+    try:
+        names = [name for _, name, _, _ in Formatter().parse(name_fmt) if name is not None]
+    except ValueError as error:
+        cure = f"it cannot be parsed ({error}); write for example prefix_fmt='{{epoch}}_'"
+        raise wrong_value("the file's name", "a format", name_fmt, cure) from None
+    keys = [re.split(r"[.\[]", name)[0] for name in names]
+    for key in keys:
+        if not key or key.isdigit():
+            cure = "name the keys, for example prefix_fmt='{epoch}_'"
+            raise wrong_value("the file's name", "a format of keys", name_fmt, cure)
+    return keys
+
+
+def _judged_at_most(at_most: int) -> int:
+    expected, cure = "an integer of 1 or more", "the newest file is always kept"
+    try:
+        keep = index(at_most)
+    except TypeError:
+        raise wrong_type("at_most", expected, at_most, cure) from None
+    if keep < 1:
+        raise wrong_value("at_most", expected, at_most, cure)
+    return keep
+
+
+def _judged_folder(under: str | os.PathLike[str] | None) -> Path:
+    if under is None:
+        return Path.cwd()
+    try:
+        folder = Path(under)
+    except TypeError:
+        raise wrong_type("under", "a path", under, "pass a directory, for example 'out'") from None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            f"under must be a directory or become one, got {str(folder)!r}, which cannot be "
+            f"created ({error.strerror}); pass a directory that you may write to",
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(
+            f"under must be a directory that can be written to, got {str(folder)!r}; change its "
+            "permissions or pass another"
+        )
+    return folder

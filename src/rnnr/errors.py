@@ -1,0 +1,61 @@
+"""What rnnr says when something is wrong: expected, got, cure."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from traceback import format_exception
+from typing import Any
+
+__all__ = [
+    "RnnrWarning",
+    "add_note",
+    "missing_key",
+    "note_failure",
+    "wrong_type",
+    "wrong_value",
+]
+
+
+class RnnrWarning(UserWarning):
+    """The category of every warning that rnnr gives.
+
+    Example:
+        Turn them into errors while you debug:
+
+        >>> import warnings
+        >>> from rnnr import RnnrWarning
+        >>> warnings.simplefilter("error", RnnrWarning)
+    """
+
+
+def wrong_type(name: str, expected: str, got: object, cure: str) -> TypeError:
+    """Return the error for an argument of the wrong type."""
+    return TypeError(f"{name} must be {expected}, got {_shown(got)}; {cure}")
+
+
+def wrong_value(name: str, expected: str, got: object, cure: str) -> ValueError:
+    """Return the error for an argument of the right type and a wrong value."""
+    return ValueError(f"{name} must be {expected}, got {_shown(got)}; {cure}")
+
+
+def missing_key(key: str, part: str, state: Mapping[str, Any], cure: str) -> KeyError:
+    """Return the error for a state that lacks what a part of the library reads."""
+    present = ", ".join(sorted(map(str, state))) or "nothing"
+    return KeyError(f"state[{key!r}] is missing: {part} reads it, the state has {present}; {cure}")
+
+
+def note_failure(error: BaseException, other: BaseException, where: str) -> None:
+    """Keep a second error, with its traceback, as a note on the first."""
+    add_note(error, f"{where} failed too:\n{''.join(format_exception(other)).rstrip()}")
+
+
+def add_note(error: BaseException, text: str) -> None:
+    """Add a note to an exception, if it takes one (a frozen dataclass does not)."""
+    with suppress(Exception):
+        error.add_note(text)
+
+
+def _shown(got: object) -> str:
+    text = repr(got)
+    if len(text) > 80:
+        text = f"{text[:77]}..."
+    return f"{text} ({type(got).__name__})"

@@ -1,0 +1,60 @@
+"""What happens in a run, and in which order."""
+
+from enum import Enum, auto
+
+__all__ = ["Event"]
+
+
+class Event(Enum):
+    """What happens in a run.
+
+    The order of events, which everything else in rnnr refers to::
+
+        run(batches, max_epoch):   set the documented state keys; STARTED; loop
+        resume(repeat_last_batch): running = True; RESUMED; if the epoch is open,
+                                   repeat_last_batch is set and this epoch has drawn a
+                                   batch: BATCH once more with that batch; loop
+        loop:
+            while running and (an epoch is open or epoch < max_epoch):
+                if no epoch is open: epoch += 1; open it; EPOCH_STARTED
+                for each further batch, while running: n_iters += 1; BATCH
+                if the batches are exhausted: close the epoch; EPOCH_FINISHED
+            exactly one of FINISHED (all epochs done) | STOPPED (running was set to
+            False) | FAILED (an exception left a callback or the batches),
+            then running = False
+
+    Every event but STOPPED and FAILED has a gate: once a callback has set
+    ``state["running"]`` to ``False``, the remaining callbacks of that event are skipped.
+
+    Attributes:
+        STARTED: A run began.
+        EPOCH_STARTED: An epoch began; none of its batches is drawn yet.
+        BATCH: A batch was drawn; it is ``state["batch"]``.
+        EPOCH_FINISHED: The batches of the epoch are exhausted; reducers have their results.
+        FINISHED: All epochs are done.
+        RESUMED: A stopped or failed run goes on.
+        STOPPED: The run ended because ``state["running"]`` was set to ``False``.
+        FAILED: The run ended by an exception, which is ``state["error"]`` during this event.
+
+    Example:
+        >>> from rnnr import Event, Runner
+        >>> runner = Runner()
+        >>> for event in Event:
+        ...     subscription = runner.on(event, lambda state, name=event.name: print(name))
+        >>> runner.run(["a batch", "another"])
+        STARTED
+        EPOCH_STARTED
+        BATCH
+        BATCH
+        EPOCH_FINISHED
+        FINISHED
+    """
+
+    STARTED = auto()
+    EPOCH_STARTED = auto()
+    BATCH = auto()
+    EPOCH_FINISHED = auto()
+    FINISHED = auto()
+    RESUMED = auto()
+    STOPPED = auto()
+    FAILED = auto()

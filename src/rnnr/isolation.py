@@ -1,0 +1,51 @@
+"""Callbacks that must not break a run."""
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from rnnr.errors import wrong_type
+from rnnr.stream import Handler
+
+__all__ = ["isolate"]
+
+logger = logging.getLogger("rnnr.isolation")
+
+
+def isolate(callback: Handler) -> Callable[[Any], None]:
+    """Wrap a callback so that its exceptions are logged and the run goes on.
+
+    It is meant for views: a dashboard, a logger, a message to a phone. An exception is logged at
+    ERROR with its traceback on ``rnnr.isolation``; the callback stays subscribed and
+    is called again at the next event. ``KeyboardInterrupt`` and ``SystemExit`` pass.
+
+    Args:
+        callback: Callable that accepts the state.
+
+    Raises:
+        TypeError: If the callback cannot be called.
+
+    Example:
+        >>> import logging
+        >>> logging.getLogger("rnnr.isolation").disabled = True  # for this page only
+        >>> from rnnr import Event, Runner, isolate
+        >>> def send_to_phone(state):
+        ...     raise ConnectionError("no network")
+        >>> runner = Runner()
+        >>> subscription = runner.on(Event.BATCH, isolate(send_to_phone))
+        >>> runner.run(range(3))
+        >>> runner.state["n_iters"]
+        3
+    """
+    if not callable(callback):
+        raise wrong_type("callback", "callable", callback, "pass a function of the state")
+
+    @wraps(callback, updated=())
+    def isolated(state: Any) -> None:
+        try:
+            callback(state)
+        except Exception:
+            logger.exception("isolate(%r) caught an exception; the run goes on", callback)
+
+    return isolated

@@ -1,0 +1,90 @@
+"""A reduction whose accumulator lives in the state."""
+
+from collections.abc import Callable
+from typing import Any
+
+from reactivex import operators as ops
+
+from rnnr.errors import wrong_type
+from rnnr.operators._pipeline import Operator
+from rnnr.state import EPOCH, MISSING, State, reader
+
+__all__ = ["accumulator", "fold"]
+
+
+def fold(
+    key: str,
+    function: Callable[[Any, Any], Any],
+    *,
+    value: str | Callable[[State], Any],
+    initial: Any = MISSING,
+    per_epoch: bool = False,
+) -> Operator:
+    """Accumulate a value of each state in ``state[key]``, and pass the state on.
+
+    It is ``scan`` with its memory in the state, so that the accumulator survives a pickle and
+    a resume, and can be read by everybody.
+
+    Args:
+        key: Key of the accumulator.
+        function: Called as ``function(accumulator, value)``; returns the new accumulator.
+        value: Key of the value in the state, or a function that computes it from the state.
+        initial: First accumulator. If not given, the first value is, and ``function`` is
+            not called for it: no neutral element is needed.
+        per_epoch: Keep the accumulator in the memory that is emptied when an epoch begins (see
+            `rnnr.state.epoch_memory`), instead of in the state itself.
+
+    Raises:
+        TypeError: If a key is no string or a function cannot be called.
+        KeyError: When a state lacks the value.
+
+    Example:
+        ::
+
+            source:   --2------3------4--|      state["batch"]
+                      [ fold("total", add, value="batch") ]
+            result:   --2------5------9--|      state["total"]
+
+        >>> from operator import add
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.operators import fold, select
+        >>> runner = Runner()
+        >>> totals = runner.stream(Event.BATCH).pipe(
+        ...     fold("total", add, value="batch"), select("total")
+        ... )
+        >>> subscription = totals.subscribe(print)
+        >>> runner.run([2, 3, 4])
+        2
+        5
+        9
+    """
+    return ops.do_action(
+        accumulator(key, function, value=value, initial=initial, per_epoch=per_epoch)
+    )
+
+
+def accumulator(
+    key: str,
+    function: Callable[[Any, Any], Any],
+    *,
+    value: str | Callable[[State], Any],
+    initial: Any = MISSING,
+    per_epoch: bool = False,
+) -> Callable[[State], None]:
+    """Make the callback that `fold` applies to each state of a stream."""
+    if not isinstance(key, str):
+        raise wrong_type("key", "a string", key, "name the key of the accumulator")
+    if not callable(function):
+        raise wrong_type("function", "callable", function, "pass for example operator.add")
+    if not callable(value):
+        cure = f"set state[{value!r}] in an earlier callback"
+        value = reader(value, f"fold({key!r})", cure)
+    read = value
+
+    def accumulate(state: State) -> None:
+        # epoch_memory(state) without its call, in the one place that every batch passes
+        memory = state.setdefault(EPOCH, {}) if per_epoch else state
+        before = memory.get(key, initial)
+        memory[key] = read(state) if before is MISSING else function(before, read(state))
+
+    return accumulate

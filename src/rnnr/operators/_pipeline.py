@@ -1,0 +1,98 @@
+"""Operators joined into a callback."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, overload
+
+from reactivex import Observable
+from reactivex.disposable import Disposable
+
+from rnnr.errors import wrong_type
+from rnnr.state import State
+from rnnr.stream import Handler
+
+__all__ = ["Operator", "Pipeline", "pipeline"]
+
+Operator: TypeAlias = Callable[[Observable[Any]], Observable[Any]]
+
+
+class Pipeline:
+    """A callback made of operators; `pipeline` makes one."""
+
+    def __init__(self, operators: tuple[Operator, ...]) -> None:
+        self._operators = operators
+        self._feed: Handler | None = None
+
+    @overload
+    def __call__(self, source: State) -> None: ...
+    @overload
+    def __call__(self, source: Observable[Any]) -> Observable[Any]: ...
+
+    def __call__(self, source: State | Observable[Any]) -> Observable[Any] | None:
+        """Send a state through the operators, or apply them to a stream."""
+        if isinstance(source, Observable):
+            return source.pipe(*self._operators)
+        (self._feed or self._armed())(source)
+        return None
+
+    def _armed(self) -> Handler:
+        # An error in an operator ends its subscription: the next state makes a new one.
+        Observable(self._subscribe).pipe(*self._operators).subscribe(on_completed=self._complete)
+        return self._feed or _ignore
+
+    def _subscribe(self, observer: Any, _: object = None) -> Disposable:
+        self._feed = observer.on_next
+        return Disposable(self._disarm)
+
+    def _disarm(self) -> None:
+        if self._feed is not _ignore:
+            self._feed = None
+
+    def _complete(self) -> None:
+        self._feed = _ignore  # take(3), say, has had its three: for good
+
+
+def pipeline(*operators: Operator) -> Pipeline:
+    """Make a callback of operators.
+
+    The result is called with a state, as every callback is, so it can be passed to
+    `Runner.on`; and it is an operator itself, for use inside ``stream.pipe(...)``. Each state goes
+    through the operators at once, on the caller's thread. An error leaves the call as it is
+    and ends nothing: the pipeline takes the next state.
+
+    Args:
+        operators: Operators of this package or of ``reactivex.operators``, in order. What an
+            operator of this package remembers lives in the state.
+
+    Raises:
+        TypeError: If an operator cannot be called.
+
+    Example:
+        ::
+
+            source:   --1--2--3--4--|
+                      [ filter(even), do_action(print) ]
+            result:   -----2-----4--|
+
+        >>> from reactivex import operators as ops
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.operators import pipeline
+        >>> report = pipeline(
+        ...     ops.filter(lambda state: state["batch"] % 2 == 0),
+        ...     ops.do_action(lambda state: print("even:", state["batch"])),
+        ... )
+        >>> runner = Runner()
+        >>> subscription = runner.on(Event.BATCH, report)
+        >>> runner.run([1, 2, 3, 4])
+        even: 2
+        even: 4
+    """
+    for i, operator in enumerate(operators):
+        if not callable(operator):
+            raise wrong_type(
+                f"operators[{i}]", "an operator", operator, "pass for example when('better')"
+            )
+    return Pipeline(operators)
+
+
+def _ignore(_: State) -> None:
+    """Take the states that come after a pipeline has completed."""

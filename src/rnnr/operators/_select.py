@@ -1,0 +1,57 @@
+"""Values out of the state."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from reactivex import operators as ops
+
+from rnnr.errors import wrong_value
+from rnnr.operators._pipeline import Operator
+from rnnr.state import State, reader
+
+__all__ = ["select"]
+
+
+def select(*keys: str) -> Operator:
+    """Turn each state into what it holds under some keys.
+
+    The state is one dict that every event shares and changes: whatever remembers items
+    (``pairwise``, ``buffer``, ``distinct_until_changed``), or looks at them from another thread,
+    needs a value of its own.
+
+    Args:
+        keys: One key for its value; several for an immutable mapping of those keys. The values
+            themselves are not copied.
+
+    Raises:
+        TypeError: If a key is no string.
+        ValueError: If no key is given.
+        KeyError: When a state lacks a key.
+
+    Example:
+        ::
+
+            source:   --{a:1,b:2}--------{a:3,b:4}--|
+                      [ select("a") ]
+            result:   ------1----------------3------|
+
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.operators import select
+        >>> runner = Runner()
+        >>> one = runner.stream(Event.BATCH).pipe(select("batch")).subscribe(print)
+        >>> both = runner.stream(Event.BATCH).pipe(select("n_iters", "batch")).subscribe(print)
+        >>> runner.run("x")
+        x
+        {'n_iters': 1, 'batch': 'x'}
+    """
+    if not keys:
+        raise wrong_value("keys", "one key or more", keys, "name what to take from the state")
+    part = f"select({', '.join(map(repr, keys))})"
+    cure = "set it before this event, or select another key"
+    readers = [(key, reader(key, part, cure)) for key in keys]
+
+    def read_all(state: State) -> Mapping[str, Any]:
+        return MappingProxyType({key: read(state) for key, read in readers})
+
+    return ops.map(readers[0][1] if len(readers) == 1 else read_all)

@@ -1,0 +1,411 @@
+"""The loop over batches and epochs, and who listens to it."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from operator import index
+from threading import Lock
+from typing import Any, TypeVar, overload
+
+from reactivex import Observable, abc
+from reactivex.disposable import CompositeDisposable
+
+from rnnr.errors import RnnrWarning, add_note, note_failure, wrong_type, wrong_value
+from rnnr.event import Event
+from rnnr.state import (
+    MISSING,
+    State,
+    close_epoch,
+    epoch_memory,
+    is_open,
+    n_drawn,
+    open_epoch,
+)
+from rnnr.stream import EventSubject, Handler, subject_of
+
+__all__ = ["Runner"]
+
+_C = TypeVar("_C", bound=Handler)
+
+
+class Runner:
+    """Runs over batches for some epochs and publishes each `Event` with the run's state.
+
+    The state is a plain dict. Callbacks read it, write to it, and may change these keys:
+
+    * ``batches``: iterable of the batches that make an epoch.
+    * ``max_epoch``: number of epochs to run.
+    * ``n_iters``: number of batches drawn since the run began.
+    * ``running``: ``True`` during a run; set it to ``False`` to stop.
+    * ``epoch``: number of the current epoch, from 1.
+    * ``batch``: the current batch; the next callback sees what an earlier one put here.
+
+    Keys that start with an underscore are rnnr's own memory. `pickle.dumps` of the state works
+    when the values that you put there pickle; the state of a killed run can be given to
+    another runner, which resumes from it.
+
+    Attributes:
+        state (dict): The state that callbacks are called with. What it holds before `run`
+            is kept. Assign or update it to restore a saved run.
+
+    Example:
+        >>> from rnnr import Event, Runner
+        >>> runner = Runner()
+        >>> @runner.on(Event.BATCH)
+        ... def train(state):
+        ...     state["total"] = state.get("total", 0) + state["batch"]
+        >>> runner.run([1, 2, 3], max_epoch=2)
+        >>> runner.state["total"], runner.state["n_iters"]
+        (12, 6)
+    """
+
+    def __init__(self) -> None:
+        self.state: State = {}
+        self._streams: dict[Event, EventSubject] = {}
+        self._undrawn: tuple[State, Iterator[Any]] | None = None
+        self._alone = Lock()
+
+    @overload
+    def on(self, event: Event, callbacks: None = None) -> Callable[[_C], _C]: ...
+    @overload
+    def on(self, event: Event, callbacks: Handler | Iterable[Handler]) -> abc.DisposableBase: ...
+
+    def on(
+        self, event: Event, callbacks: Handler | Iterable[Handler] | None = None
+    ) -> Callable[[_C], _C] | abc.DisposableBase:
+        """Call back when an event happens.
+
+        Args:
+            event: Event to listen to.
+            callbacks: A callable that accepts the state, or an iterable of such callables,
+                called in that order.
+
+        Returns:
+            Without ``callbacks`` a decorator for one callback, else a Disposable whose
+            ``dispose()`` ends the calls.
+
+        Raises:
+            TypeError: If ``event`` is no `Event` or a callback cannot be called. None of
+                the callbacks is added then.
+
+        Example:
+            >>> from rnnr import Event, Runner
+            >>> runner = Runner()
+            >>> subscription = runner.on(Event.STARTED, lambda state: print("off we go"))
+            >>> runner.run([])
+            off we go
+            >>> subscription.dispose()
+            >>> runner.run([])
+        """
+        stream = self.stream(event)
+        if callbacks is not None:
+            return CompositeDisposable(*map(stream.add, _callables(callbacks)))
+
+        def decorator(callback: _C) -> _C:
+            for one in _callables(callback):
+                stream.add(one)
+            return callback
+
+        return decorator
+
+    def stream(self, event: Event) -> EventSubject:
+        """Return the Subject of an event, to compose with any ReactiveX operator.
+
+        It never completes and never errors, so it serves every run of this runner. It
+        carries the same dict each time: select or copy what is to be kept.
+
+        Args:
+            event: Event whose Subject to return; the same object at every call.
+
+        Raises:
+            TypeError: If ``event`` is no `Event`.
+
+        Example:
+            >>> from reactivex import operators as ops
+            >>> from rnnr import Event, Runner
+            >>> from rnnr.operators import select
+            >>> runner = Runner()
+            >>> changes = runner.stream(Event.BATCH).pipe(select("batch"), ops.pairwise())
+            >>> subscription = changes.subscribe(print)
+            >>> runner.run([1, 4, 9])
+            (1, 4)
+            (4, 9)
+        """
+        if not isinstance(event, Event):
+            raise wrong_type("event", "an Event", event, "write for example Event.BATCH")
+        stream = self._streams.get(event)
+        if stream is None:  # setdefault: another thread may have been quicker
+            stream = self._streams.setdefault(event, subject_of(event))
+        return stream
+
+    def run(self, batches: Iterable[Any], max_epoch: int = 1) -> None:
+        """Run on batches for a number of epochs, in the order that `Event` tells.
+
+        Args:
+            batches: Batches of an epoch. It is iterated anew in every epoch and needs no
+                length; an iterator, which can be iterated once, serves one epoch.
+            max_epoch: Number of epochs to run.
+
+        Raises:
+            TypeError: If ``batches`` cannot be iterated or ``max_epoch`` is no integer.
+            ValueError: If ``max_epoch`` is negative.
+            RuntimeError: If this runner is running already.
+            BaseException: Whatever leaves a callback or the batches, as it is, with a note
+                that tells where.
+
+        Example:
+            >>> from rnnr import Event, Runner
+            >>> runner = Runner()
+            >>> runner.run("ab", max_epoch=2)
+            >>> runner.state["epoch"], runner.state["n_iters"], runner.state["batch"]
+            (2, 4, 'b')
+        """
+        _judge_batches(batches)
+        beginning = {
+            "max_epoch": _judged_max_epoch(max_epoch),
+            "batches": batches,
+            "n_iters": 0,
+            "running": True,
+            "epoch": 0,
+            "_epoch": {},
+        }
+        self._go(Event.STARTED, beginning)
+
+    def resume(self, repeat_last_batch: bool = False) -> None:
+        """Go on with a stopped or failed run from its state.
+
+        A runner that made the state goes on with the iterator it has. One that was given the
+        state of another process iterates over ``state["batches"]`` anew and passes over what
+        was drawn, so shuffle with a seed that you keep.
+
+        Args:
+            repeat_last_batch: Whether to deliver the last batch once more. Ignored if the
+                epoch is finished, or has drawn nothing.
+
+        Raises:
+            RuntimeError: If there is no run to resume, if this runner is running already, or if
+                an iterator stands in the way: ``state["batches"]`` can be iterated only
+                once, and the position of the epoch in it is lost.
+            BaseException: As for `run`.
+
+        Example:
+            >>> from rnnr import Event, Runner
+            >>> runner = Runner()
+            >>> @runner.on(Event.BATCH)
+            ... def stop_once(state):
+            ...     print(state["batch"])
+            ...     if state["batch"] == 2 and not state.get("stopped"):
+            ...         state["stopped"] = True
+            ...         runner.stop()
+            >>> runner.run([1, 2, 3])
+            1
+            2
+            >>> runner.resume()
+            3
+        """
+        self._judge_resumable()
+        self._go(Event.RESUMED, {"running": True}, repeat_last_batch)
+
+    def stop(self) -> None:
+        """Stop the run at the next gate; the same as ``state["running"] = False``.
+
+        It may be called from any thread. The callbacks that are still to come for the current
+        event are skipped, so go on with ``resume(repeat_last_batch=True)``
+        where a batch that only some callbacks have seen would matter.
+
+        Example:
+            >>> from rnnr import Event, Runner
+            >>> runner = Runner()
+            >>> subscription = runner.on(Event.BATCH, lambda state: runner.stop())
+            >>> runner.run(range(1000))
+            >>> runner.state["n_iters"]
+            1
+        """
+        self.state["running"] = False
+
+    def _judge_resumable(self) -> None:
+        state = self.state
+        missing = {"batches", "max_epoch", "n_iters", "epoch"} - state.keys()
+        if missing:
+            raise RuntimeError(
+                "there is no run to resume: expected the state of a run, got one without "
+                f"{', '.join(sorted(missing))}; call run first, or restore runner.state"
+            )
+        _judge_batches(state["batches"])
+        lost = self._undrawn is None or self._undrawn[0] is not epoch_memory(state)
+        if lost and is_open(state) and n_drawn(state) and _is_iterator(state["batches"]):
+            raise RuntimeError(
+                f"epoch {state['epoch']} cannot be resumed after {n_drawn(state)} batches: "
+                "expected batches that can be iterated anew, to pass over those, got the "
+                f"iterator {state['batches']!r}, whose position is unknown; put a list, or "
+                "an object whose __iter__ is a generator function, into state['batches']"
+            )
+
+    def _go(self, opening: Event, beginning: State, repeat_last_batch: bool = False) -> None:
+        """Run the loop that the docstring of `Event` defines."""
+        if not self._alone.acquire(blocking=False):
+            raise RuntimeError(
+                "a runner runs once at a time: expected run or resume after its end, got it "
+                "from one of its own callbacks or from another thread; use another Runner() "
+                "there, as for an evaluation"
+            )
+        state = self.state
+        at: Event | None = opening  # the event under way; None while batches are drawn
+        try:
+            state.update(beginning)
+            self._publish(opening, state)
+            if repeat_last_batch and is_open(state) and n_drawn(state):
+                at = Event.BATCH
+                self._publish(at, state)
+            stream = self.stream(Event.BATCH)
+            while state["running"] and (is_open(state) or state["epoch"] < state["max_epoch"]):
+                if not is_open(state):
+                    open_epoch(state)
+                    at = Event.EPOCH_STARTED
+                    self._publish(at, state)
+                    if not state["running"]:
+                        break
+                at = None
+                for state["batch"] in self._left(state):
+                    try:
+                        state["n_iters"] += 1
+                        if not state["running"]:  # the batches may stop the run, too
+                            break
+                        # Subject.on_next, in place: the call would cost a quarter of the loop
+                        for handler in stream.handlers or stream.arrange():
+                            handler(state)
+                            if not state["running"]:
+                                break
+                        else:
+                            continue
+                        break
+                    except BaseException:
+                        at = Event.BATCH
+                        raise
+                else:
+                    if state["running"]:
+                        _warn_if_spent(state)
+                        close_epoch(state)
+                        self._undrawn = None
+                        at = Event.EPOCH_FINISHED
+                        self._publish(at, state)
+            at = Event.FINISHED if state["running"] else Event.STOPPED
+            self._publish(at, state)
+        except BaseException as error:
+            add_note(error, _where(at, state))
+            if at is None:
+                self._forget_broken_iterator(state)
+            if at is not Event.STOPPED:
+                self._publish_failure(error, state)
+            raise
+        finally:
+            state["running"] = False
+            self._alone.release()
+
+    def _publish(self, event: Event, state: State) -> None:
+        stream = self._streams.get(event)
+        if stream is not None:
+            stream.on_next(state)
+
+    def _publish_failure(self, error: BaseException, state: State) -> None:
+        before = state.get("error", MISSING)  # the key may be in use, for a metric
+        state["error"] = error
+        try:
+            self._publish(Event.FAILED, state)
+        except BaseException as other:  # noqa: BLE001  (the first error is the one to raise)
+            note_failure(error, other, "a handler of Event.FAILED")
+        finally:
+            del state["error"]
+            if before is not MISSING:
+                state["error"] = before
+
+    def _left(self, state: State) -> Iterator[Any]:
+        """Return the iterator over what the open epoch has not drawn yet.
+
+        It is kept here, not in the state, which has to pickle. It belongs to the memory of one
+        epoch: a state that was restored has another, and gets an iterator of its own.
+        """
+        memory = epoch_memory(state)
+        if self._undrawn is None or self._undrawn[0] is not memory:
+            drawn = n_drawn(state)
+            memory.setdefault("first_iter", state["n_iters"])
+            batches = iter(state["batches"])
+            next(islice(batches, drawn, drawn), None)
+            self._undrawn = memory, batches
+        return self._undrawn[1]
+
+    def _forget_broken_iterator(self, state: State) -> None:
+        """After an error in the batches: iterate anew, for a generator that raised is dead."""
+        if not _is_iterator(state["batches"]):
+            self._undrawn = None
+        epoch_memory(state)["broken"] = True
+
+
+def _is_iterator(batches: object) -> bool:
+    return hasattr(type(batches), "__next__")
+
+
+def _callables(callbacks: Any) -> list[Handler]:
+    cure = "pass a function that accepts the state, or several of them in a list"
+    if callable(callbacks):
+        return [callbacks]
+    if not _can_be_iterated(callbacks):
+        raise wrong_type("callbacks", "callable or an iterable of callables", callbacks, cure)
+    several = list(callbacks)
+    for i, callback in enumerate(several):
+        if not callable(callback):
+            raise wrong_type(f"callbacks[{i}]", "callable", callback, cure)
+    return several
+
+
+def _can_be_iterated(batches: object) -> bool:
+    # iter() would tell, but it starts the workers of a loader, or takes what a stream holds.
+    # An Observable has __getitem__, for slices, and would yield Observables without end.
+    kind = type(batches)
+    if getattr(kind, "__iter__", None) is not None:
+        return True
+    return hasattr(kind, "__getitem__") and not isinstance(batches, Observable)
+
+
+def _judge_batches(batches: object) -> None:
+    if not _can_be_iterated(batches):
+        raise wrong_type(
+            "batches", "iterable", batches, "pass a list, a generator or a loader of batches"
+        )
+
+
+def _judged_max_epoch(max_epoch: int) -> int:
+    expected = "an integer of 0 or more"
+    try:
+        n = index(max_epoch)
+    except TypeError:
+        cure = "for a run without an end pass sys.maxsize and stop it from a callback"
+        raise wrong_type("max_epoch", expected, max_epoch, cure) from None
+    if n < 0:
+        raise wrong_value("max_epoch", expected, max_epoch, "pass 0 to run no epoch at all")
+    return n
+
+
+def _where(at: Event | None, state: State) -> str:
+    epoch, n_iters = state.get("epoch"), state.get("n_iters")
+    if at is None:
+        return f"rnnr: while batches were drawn, epoch {epoch}, after iteration {n_iters}"
+    return f"rnnr: in a handler of {at}, epoch {epoch}, iteration {n_iters}"
+
+
+def _warn_if_spent(state: State) -> None:
+    if not _is_iterator(state["batches"]):
+        return
+    if epoch_memory(state).get("broken"):
+        reason = "it raised an error before and has nothing left, so batches may be missing"
+    elif state["epoch"] > 1 and not n_drawn(state):
+        reason = "an earlier epoch has exhausted it, so this epoch has no batches"
+    else:
+        return
+    warnings.warn(
+        f"epoch {state['epoch']} needs batches that can be iterated anew, got the iterator "
+        f"{state['batches']!r}: {reason}; pass a list, or an object whose __iter__ "
+        "is a generator function",
+        RnnrWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,105 @@
+"""The state of a run: one plain dict, and the keys in it that are rnnr's own.
+
+======================  ==================================================================
+key                     what it holds
+======================  ==================================================================
+``batches``             the iterable whose items make an epoch
+``max_epoch``           how many epochs to run
+``n_iters``             batches drawn since the run began
+``running``             ``False`` stops the run at the next gate
+``epoch``               the number of the current epoch, from 1
+``batch``               the current batch
+``error``               the exception, only while ``Event.FAILED`` is being delivered
+``_epoch``              memory that lives for one epoch (see `epoch_memory`)
+``_counter``            `maybe_stop_early`: failures in a row (the name is its argument)
+``_saved_{what}``       `checkpoint`: the files kept (the name is its argument)
+======================  ==================================================================
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from rnnr.errors import missing_key, wrong_type
+
+__all__ = [
+    "EPOCH",
+    "MISSING",
+    "Reader",
+    "State",
+    "close_epoch",
+    "epoch_memory",
+    "is_open",
+    "n_drawn",
+    "open_epoch",
+    "reader",
+]
+
+State: TypeAlias = dict[str, Any]
+Reader: TypeAlias = Callable[[State], Any]
+
+MISSING: Final = object()
+"""Stands for "no value yet" where ``None`` is a value."""
+
+EPOCH: Final = "_epoch"
+"""Key of the memory that lives for one epoch."""
+
+
+def epoch_memory(state: State) -> dict[str, Any]:
+    """Return the dict in the state that lives for one epoch.
+
+    Reducers keep their accumulators here, a bar its position, the timer its clock. It is
+    a new dict in every epoch, so nothing has to be reset, and a pickled state carries it.
+    """
+    memory: dict[str, Any] = state.setdefault(EPOCH, {})
+    return memory
+
+
+def reader(key: str, part: str, cure: str) -> Reader:
+    """Make the function with which a part of the library reads a key of the state.
+
+    Args:
+        key: Key to read.
+        part: Who reads it, for the message if it is missing.
+        cure: What to do then.
+
+    Raises:
+        TypeError: If the key is no string.
+        KeyError: From the function, if a state lacks the key.
+    """
+    if not isinstance(key, str):
+        raise wrong_type(f"a key of the state for {part}", "a string", key, "write its name")
+
+    def read(state: State) -> Any:
+        try:
+            return state[key]
+        except KeyError:
+            raise missing_key(key, part, state, cure) from None
+
+    return read
+
+
+def open_epoch(state: State) -> None:
+    """Begin an epoch: its memory is empty, no batch has been drawn."""
+    state["epoch"] += 1
+    state[EPOCH] = {"open": True}
+
+
+def close_epoch(state: State) -> None:
+    """End an epoch: its batches are exhausted. Its memory stays until the next one begins."""
+    epoch_memory(state)["open"] = False
+
+
+def is_open(state: State) -> bool:
+    """Tell whether the epoch still has batches, or its end, to deliver."""
+    return bool(epoch_memory(state).get("open"))
+
+
+def n_drawn(state: State) -> int:
+    """Return how many batches the open epoch has drawn.
+
+    It is the distance of ``n_iters`` from its value at the first draw: a counter of its own
+    would cost every batch a tenth of the loop, to agree with this one.
+    """
+    n_iters: int = state["n_iters"]
+    first: int = epoch_memory(state).get("first_iter", n_iters)
+    return max(0, n_iters - first)

@@ -1,0 +1,199 @@
+"""The Subject of an event: handlers in a defined order, behind a gate."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import partial
+from typing import TypeAlias
+
+from reactivex import abc
+from reactivex.disposable import Disposable
+from reactivex.subject import Subject
+
+from rnnr.errors import note_failure
+from rnnr.event import Event
+from rnnr.state import State
+
+__all__ = ["EventSubject", "Handler", "Layer", "subject_of"]
+
+Handler: TypeAlias = Callable[[State], object]
+
+
+class Layer(IntEnum):
+    """Where in an event a handler runs, from the outermost layer to the innermost.
+
+    Opening events and ``BATCH`` run the layers outside-in, closing events inside-out. Within
+    a layer the order is that of subscription. `Runner.on` and ``subscribe`` use ``USER``.
+
+    Attributes:
+        CLOCK: What measures: its time contains everything else.
+        USER: The callbacks of the user.
+        REDUCE: What computes from what the callbacks wrote.
+        DISPLAY: What shows what was computed.
+
+    Example:
+        >>> from rnnr import Event, Layer, Runner
+        >>> runner = Runner()
+        >>> batches = runner.stream(Event.BATCH)
+        >>> shown = batches.add(lambda state: print("shown"), layer=Layer.DISPLAY)
+        >>> trained = runner.on(Event.BATCH, lambda state: print("trained"))
+        >>> runner.run([1])
+        trained
+        shown
+    """
+
+    CLOCK = 0
+    USER = 1
+    REDUCE = 2
+    DISPLAY = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Entry:
+    layer: Layer
+    handler: Handler
+    observer: abc.ObserverBase[State] | None
+
+
+class EventSubject(Subject[State]):
+    """A ReactiveX Subject whose handlers run in layers and behind the gate.
+
+    It delivers like any Subject, to those who were subscribed when the delivery began and
+    have not left since, with two rules more: the order is that of the layers, and a
+    handler is skipped once ``state["running"]`` is false.
+
+    ReactiveX's own Subject takes two lock round trips and copies its list for each item.
+    This one keeps ``handlers`` in delivery order, empty while that order has to be worked out
+    anew, so that a loop may walk ``subject.handlers or subject.arrange()`` itself.
+    Handlers may come and go from any thread; items must come from one thread at a time.
+
+    Args:
+        inside_out: Run the innermost layer first, as closing events do.
+    """
+
+    def __init__(self, *, inside_out: bool = False) -> None:
+        super().__init__()
+        self.handlers: list[Handler] = []
+        self._inside_out = inside_out
+        self._entries: dict[_Entry, None] = {}  # in the order of subscription
+        self._arranged: list[Handler] = []
+        self._places: dict[_Entry, int] = {}
+
+    def add(self, handler: Handler, *, layer: Layer = Layer.USER) -> Disposable:
+        """Call a handler with the state at every delivery.
+
+        This is what `Runner.on` does. ``subscribe`` does it too, for observers.
+
+        Args:
+            handler: Callable that accepts the state.
+            layer: Layer to run it in.
+
+        Returns:
+            A Disposable that removes the handler, also in the middle of a delivery.
+
+        Example:
+            >>> from rnnr import Event, Runner
+            >>> runner = Runner()
+            >>> subscription = runner.stream(Event.FINISHED).add(lambda state: print("done"))
+            >>> runner.run([])
+            done
+            >>> subscription.dispose()
+            >>> runner.run([])
+        """
+        return self._add(handler, None, layer)
+
+    def arrange(self) -> list[Handler]:
+        """Work out the delivery order, and return it."""
+        with self.lock:
+            self.check_disposed()
+            sign = -1 if self._inside_out else 1
+            entries = sorted(self._entries, key=lambda entry: sign * entry.layer)
+            self.handlers = self._arranged = [entry.handler for entry in entries]
+            self._places = {entry: place for place, entry in enumerate(entries)}
+            return self._arranged
+
+    def on_next(self, value: State) -> None:
+        """Deliver the state to the handlers, in order, while it is running."""
+        for handler in self.handlers or self.arrange():
+            if not value["running"]:
+                break
+            handler(value)
+
+    def dispose(self) -> None:
+        """Remove every handler, for good."""
+        with self.lock:
+            self._clear()
+            super().dispose()
+
+    def _subscribe_core(
+        self, observer: abc.ObserverBase[State], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        with self.lock:
+            if self.is_stopped:
+                return super()._subscribe_core(observer, scheduler)
+            return self._add(observer.on_next, observer, Layer.USER)
+
+    def _on_error_core(self, error: Exception) -> None:
+        with self.lock:
+            self.exception = error
+            observers = self._clear()
+        for observer in observers:
+            observer.on_error(error)
+
+    def _on_completed_core(self) -> None:
+        with self.lock:
+            observers = self._clear()
+        for observer in observers:
+            observer.on_completed()
+
+    def _add(
+        self, handler: Handler, observer: abc.ObserverBase[State] | None, layer: Layer
+    ) -> Disposable:
+        entry = _Entry(layer, handler, observer)
+        with self.lock:
+            self.check_disposed()
+            self._entries[entry] = None
+            self.handlers = []
+        return Disposable(partial(self._remove, entry))
+
+    def _remove(self, entry: _Entry) -> None:
+        with self.lock:
+            self._entries.pop(entry, None)
+            place = self._places.pop(entry, None)
+            if place is not None:  # a delivery may be walking this very list
+                self._arranged[place] = _skip
+            self.handlers = []
+
+    def _clear(self) -> list[abc.ObserverBase[State]]:
+        observers = [entry.observer for entry in self._entries if entry.observer]
+        self._entries, self._places, self.handlers = {}, {}, []
+        return observers
+
+
+class _EndSubject(EventSubject):
+    """The Subject of an event that reaches every handler, whatever the others do."""
+
+    def on_next(self, value: State) -> None:
+        """Deliver the state to every handler, then raise the first of their errors."""
+        failures: list[BaseException] = []
+        for handler in self.handlers or self.arrange():
+            try:
+                handler(value)
+            except BaseException as error:  # noqa: BLE001  (what closes must all be closed)
+                failures.append(error)
+        if failures:
+            first, *others = failures
+            for other in others:
+                note_failure(first, other, "another handler of the same event")
+            raise first
+
+
+def subject_of(event: Event) -> EventSubject:
+    """Return a new Subject with the rules of an event."""
+    if event in (Event.STOPPED, Event.FAILED):
+        return _EndSubject(inside_out=True)
+    return EventSubject(inside_out=event in (Event.EPOCH_FINISHED, Event.FINISHED))
+
+
+def _skip(_: State) -> None:
+    """Take the place of a handler that left while its delivery was under way."""
