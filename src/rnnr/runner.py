@@ -336,7 +336,7 @@ class Runner:
 
     def _forget_broken_iterator(self, state: State) -> None:
         """After an error in the batches: iterate anew, for a generator that raised is dead."""
-        if not _is_iterator(state["batches"]):
+        if not _is_iterator(state.get("batches")):
             self._undrawn = None
         epoch_memory(state)["broken"] = True
 

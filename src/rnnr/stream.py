@@ -10,7 +10,7 @@ from reactivex import abc
 from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
-from rnnr.errors import note_failure
+from rnnr.errors import note_failure, wrong_type
 from rnnr.event import Event
 from rnnr.state import State
 
@@ -91,6 +91,9 @@ class EventSubject(Subject[State]):
         Returns:
             A Disposable that removes the handler, also in the middle of a delivery.
 
+        Raises:
+            TypeError: If the handler cannot be called.
+
         Example:
             >>> from rnnr import Event, Runner
             >>> runner = Runner()
@@ -100,6 +103,8 @@ class EventSubject(Subject[State]):
             >>> subscription.dispose()
             >>> runner.run([])
         """
+        if not callable(handler):
+            raise wrong_type("handler", "callable", handler, "pass a function of the state")
         return self._add(handler, None, layer)
 
     def arrange(self) -> list[Handler]:
@@ -152,8 +157,9 @@ class EventSubject(Subject[State]):
         entry = _Entry(layer, handler, observer)
         with self.lock:
             self.check_disposed()
-            self._entries[entry] = None
-            self.handlers = []
+            if not self.is_stopped:
+                self._entries[entry] = None
+                self.handlers = []
         return Disposable(partial(self._remove, entry))
 
     def _remove(self, entry: _Entry) -> None:
@@ -166,7 +172,7 @@ class EventSubject(Subject[State]):
 
     def _clear(self) -> list[abc.ObserverBase[State]]:
         observers = [entry.observer for entry in self._entries if entry.observer]
-        self._entries, self._places, self.handlers = {}, {}, []
+        self._entries, self._places, self.handlers, self._arranged = {}, {}, [], []
         return observers
 
 
