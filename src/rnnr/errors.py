@@ -45,6 +45,8 @@ def missing_key(key: str, part: str, state: Mapping[str, Any], cure: str) -> Key
 
 def note_failure(error: BaseException, other: BaseException, where: str) -> None:
     """Keep a second error, with its traceback, as a note on the first."""
+    if other is error:  # a handler raised it again
+        return
     add_note(error, f"{where} failed too:\n{''.join(format_exception(other)).rstrip()}")
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "MISSING",
     "Reader",
     "State",
+    "accumulator",
     "close_epoch",
     "epoch_memory",
     "is_open",
@@ -76,6 +77,37 @@ def reader(key: str, part: str, cure: str) -> Reader:
             raise missing_key(key, part, state, cure) from None
 
     return read
+
+
+def accumulator(
+    key: str,
+    function: Callable[[Any, Any], Any],
+    *,
+    value: str | Callable[[State], Any],
+    initial: Any = MISSING,
+    per_epoch: bool = False,
+) -> Callable[[State], None]:
+    """Make the callback that folds a value of each state into an accumulator.
+
+    The operator `rnnr.operators.fold` applies it to a stream, and explains the arguments; a
+    reducer, which has no use for a stream, is this callback.
+    """
+    if not isinstance(key, str):
+        raise wrong_type("key", "a string", key, "name the key of the accumulator")
+    if not callable(function):
+        raise wrong_type("function", "callable", function, "pass for example operator.add")
+    if not callable(value):
+        cure = f"set state[{value!r}] in an earlier callback"
+        value = reader(value, f"fold({key!r})", cure)
+    read = value
+
+    def accumulate(state: State) -> None:
+        # epoch_memory(state), without the call: every batch of every reducer comes here
+        memory = state.setdefault(EPOCH, {}) if per_epoch else state
+        before = memory.get(key, initial)
+        memory[key] = read(state) if before is MISSING else function(before, read(state))
+
+    return accumulate
 
 
 def open_epoch(state: State) -> None:

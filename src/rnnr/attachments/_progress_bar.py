@@ -18,15 +18,8 @@ __all__ = ["ProgressBar"]
 _STATS_CURE = "set it to a dict of statistics in a BATCH callback"
 
 
-class BarFactory(Protocol):
-    """What ``tqdm_cls`` must be: a class like `tqdm`_."""
-
-    def __call__(self, iterable: Any, /, *, initial: Any, **kwargs: Any) -> "Bar":
-        """Make a bar that stands at ``initial``."""
-
-
 class Bar(Protocol):
-    """What a bar must be able to do."""
+    """What the bars of ``tqdm_cls`` must be able to do."""
 
     def set_postfix(self, **stats: Any) -> object:
         """Show statistics."""
@@ -83,7 +76,7 @@ class ProgressBar(Attachment):
         *,
         n_items: str = "n_items",
         stats: str | None = None,
-        tqdm_cls: BarFactory | None = None,
+        tqdm_cls: Callable[..., Bar] | None = None,
         **kwargs: Any,
     ) -> None:
         if not isinstance(n_items, str):

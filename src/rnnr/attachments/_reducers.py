@@ -12,9 +12,8 @@ from reactivex.disposable import CompositeDisposable
 from rnnr.attachments._attachment import Attachment, attach, claim
 from rnnr.errors import RnnrWarning, wrong_type
 from rnnr.event import Event
-from rnnr.operators import accumulator
 from rnnr.runner import Runner
-from rnnr.state import MISSING, Reader, State, epoch_memory, reader
+from rnnr.state import MISSING, Reader, State, accumulator, epoch_memory, reader
 from rnnr.stream import Handler, Layer
 
 __all__ = ["LambdaReducer", "MeanReducer", "SumReducer"]

@@ -4,10 +4,10 @@ They combine freely with those of ``reactivex.operators``: ``stream.pipe(select(
 ops.pairwise())``. What one of them remembers between items lives in the state.
 """
 
-from rnnr.operators._fold import accumulator, fold
+from rnnr.operators._fold import fold
 from rnnr.operators._pipeline import Operator, Pipeline, pipeline
 from rnnr.operators._select import select
 from rnnr.operators._stop import stop
 from rnnr.operators._when import when
 
-__all__ = ["Operator", "Pipeline", "accumulator", "fold", "pipeline", "select", "stop", "when"]
+__all__ = ["Operator", "Pipeline", "fold", "pipeline", "select", "stop", "when"]

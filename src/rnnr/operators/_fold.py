@@ -5,11 +5,10 @@ from typing import Any
 
 from reactivex import operators as ops
 
-from rnnr.errors import wrong_type
 from rnnr.operators._pipeline import Operator
-from rnnr.state import EPOCH, MISSING, State, reader
+from rnnr.state import MISSING, State, accumulator
 
-__all__ = ["accumulator", "fold"]
+__all__ = ["fold"]
 
 
 def fold(
@@ -61,30 +60,3 @@ def fold(
     return ops.do_action(
         accumulator(key, function, value=value, initial=initial, per_epoch=per_epoch)
     )
-
-
-def accumulator(
-    key: str,
-    function: Callable[[Any, Any], Any],
-    *,
-    value: str | Callable[[State], Any],
-    initial: Any = MISSING,
-    per_epoch: bool = False,
-) -> Callable[[State], None]:
-    """Make the callback that `fold` applies to each state of a stream."""
-    if not isinstance(key, str):
-        raise wrong_type("key", "a string", key, "name the key of the accumulator")
-    if not callable(function):
-        raise wrong_type("function", "callable", function, "pass for example operator.add")
-    if not callable(value):
-        cure = f"set state[{value!r}] in an earlier callback"
-        value = reader(value, f"fold({key!r})", cure)
-    read = value
-
-    def accumulate(state: State) -> None:
-        # epoch_memory(state) without its call, in the one place that every batch passes
-        memory = state.setdefault(EPOCH, {}) if per_epoch else state
-        before = memory.get(key, initial)
-        memory[key] = read(state) if before is MISSING else function(before, read(state))
-
-    return accumulate

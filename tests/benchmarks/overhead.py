@@ -1,0 +1,199 @@
+"""What the loop costs: this rnnr, the published 0.4.0 and a bare loop, side by side.
+
+    python tests/benchmarks/overhead.py
+
+Each row alternates between the three for many rounds in one process, so that a machine whose speed
+drifts slows all of them down; the ratio is the median of the rounds' ratios. Import time is
+measured on fresh processes, in turn. It prints the table in docs/performance.md.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import rnnr
+import rnnr.attachments
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from published import VERSION, published
+
+State = dict[str, Any]
+Make = Callable[[Any], Any]
+
+
+class Row(NamedTuple):
+    """One row of the table: times in nanoseconds, and what the ratio may be at most."""
+
+    name: str
+    unit: str
+    bare: float | None
+    old: float
+    new: float
+    ratio: float
+    budget: float
+
+
+def nothing(state: State) -> None:
+    """Do nothing, which leaves the loop's own cost."""
+
+
+def nothing_more(state: State) -> None:
+    """Do nothing, in another function."""
+
+
+def still_nothing(state: State) -> None:
+    """Do nothing, in a third."""
+
+
+def compute(state: State) -> None:
+    state["output"] = 1.0
+
+
+def report(state: State) -> None:
+    state["stats"] = {"loss": 0.25}
+
+
+def one_callback(package: Any) -> Any:
+    runner = package.Runner()
+    runner.on(package.Event.BATCH, nothing)
+    return runner
+
+
+def three_callbacks(package: Any) -> Any:
+    runner = package.Runner()
+    runner.on(package.Event.BATCH, [nothing, nothing_more, still_nothing])
+    return runner
+
+
+def mean_reducer(package: Any) -> Any:
+    runner = package.Runner()
+    runner.on(package.Event.BATCH, compute)
+    package.attachments.MeanReducer("mean").attach_on(runner)
+    return runner
+
+
+def bar_with_statistics(package: Any) -> Any:
+    runner = package.Runner()
+    runner.on(package.Event.BATCH, report)
+    screen = open(os.devnull, "w")  # noqa: SIM115  (closed with the process)
+    package.attachments.ProgressBar(stats="stats", file=screen).attach_on(runner)
+    return runner
+
+
+def bare_loop(batches: range) -> float:
+    state: State = {}
+    start = perf_counter()
+    for batch in batches:
+        state["batch"] = batch
+        nothing(state)
+    return perf_counter() - start
+
+
+def a_run(make: Make, package: Any, batches: range) -> float:
+    runner = make(package)
+    start = perf_counter()
+    runner.run(batches)
+    return perf_counter() - start
+
+
+def a_short_run(package: Any, times: int) -> float:
+    start = perf_counter()
+    for _ in range(times):
+        mean_reducer(package).run(range(10))
+    return perf_counter() - start
+
+
+def per_batch(name: str, make: Make, budget: float, old: Any, rounds: int, n_batches: int) -> Row:
+    batches = range(n_batches)
+    bare, before, now = [], [], []
+    for _ in range(rounds):
+        bare.append(bare_loop(batches) / n_batches * 1e9)
+        before.append(a_run(make, old, batches) / n_batches * 1e9)
+        now.append(a_run(make, rnnr, batches) / n_batches * 1e9)
+    return _row(name, "ns a batch", median(bare), before, now, budget)
+
+
+def short_runs(old: Any, rounds: int, times: int) -> Row:
+    before, now = [], []
+    for _ in range(rounds):
+        before.append(a_short_run(old, times) / times * 1e9)
+        now.append(a_short_run(rnnr, times) / times * 1e9)
+    return _row("built, attached, 10 batches", "ns a run", None, before, now, 2.0)
+
+
+def _row(
+    name: str, unit: str, bare: float | None, old: list[float], new: list[float], budget: float
+) -> Row:
+    ratio = median(a / b for a, b in zip(new, old, strict=True))
+    return Row(name, unit, bare, median(old), median(new), ratio, budget)
+
+
+def import_milliseconds(rounds: int) -> tuple[float, float]:
+    """Return how long ``import reactivex`` takes, and how much longer ``import rnnr`` does."""
+
+    def take(package: str) -> float:
+        clock = "time.perf_counter()"
+        program = f"import time; a = {clock}; import {package}; print({clock} - a)"
+        run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+        return float(run.stdout) * 1000
+
+    take("rnnr")  # compiles what was never imported
+    pairs = [(take("reactivex"), take("rnnr")) for _ in range(rounds)]
+    return median(a for a, _ in pairs), median(b - a for a, b in pairs)
+
+
+def growth_in_mib(n_batches: int) -> float:
+    """Return by how much a long run makes the process grow."""
+    runner = mean_reducer(rnnr)
+    runner.run(range(n_batches // 100))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    runner.run(range(n_batches))
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=101, help="rounds for each row")
+    parser.add_argument("--batches", type=int, default=10_000, help="batches in each round")
+    options = parser.parse_args(arguments)
+    rounds, n = options.rounds, options.batches
+
+    from rnnr.attachments import _tqdm  # noqa: F401  (not in the time of the first bar)
+
+    old = published()
+    rows = [
+        per_batch("one callback", one_callback, 0.25, old, rounds, n),
+        per_batch("three callbacks", three_callbacks, 0.25, old, rounds, n),
+        per_batch("one callback, mean reducer", mean_reducer, 0.30, old, rounds, n),
+        per_batch("bar with statistics", bar_with_statistics, 0.10, old, rounds, max(n // 10, 1)),
+        short_runs(old, rounds, max(n // 50, 1)),
+    ]
+    reactivex, more = import_milliseconds(max(rounds // 10, 1))
+    long = n * 1000
+    growth = growth_in_mib(long)
+
+    print(f"| | bare loop | rnnr {VERSION} | rnnr {rnnr.__version__} | ratio | budget |")
+    print("|---|--:|--:|--:|--:|--:|")
+    for row in rows:
+        bare = "" if row.bare is None else f"{row.bare:.0f}"
+        print(
+            f"| {row.name} ({row.unit}) | {bare} | {row.old:.0f} | {row.new:.0f} "
+            f"| {row.ratio:.2f} | ≤ {row.budget:.2f} |"
+        )
+    print()
+    print("| | measured | budget |")
+    print("|---|--:|--:|")
+    imported = f"`import rnnr` beyond `import reactivex` ({reactivex:.0f} ms)"
+    print(f"| {imported} | {more:.1f} ms | ≤ 15 ms |")
+    print(f"| growth of the process over {long:,} batches | {growth:.1f} MiB | flat |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The shape of the package: its public names, its layers, what importing it costs."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from importlib.metadata import distribution
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import rnnr
+
+PACKAGE = Path(rnnr.__file__).parent
+
+PUBLIC = {
+    "rnnr": ["Event", "Layer", "RnnrWarning", "Runner", "__version__", "isolate"],
+    "rnnr.attachments": [
+        "Attachment",
+        "EpochTimer",
+        "LambdaReducer",
+        "MeanReducer",
+        "ProgressBar",
+        "SumReducer",
+    ],
+    "rnnr.callbacks": ["checkpoint", "maybe_stop_early", "save"],
+    "rnnr.operators": ["Operator", "Pipeline", "fold", "pipeline", "select", "stop", "when"],
+}
+
+# From the ground up: a module imports from its own part and from those before it.
+LAYERS = [
+    ["errors"],
+    ["state"],
+    ["event", "files"],
+    ["stream"],
+    ["isolation", "runner"],
+    ["operators"],
+    ["callbacks", "attachments"],
+    ["__init__"],
+]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_public_names_are_these(name: str) -> None:
+    module = importlib.import_module(name)
+    assert sorted(module.__all__) == PUBLIC[name]
+    assert all(hasattr(module, public) for public in module.__all__)
+
+
+def test_names_of_0_4_0_stay_importable_from_their_modules() -> None:
+    for module, name in [("event", "Event"), ("runner", "Runner")]:
+        assert hasattr(importlib.import_module(f"rnnr.{module}"), name)
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+    return found
+
+
+def test_every_part_has_a_layer() -> None:
+    parts = {part_of(path) for path in PACKAGE.rglob("*.py")}
+    assert parts == {part for layer in LAYERS for part in layer}
+
+
+def test_imports_point_down_the_layers() -> None:
+    height = {part: i for i, layer in enumerate(LAYERS) for part in layer}
+    for path in PACKAGE.rglob("*.py"):
+        for name in imports_of(path):
+            if name.startswith("rnnr."):
+                part, other = part_of(path), name.split(".")[1]
+                assert part == other or height[other] < height[part], f"{path} imports {name}"
+
+
+def test_private_files_are_imported_within_their_package_alone() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        for name in imports_of(path):
+            for package, file in pairwise(name.split(".")):
+                assert not file.startswith("_") or part_of(path) == package, f"{path}: {name}"
+
+
+def test_it_depends_on_reactivex_and_tqdm_alone() -> None:
+    third_party = {
+        name.split(".")[0]
+        for path in PACKAGE.rglob("*.py")
+        for name in imports_of(path)
+        if name.split(".")[0] not in sys.stdlib_module_names
+    }
+    assert third_party == {"reactivex", "rnnr", "tqdm"}
+    required = [line for line in distribution("rnnr").requires or [] if "extra ==" not in line]
+    assert sorted(required) == ["reactivex<7,>=5.1", "tqdm"]
+
+
+def test_importing_imports_little_and_does_nothing() -> None:
+    program = """
+import logging, signal, sys, threading, reactivex
+before = (list(logging.getLogger().handlers), signal.getsignal(signal.SIGINT))
+import rnnr
+assert "tqdm" not in sys.modules and "pickle" not in sys.modules
+import rnnr.attachments, rnnr.callbacks, rnnr.operators
+assert "tqdm" not in sys.modules
+assert threading.active_count() == 1
+assert before == (list(logging.getLogger().handlers), signal.getsignal(signal.SIGINT))
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+
+
+def test_the_installed_package_is_typed_and_has_its_licence() -> None:
+    assert (PACKAGE / "py.typed").exists()
+    files = {file.name for file in distribution("rnnr").files or []}
+    assert "LICENSE" in files
+    assert distribution("rnnr").version == rnnr.__version__ == "1.0.0.dev0"

@@ -1,0 +1,191 @@
+"""What holds for everything that attaches to a runner: the common battery.
+
+Whatever is new enters `PARTS`, and is attached, detached, stopped, failed, resumed, pickled and
+put on two runners at once, with a fault at every event.
+"""
+
+import io
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnnr import Event, Layer, Runner, isolate
+from rnnr.attachments import EpochTimer, LambdaReducer, MeanReducer, ProgressBar, SumReducer
+from rnnr.callbacks import checkpoint, maybe_stop_early
+from rnnr.operators import fold, pipeline, stop, when
+
+State = dict[str, Any]
+Attach = Callable[[Runner], Any]
+
+
+class Bar:
+    """A bar that tells how many are open."""
+
+    n_open = 0
+
+    def __init__(self, batches: object, *, initial: int) -> None:
+        self.n = initial
+        Bar.n_open += 1
+
+    def set_postfix(self, **stats: object) -> None:
+        assert stats
+
+    def update(self, n: int) -> None:
+        self.n += n
+
+    def close(self) -> None:
+        Bar.n_open -= 1
+
+
+def finished(callback: Any) -> Attach:
+    return lambda runner: runner.on(Event.EPOCH_FINISHED, callback)
+
+
+def parts(folder: Path) -> dict[str, Attach]:
+    return {
+        "EpochTimer": EpochTimer().attach_on,
+        "ProgressBar": ProgressBar(stats="stats", tqdm_cls=Bar).attach_on,
+        "tqdm": ProgressBar(stats="stats", file=io.StringIO(), mininterval=0).attach_on,
+        "LambdaReducer": LambdaReducer("longest", max).attach_on,
+        "SumReducer": SumReducer("sum").attach_on,
+        "MeanReducer": MeanReducer("mean").attach_on,
+        "maybe_stop_early": finished(maybe_stop_early(patience=1)),
+        "checkpoint": finished(checkpoint("output", under=folder, when="better", at_most=2)),
+        "pipeline": finished(pipeline(when("worse"), fold("seen", max, value="epoch"), stop())),
+        "isolate": finished(isolate(lambda state: state["no such key"])),
+    }
+
+
+PARTS = sorted(parts(Path()))
+RESULTS = ("longest", "sum", "mean", "_counter", "_saved_output", "seen", "epoch", "n_iters")
+
+
+@pytest.fixture(params=PARTS)
+def attach(request: pytest.FixtureRequest, tmp_path: Path) -> Attach:
+    return parts(tmp_path)[request.param]
+
+
+@pytest.fixture(autouse=True)
+def every_bar_is_closed() -> Any:
+    yield
+    assert Bar.n_open == 0
+
+
+def trained(attach: Attach) -> Runner:
+    """A runner whose callbacks compute what the parts read."""
+    runner = Runner()
+
+    @runner.on(Event.BATCH)
+    def train(state: State) -> None:
+        state["output"] = state["batch"]
+        state["stats"] = {"loss": state["batch"]}
+
+    @runner.on(Event.EPOCH_FINISHED)
+    def judge(state: State) -> None:
+        state["better"] = state["epoch"] != 2
+        state["worse"] = state["epoch"] == 3
+
+    attach(runner)
+    return runner
+
+
+def results(runner: Runner) -> State:
+    return {key: runner.state[key] for key in RESULTS if key in runner.state}
+
+
+def n_handlers(runner: Runner) -> int:
+    return sum(len(runner.stream(event).arrange()) for event in Event)
+
+
+@pytest.fixture
+def expected(attach: Attach) -> State:
+    runner = trained(attach)
+    runner.run([1, 2, 3], max_epoch=4)
+    return results(runner)
+
+
+def test_it_leaves_nothing_behind_when_it_is_detached(attach: Attach) -> None:
+    runner = trained(lambda _: None)
+    before = n_handlers(runner)
+    attached = attach(runner)
+    assert n_handlers(runner) > before
+    attached.dispose()
+    assert n_handlers(runner) == before
+    runner.run([1])
+
+
+def test_it_can_be_detached_during_any_event(attach: Attach) -> None:
+    for event in Event:
+        runner = trained(lambda _: None)
+        attached = attach(runner)
+        runner.on(event, lambda _, attached=attached: attached.dispose())  # type: ignore[misc]
+        runner.on(Event.BATCH, lambda state: state.update(running=state["n_iters"] != 2))
+        runner.run([1, 2, 3])
+        runner.resume()
+
+
+def test_a_second_run_gives_the_same_as_the_first(attach: Attach, expected: State) -> None:
+    runner = trained(attach)
+    runner.run([9, 9])
+    for key in RESULTS:
+        runner.state.pop(key, None)
+    runner.run([1, 2, 3], max_epoch=4)
+    assert results(runner) == expected
+
+
+@pytest.mark.parametrize("n", range(1, 8))
+@pytest.mark.parametrize("across_processes", [False, True])
+def test_stop_and_resume_equals_the_uninterrupted_run(
+    attach: Attach, expected: State, n: int, across_processes: bool
+) -> None:
+    runner = trained(lambda runner: stop_once(runner, n))
+    attach(runner)
+    runner.run([1, 2, 3], max_epoch=4)
+    assert runner.state["n_iters"] == n
+    if across_processes:
+        state = pickle.loads(pickle.dumps(runner.state))
+        runner = trained(attach)
+        runner.state = state
+    runner.resume(repeat_last_batch=True)
+    assert results(runner) == expected
+
+
+def stop_once(runner: Runner, n: int) -> None:
+    @runner.on(Event.BATCH)
+    def stop_at(state: State) -> None:
+        if state["n_iters"] == n and "stopped" not in state:
+            state["stopped"], state["running"] = True, False
+
+
+@pytest.mark.parametrize("layer", Layer)
+@pytest.mark.parametrize("event", [Event.STARTED, Event.EPOCH_STARTED, Event.BATCH, Event.FINISHED])
+def test_after_a_fault_at_any_event_and_layer_the_next_run_counts_right(
+    attach: Attach, expected: State, event: Event, layer: Layer
+) -> None:
+    runner = trained(attach)
+    error = ValueError("a fault")
+
+    def fail(state: State) -> None:
+        raise error
+
+    fault = runner.stream(event).add(fail, layer=layer)
+    with pytest.raises(ValueError, match="a fault") as caught:
+        runner.run([7], max_epoch=2)
+    assert caught.value is error
+    assert Bar.n_open == 0
+    fault.dispose()
+    for key in RESULTS:
+        runner.state.pop(key, None)
+    runner.run([1, 2, 3], max_epoch=4)
+    assert results(runner) == expected
+
+
+def test_two_runners_one_inside_the_other_do_not_mix(attach: Attach, expected: State) -> None:
+    outer, inner = trained(attach), trained(attach)
+    outer.on(Event.BATCH, lambda _: inner.run([5, 6], max_epoch=1))
+    outer.run([1, 2, 3], max_epoch=4)
+    assert results(outer) == expected
+    assert inner.state["n_iters"] == 2

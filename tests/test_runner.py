@@ -1,0 +1,744 @@
+"""The runner: what scripts rely on, and what happens when something goes wrong."""
+
+import gc
+import pickle
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+import reactivex
+from reactivex import operators as ops
+from reactivex.subject import Subject
+
+from rnnr import Event, RnnrWarning, Runner
+from rnnr.operators import select
+
+State = dict[str, Any]
+
+
+def told(runner: Runner) -> list[str]:
+    """Listen to every event and return the list in which its names will stand."""
+    story: list[str] = []
+    for event in Event:
+        runner.on(event, lambda _, name=event.name: story.append(name))  # type: ignore[misc]
+    return story
+
+
+class TestOrder:
+    @pytest.mark.parametrize(("n_epochs", "n_batches"), [(1, 1), (3, 4), (2, 0), (0, 3), (1, 0)])
+    def test_counts_of_events(self, n_epochs: int, n_batches: int) -> None:
+        runner = Runner()
+        story = told(runner)
+        runner.run(range(n_batches), max_epoch=n_epochs)
+        counts = {event: story.count(event.name) for event in Event}
+        assert counts == {
+            Event.STARTED: 1,
+            Event.EPOCH_STARTED: n_epochs,
+            Event.BATCH: n_epochs * n_batches,
+            Event.EPOCH_FINISHED: n_epochs,
+            Event.FINISHED: 1,
+            Event.RESUMED: 0,
+            Event.STOPPED: 0,
+            Event.FAILED: 0,
+        }
+
+    def test_a_stop_on_the_last_batch_leaves_the_epoch_to_resume(self) -> None:
+        runner = Runner()
+        story = told(runner)
+        runner.on(Event.BATCH, lambda state: state.update(running=state["n_iters"] != 2))
+        runner.run([1, 2])
+        assert story == ["STARTED", "EPOCH_STARTED", "BATCH", "BATCH", "STOPPED"]
+        story.clear()
+        runner.resume()
+        assert story == ["RESUMED", "EPOCH_FINISHED", "FINISHED"]
+
+    def test_a_stop_on_epoch_started_leaves_its_batches_to_resume(self) -> None:
+        runner = Runner()
+        story = told(runner)
+        subscription = runner.on(Event.EPOCH_STARTED, lambda _: runner.stop())
+        runner.run([1, 2])
+        subscription.dispose()
+        story.clear()
+        runner.resume(repeat_last_batch=True)
+        assert story == ["RESUMED", "BATCH", "BATCH", "EPOCH_FINISHED", "FINISHED"]
+
+    def test_a_stop_in_the_last_epoch_finished_is_a_stop(self) -> None:
+        runner = Runner()
+        story = told(runner)
+        runner.on(Event.EPOCH_FINISHED, lambda _: runner.stop())
+        runner.run([1])
+        assert story[-1] == "STOPPED"
+
+    def test_a_finished_run_can_go_on_for_more_epochs(self) -> None:
+        runner = Runner()
+        runner.run([1, 2], max_epoch=2)
+        story = told(runner)
+        runner.state["max_epoch"] = 3
+        runner.resume(repeat_last_batch=True)
+        assert story == ["RESUMED", "EPOCH_STARTED", "BATCH", "BATCH", "EPOCH_FINISHED", "FINISHED"]
+        assert runner.state["n_iters"] == 6
+
+    def test_a_batch_that_the_batches_stop_at_waits_for_resume(self) -> None:
+        runner = Runner()
+        seen: list[int] = []
+        runner.on(Event.BATCH, lambda state: seen.append(state["batch"]))
+
+        def batches() -> Iterator[int]:
+            yield 1
+            runner.stop()
+            yield 2
+            yield 3
+
+        runner.run(batches())
+        assert seen == [1]
+        runner.resume(repeat_last_batch=True)
+        assert seen == [1, 2, 3]
+
+    def test_batches_that_stop_and_end_leave_the_epoch_open(self) -> None:
+        runner = Runner()
+        story = told(runner)
+
+        def batches() -> Iterator[int]:
+            yield 1
+            runner.stop()
+
+        runner.run(batches())
+        assert story[-2:] == ["BATCH", "STOPPED"]
+        runner.resume()
+        assert story[-3:] == ["RESUMED", "EPOCH_FINISHED", "FINISHED"]
+
+
+class TestState:
+    def test_what_was_set_before_a_run_is_kept(self) -> None:
+        runner = Runner()
+        runner.state["model"] = "mine"
+        runner.run([1])
+        assert runner.state["model"] == "mine"
+
+    def test_the_documented_keys_are_there_from_the_start(self) -> None:
+        runner = Runner()
+        seen: list[State] = []
+        runner.on(Event.STARTED, lambda state: seen.append(dict(state)))
+        batches = [1]
+        runner.run(batches, max_epoch=2)
+        expected = {"batches": batches, "max_epoch": 2, "n_iters": 0, "running": True, "epoch": 0}
+        assert expected.items() <= seen[0].items()
+        assert type(runner.state) is dict
+
+    def test_callbacks_may_replace_the_batch_for_the_next_one(self) -> None:
+        runner = Runner()
+        seen: list[int] = []
+        runner.on(Event.BATCH, lambda state: state.update(batch=state["batch"] * 10))
+        runner.on(Event.BATCH, lambda state: seen.append(state["batch"]))
+        runner.run([1, 2])
+        assert seen == [10, 20]
+
+    def test_callbacks_may_change_the_number_of_epochs(self) -> None:
+        runner = Runner()
+        runner.on(Event.STARTED, lambda state: state.update(max_epoch=5))
+        runner.on(Event.EPOCH_FINISHED, lambda state: state.update(max_epoch=3))
+        runner.run([1])
+        assert runner.state["epoch"] == 3
+
+    def test_callbacks_may_give_an_epoch_other_batches(self) -> None:
+        runner = Runner()
+        seen: list[int] = []
+
+        @runner.on(Event.EPOCH_STARTED)
+        def reshuffle(state: State) -> None:
+            state["batches"] = [state["epoch"], state["epoch"] * 10]
+
+        runner.on(Event.BATCH, lambda state: seen.append(state["batch"]))
+        runner.run([], max_epoch=2)
+        assert seen == [1, 10, 2, 20]
+
+    def test_counters_restored_on_started_are_kept(self) -> None:
+        runner = Runner()
+        runner.on(Event.STARTED, lambda state: state.update(epoch=3, n_iters=30))
+        runner.run([1, 2], max_epoch=5)
+        assert (runner.state["epoch"], runner.state["n_iters"]) == (5, 34)
+
+    def test_it_pickles_in_the_middle_of_an_epoch_over_a_generator(self) -> None:
+        runner = Runner()
+        runner.on(Event.BATCH, lambda state: state.update(running=state["batch"] < 1))
+        runner.run(Loader())
+        other, seen = Runner(), list[int]()
+        other.state = pickle.loads(pickle.dumps(runner.state))
+        other.on(Event.BATCH, lambda state: seen.append(state["batch"]))
+        other.resume()
+        assert seen == [2, 3]
+
+    def test_another_runner_goes_on_from_a_pickled_state(self) -> None:
+        runner, seen = Runner(), list[int]()
+        runner.on(Event.BATCH, lambda state: state.update(running=state["batch"] < 1))
+        runner.run(range(4))
+        other = Runner()
+        other.on(Event.BATCH, lambda state: seen.append(state["batch"]))
+        other.state.update(pickle.loads(pickle.dumps(runner.state)))
+        other.resume()
+        assert seen == [2, 3]
+
+    def test_a_restored_state_is_not_continued_with_the_iterator_of_another(self) -> None:
+        runner, seen, saved = Runner(), list[int](), list[bytes]()
+
+        @runner.on(Event.BATCH)
+        def record(state: State) -> None:
+            seen.append(state["batch"])
+            if state["batch"] == 1:
+                saved.append(pickle.dumps(state))
+            if state["batch"] == 3:
+                runner.stop()
+
+        runner.run(range(5))
+        seen.clear()
+        runner.state = pickle.loads(saved[0])
+        runner.resume()
+        assert seen == [2, 3]
+
+    def test_a_stopped_run_leaves_nothing_to_the_next(self) -> None:
+        runner, seen = Runner(), list[int]()
+        subscription = runner.on(Event.BATCH, lambda _: runner.stop())
+        runner.run([1, 2, 3])
+        subscription.dispose()
+        runner.on(Event.BATCH, lambda state: seen.append(state["batch"]))
+        runner.run([4, 5])
+        assert seen == [4, 5]
+
+    def test_the_state_dies_with_the_runner(self) -> None:
+        class Model:
+            pass
+
+        gc.disable()
+        try:
+            model, runner = Model(), Runner()
+            alive = weakref.ref(model)
+            runner.state["model"] = model
+            runner.on(Event.BATCH, lambda state: None)
+            runner.stream(Event.BATCH).pipe(select("batch")).subscribe(lambda _: None)
+            runner.run(range(3))
+            del model, runner
+            assert alive() is None
+        finally:
+            gc.enable()
+
+    def test_memory_stays_flat(self) -> None:
+        runner = Runner()
+        blocks: list[int] = []
+
+        @runner.on(Event.BATCH)
+        def measure(state: State) -> None:
+            if state["n_iters"] in (10_000, 100_000):
+                blocks.append(sys.getallocatedblocks())
+
+        runner.run(range(100_000))
+        assert blocks[1] - blocks[0] < 200
+
+
+class Loader:
+    """Batches whose iterator is a generator, as that of most loaders is."""
+
+    def __iter__(self) -> Iterator[int]:
+        yield from range(4)
+
+
+class TestOn:
+    def test_as_a_decorator_it_gives_the_callback_back(self) -> None:
+        runner = Runner()
+
+        def callback(state: State) -> None:
+            state["called"] = True
+
+        assert runner.on(Event.BATCH)(callback) is callback
+        runner.run([1])
+        assert runner.state["called"]
+
+    @pytest.mark.parametrize("kind", [list, tuple, iter, dict.fromkeys])
+    def test_several_callbacks_are_called_in_order(self, kind: Callable[[Any], Any]) -> None:
+        runner, seen = Runner(), list[str]()
+
+        def first(_: State) -> None:
+            seen.append("first")
+
+        def second(_: State) -> None:
+            seen.append("second")
+
+        subscription = runner.on(Event.BATCH, kind([first, second]))
+        runner.run([1])
+        assert seen == ["first", "second"]
+        subscription.dispose()
+        runner.run([1])
+        assert seen == ["first", "second"]
+
+    def test_no_callbacks_at_all(self) -> None:
+        runner = Runner()
+        runner.on(Event.BATCH, []).dispose()
+        runner.run([1])
+
+    def test_what_can_be_called_is_one_callback_even_if_it_can_be_iterated(self) -> None:
+        runner, callback = Runner(), MagicMock()
+        runner.on(Event.BATCH, callback)
+        runner.run([1])
+        callback.assert_called_once_with(runner.state)
+
+    def test_callbacks_of_one_event_may_subscribe_to_another_during_the_run(self) -> None:
+        runner, seen = Runner(), list[int]()
+
+        @runner.on(Event.EPOCH_STARTED)
+        def subscribe(_: State) -> None:
+            runner.on(Event.BATCH, lambda state: seen.append(state["batch"]))
+
+        runner.run([1, 2])
+        assert seen == [1, 2]
+
+
+class TestStream:
+    def test_it_is_one_real_subject_for_each_event(self) -> None:
+        runner = Runner()
+        for event in Event:
+            assert isinstance(runner.stream(event), Subject)
+            assert runner.stream(event) is runner.stream(event)
+
+    def test_it_serves_every_run(self) -> None:
+        runner, seen = Runner(), list[Any]()
+        runner.stream(Event.BATCH).pipe(select("batch"), ops.scan(lambda a, b: a + b)).subscribe(
+            seen.append, on_completed=lambda: seen.append("completed")
+        )
+        runner.run([1, 2])
+        runner.run([3])
+        assert seen == [1, 3, 6]
+
+    def test_it_carries_the_state_itself(self) -> None:
+        runner, seen = Runner(), list[State]()
+        runner.stream(Event.STARTED).subscribe(seen.append)
+        runner.run([])
+        assert seen[0] is runner.state
+
+
+class TestStop:
+    def test_it_may_come_from_another_thread(self) -> None:
+        runner = Runner()
+        under_way = threading.Event()
+
+        def stop() -> None:
+            under_way.wait()
+            runner.stop()
+
+        stopper = threading.Thread(target=stop)
+        stopper.start()
+        runner.on(Event.BATCH, lambda _: under_way.set())
+        runner.run(iter(int, 1))
+        stopper.join()
+        assert not runner.state["running"]
+
+    def test_on_an_idle_runner_it_changes_nothing(self) -> None:
+        runner, seen = Runner(), list[int]()
+        runner.stop()
+        runner.on(Event.BATCH, lambda state: seen.append(state["batch"]))
+        runner.run([1])
+        assert seen == [1]
+
+
+class TestIterators:
+    def test_a_generator_serves_one_epoch(self) -> None:
+        runner, seen = Runner(), list[int]()
+        runner.on(Event.BATCH, lambda state: seen.append(state["batch"]))
+        runner.run(i for i in range(3))
+        assert seen == [0, 1, 2]
+
+    def test_a_second_epoch_over_it_is_warned_about_at_the_line_of_run(self) -> None:
+        runner = Runner()
+        with pytest.warns(RnnrWarning, match="an earlier epoch has exhausted it") as caught:
+            runner.run((i for i in range(3)), max_epoch=2)
+        assert [warning.filename for warning in caught] == [__file__]
+        assert runner.state["epoch"] == 2
+
+    def test_an_empty_epoch_of_a_list_is_no_reason_to_warn(self) -> None:
+        Runner().run([], max_epoch=2)
+
+    def test_a_stopped_generator_goes_on(self) -> None:
+        runner, seen = Runner(), list[int]()
+
+        @runner.on(Event.BATCH)
+        def stop(state: State) -> None:
+            seen.append(state["batch"])
+            runner.stop()
+
+        runner.run(i for i in range(3))
+        runner.resume()
+        runner.resume()
+        assert seen == [0, 1, 2]
+
+    def test_one_whose_position_is_lost_cannot_be_resumed(self) -> None:
+        runner = Runner()
+        runner.on(Event.BATCH, lambda _: runner.stop())
+        runner.run(i for i in range(3))
+        other = Runner()
+        other.state = {**runner.state, "_epoch": dict(runner.state["_epoch"])}
+        story = told(other)
+        with pytest.raises(RuntimeError, match=r"epoch 1 cannot be resumed after 1 batches: expec"):
+            other.resume()
+        assert story == []
+        other.state["batches"] = range(3)
+        other.resume()
+        assert story == ["RESUMED", "BATCH", "BATCH", "EPOCH_FINISHED", "FINISHED"]
+
+    def test_a_generator_that_raised_is_not_taken_for_exhausted_in_silence(self) -> None:
+        def batches() -> Iterator[int]:
+            yield 1
+            raise OSError("the disk is gone")
+
+        runner = Runner()
+        with pytest.raises(OSError, match="the disk is gone"):
+            runner.run(batches())
+        with pytest.warns(RnnrWarning, match="it raised an error before and has nothing left"):
+            runner.resume()
+
+    def test_an_iterator_that_recovers_goes_on(self) -> None:
+        class Queue:
+            def __init__(self) -> None:
+                self.items = [1, OSError("busy"), 2]
+
+            def __iter__(self) -> "Queue":
+                return self
+
+            def __next__(self) -> int:
+                if not self.items:
+                    raise StopIteration
+                item = self.items.pop(0)
+                if isinstance(item, OSError):
+                    raise item
+                return int(str(item))
+
+        runner, seen = Runner(), list[int]()
+        runner.on(Event.BATCH, lambda state: seen.append(state["batch"]))
+        with pytest.raises(OSError, match="busy"):
+            runner.run(Queue())
+        with pytest.warns(RnnrWarning, match="it raised an error before"):
+            runner.resume()
+        assert seen == [1, 2]
+
+
+class Boom(Exception):
+    """What a fault raises."""
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        "error", [Boom("oh"), StopIteration("oh"), KeyboardInterrupt("oh"), SystemExit("oh")]
+    )
+    def test_what_a_callback_raises_leaves_run_as_itself(self, error: BaseException) -> None:
+        runner = Runner()
+        story = told(runner)
+
+        @runner.on(Event.BATCH)
+        def fail(_: State) -> None:
+            raise error
+
+        with pytest.raises(type(error)) as caught:
+            runner.run([1, 2])
+        assert caught.value is error
+        assert caught.traceback[-1].name == "fail"
+        assert error.__notes__ == ["rnnr: in a handler of Event.BATCH, epoch 1, iteration 1"]
+        assert story == ["STARTED", "EPOCH_STARTED", "BATCH", "FAILED"]
+        assert runner.state["running"] is False
+
+    def test_what_the_batches_raise_does_too(self) -> None:
+        def batches() -> Iterator[int]:
+            yield 1
+            raise Boom
+
+        runner = Runner()
+        story = told(runner)
+        with pytest.raises(Boom) as caught:
+            runner.run(batches())
+        assert caught.value.__notes__ == [
+            "rnnr: while batches were drawn, epoch 1, after iteration 1"
+        ]
+        assert story[-2:] == ["BATCH", "FAILED"]
+
+    @pytest.mark.parametrize("event", set(Event) - {Event.RESUMED, Event.STOPPED, Event.FAILED})
+    def test_the_note_names_the_event(self, event: Event) -> None:
+        runner = Runner()
+        story = told(runner)
+
+        @runner.on(event)
+        def fail(_: State) -> None:
+            raise Boom
+
+        with pytest.raises(Boom) as caught:
+            runner.run([1])
+        assert f"in a handler of {event}," in caught.value.__notes__[0]
+        assert story[-2:] == [event.name, "FAILED"]
+
+    def test_an_evaluation_inside_adds_where_it_was_called(self) -> None:
+        trainer, evaluator = Runner(), Runner()
+
+        @evaluator.on(Event.BATCH)
+        def fail(_: State) -> None:
+            raise Boom
+
+        trainer.on(Event.EPOCH_FINISHED, lambda _: evaluator.run([1]))
+        with pytest.raises(Boom) as caught:
+            trainer.run([1, 2])
+        assert [note.split(",")[0] for note in caught.value.__notes__] == [
+            "rnnr: in a handler of Event.BATCH",
+            "rnnr: in a handler of Event.EPOCH_FINISHED",
+        ]
+
+    def test_an_exception_that_takes_no_notes_still_leaves_as_itself(self) -> None:
+        @dataclass(frozen=True)
+        class Frozen(Exception):
+            code: int
+
+        error, runner = Frozen(3), Runner()
+
+        def batches() -> Iterator[int]:
+            raise error
+            yield
+
+        with pytest.raises(Frozen) as caught:
+            runner.run(batches())
+        assert caught.value is error
+
+    def test_the_state_has_the_error_only_while_failed_is_delivered(self) -> None:
+        runner, seen = Runner(), list[Any]()
+        error = Boom()
+
+        @runner.on(Event.BATCH)
+        def fail(_: State) -> None:
+            raise error
+
+        runner.on(Event.FAILED, lambda state: seen.append(state["error"]))
+        with pytest.raises(Boom):
+            runner.run([1])
+        assert seen == [error]
+        assert "error" not in runner.state
+
+    def test_a_metric_of_that_name_comes_back(self) -> None:
+        runner = Runner()
+        runner.state["error"] = 0.25
+        runner.on(Event.STARTED, lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            runner.run([1])
+        assert runner.state["error"] == 0.25
+
+    def test_an_error_in_a_failed_handler_does_not_hide_the_first(self) -> None:
+        runner, seen = Runner(), list[str]()
+        error = Boom("the first")
+
+        def fail(_: State) -> None:
+            raise error
+
+        runner.on(Event.BATCH, fail)
+        runner.on(
+            Event.FAILED, [lambda _: 1 / 0, lambda _: seen.append("reached"), lambda _: [][1]]
+        )
+        with pytest.raises(Boom) as caught:
+            runner.run([1])
+        assert caught.value is error
+        assert seen == ["reached"]
+        notes = "".join(error.__notes__)
+        assert "a handler of Event.FAILED failed too" in notes
+        assert "ZeroDivisionError" in notes
+        assert "IndexError" in notes
+
+    def test_a_failed_handler_may_raise_the_error_again(self) -> None:
+        runner = Runner()
+        runner.on(Event.BATCH, lambda _: 1 / 0)
+
+        @runner.on(Event.FAILED)
+        def again(state: State) -> None:
+            raise state["error"]
+
+        with pytest.raises(ZeroDivisionError) as caught:
+            runner.run([1])
+        assert len(caught.value.__notes__) == 1
+
+    def test_an_error_in_a_stopped_handler_leaves_after_all_were_reached(self) -> None:
+        runner = Runner()
+        story = told(runner)
+        runner.on(Event.BATCH, lambda _: runner.stop())
+        runner.on(Event.STOPPED, [lambda _: 1 / 0, lambda _: story.append("reached")])
+        with pytest.raises(ZeroDivisionError) as caught:
+            runner.run([1, 2])
+        assert story == ["STARTED", "EPOCH_STARTED", "BATCH", "STOPPED", "reached"]
+        assert "in a handler of Event.STOPPED" in caught.value.__notes__[0]
+
+    def test_a_failed_run_resumes_with_the_next_batch_or_the_same(self) -> None:
+        runner, seen = Runner(), list[int]()
+
+        @runner.on(Event.BATCH)
+        def fail_at_two(state: State) -> None:
+            seen.append(state["batch"])
+            if state["batch"] == 2 and seen.count(2) < 2:
+                raise Boom
+
+        with pytest.raises(Boom):
+            runner.run([1, 2, 3])
+        runner.resume(repeat_last_batch=True)
+        assert seen == [1, 2, 2, 3]
+
+    def test_keyboard_interrupt_around_run_and_resume(self) -> None:
+        runner, seen = Runner(), list[int]()
+
+        @runner.on(Event.BATCH)
+        def interrupted(state: State) -> None:
+            seen.append(state["batch"])
+            if len(seen) == 2:
+                raise KeyboardInterrupt
+
+        try:
+            runner.run([1, 2, 3])
+        except KeyboardInterrupt:
+            runner.resume()
+        assert seen == [1, 2, 3]
+
+    def test_batches_deleted_by_a_callback_are_missed_by_name(self) -> None:
+        runner = Runner()
+        runner.on(Event.EPOCH_STARTED, lambda state: state.pop("batches"))
+        with pytest.raises(KeyError, match="batches"):
+            runner.run([1])
+
+    def test_a_pipeline_of_the_user_that_raises_leaves_run_as_reactivex_lets_it(self) -> None:
+        runner, seen = Runner(), list[Any]()
+
+        def inverse(state: State) -> float:
+            return float(1 / state["batch"])
+
+        runner.stream(Event.BATCH).pipe(ops.map(inverse)).subscribe(seen.append)
+        with pytest.raises(ZeroDivisionError):
+            runner.run([1, 0, 2])
+        runner.resume()
+        assert seen == [1.0]
+
+
+class TestReentrance:
+    @pytest.mark.parametrize(
+        "again", [lambda runner: runner.run([1]), lambda runner: runner.resume()]
+    )
+    def test_a_runner_does_not_run_inside_its_own_callback(
+        self, again: Callable[[Runner], None]
+    ) -> None:
+        runner = Runner()
+        runner.on(Event.BATCH, lambda _: again(runner))
+        with pytest.raises(RuntimeError, match=r"a runner runs once at a time.*use another Runner"):
+            runner.run([1])
+
+    def test_another_one_does(self) -> None:
+        trainer, evaluator, seen = Runner(), Runner(), list[int]()
+        evaluator.on(Event.BATCH, lambda state: seen.append(state["batch"]))
+        trainer.on(Event.EPOCH_FINISHED, lambda _: evaluator.run([7, 8]))
+        trainer.run([1], max_epoch=2)
+        assert seen == [7, 8, 7, 8]
+
+    def test_a_runner_is_free_again_after_a_failure(self) -> None:
+        runner = Runner()
+        subscription = runner.on(Event.BATCH, lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            runner.run([1])
+        subscription.dispose()
+        runner.run([1])
+
+
+class TestBadInput:
+    """Refused when given: what was expected, what came, what to do; and nothing is lost."""
+
+    @pytest.mark.parametrize(
+        ("misuse", "error", "match"),
+        [
+            (
+                lambda runner: runner.on("batch", print),
+                TypeError,
+                r"event must be an Event, got 'batch' \(str\); write for example Event.BATCH",
+            ),
+            (lambda runner: runner.on("batch"), TypeError, "event must be an Event"),
+            (lambda runner: runner.stream(3), TypeError, "event must be an Event, got 3"),
+            (
+                lambda runner: runner.on(Event.BATCH, 3),
+                TypeError,
+                r"callbacks must be callable or an iterable of callables, got 3 \(int\); pass a f",
+            ),
+            (
+                lambda runner: runner.on(Event.BATCH, [print, "print"]),
+                TypeError,
+                r"callbacks\[1\] must be callable, got 'print' \(str\); pass a function",
+            ),
+            (lambda runner: runner.on(Event.BATCH)(None), TypeError, "callbacks must be callable"),
+            (
+                lambda runner: runner.run(3),
+                TypeError,
+                r"batches must be iterable, got 3 \(int\); pass a list, a generator or a loader",
+            ),
+            (lambda runner: runner.run(None), TypeError, "batches must be iterable, got None"),
+            (
+                lambda runner: runner.run(reactivex.of(1)),
+                TypeError,
+                "batches must be iterable, got <reactivex.*Observable",
+            ),
+            (
+                lambda runner: runner.run([1], max_epoch=-1),
+                ValueError,
+                r"max_epoch must be an integer of 0 or more, got -1 \(int\); pass 0",
+            ),
+            (
+                lambda runner: runner.run([1], max_epoch=1.0),
+                TypeError,
+                r"max_epoch must be an integer of 0 or more, got 1.0 \(float\); for a run without",
+            ),
+            (lambda runner: runner.run([1], max_epoch=float("inf")), TypeError, "sys.maxsize"),
+            (lambda runner: runner.run([1], max_epoch=None), TypeError, "max_epoch must be an int"),
+            (
+                lambda runner: runner.resume(),
+                RuntimeError,
+                "there is no run to resume: expected the state of a run, got one without "
+                "batches, epoch, max_epoch, n_iters; call run first, or restore",
+            ),
+        ],
+    )
+    def test_it_is_refused_at_once(
+        self, misuse: Callable[[Any], None], error: type[Exception], match: str
+    ) -> None:
+        runner = Runner()
+        story = told(runner)
+        runner.state["mine"] = "kept"
+        with pytest.raises(error, match=match):
+            misuse(runner)
+        assert runner.state == {"mine": "kept"}
+        assert story == []
+        runner.run([1])
+        assert story == ["STARTED", "EPOCH_STARTED", "BATCH", "EPOCH_FINISHED", "FINISHED"]
+
+    def test_of_several_callbacks_none_is_added_when_one_is_refused(self) -> None:
+        runner, seen = Runner(), list[State]()
+        with pytest.raises(TypeError, match=r"callbacks\[1\]"):
+            runner.on(Event.BATCH, [seen.append, None])  # type: ignore[list-item]
+        runner.run([1])
+        assert seen == []
+
+    def test_integers_of_other_types_are_integers(self) -> None:
+        runner = Runner()
+        runner.run([1], max_epoch=True)
+        assert runner.state["max_epoch"] == 1
+        with pytest.raises(TypeError, match="max_epoch"):
+            runner.run([1], max_epoch=Fraction(1))  # type: ignore[arg-type]
+
+    def test_old_sequences_are_iterable(self) -> None:
+        class Old:
+            def __getitem__(self, i: int) -> int:
+                return [1, 2][i]
+
+        runner, seen = Runner(), list[int]()
+        runner.on(Event.BATCH, lambda state: seen.append(state["batch"]))
+        runner.run(Old())  # type: ignore[arg-type]
+        assert seen == [1, 2]
+
+    def test_a_long_value_is_shown_in_short(self) -> None:
+        with pytest.raises(TypeError) as caught:
+            Runner().run([1], max_epoch="x" * 10_000)  # type: ignore[arg-type]
+        assert len(str(caught.value)) < 300
