@@ -1,11 +1,22 @@
 """Every example in README, docs and docstrings is a test."""
 
 from doctest import ELLIPSIS
+from typing import NoReturn
 
-from sybil import Sybil
+from sybil import Example, Sybil
 from sybil.document import PythonDocStringDocument
+from sybil.example import NotEvaluated
 from sybil.parsers.myst import PythonCodeBlockParser
 from sybil.parsers.rest import DocTestParser
+
+
+class Docstrings(PythonDocStringDocument):
+    """Docstrings whose examples import what they use, as a reader has to."""
+
+    def import_document(self, example: Example) -> NoReturn:
+        self.pop_evaluator(self.import_document)
+        raise NotEvaluated
+
 
 _pages = Sybil(
     parsers=[PythonCodeBlockParser(doctest_optionflags=ELLIPSIS)],
@@ -14,6 +25,6 @@ _pages = Sybil(
 _docstrings = Sybil(
     parsers=[DocTestParser(optionflags=ELLIPSIS)],
     patterns=["src/rnnr/*.py", "src/rnnr/*/*.py"],
-    document_types={".py": PythonDocStringDocument},
+    document_types={".py": Docstrings},
 )
 pytest_collect_file = (_pages + _docstrings).pytest()
