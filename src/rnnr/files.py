@@ -85,7 +85,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _flush_directory(folder: Path) -> None:
-    with suppress(PermissionError):  # Windows opens no directory, and needs no flush of it
+    with suppress(OSError):  # Windows and some file systems flush no directory
         fd = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(fd)

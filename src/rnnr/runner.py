@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from operator import index
-from threading import Lock
 from typing import Any, TypeVar, overload
 
 from reactivex import Observable, abc
@@ -63,7 +62,7 @@ class Runner:
         self.state: State = {}
         self._streams: dict[Event, EventSubject] = {}
         self._undrawn: tuple[State, Iterator[Any]] | None = None
-        self._alone = Lock()
+        self._tokens: dict[str, object] = {}
 
     @overload
     def on(self, event: Event, callbacks: None = None) -> Callable[[_C], _C]: ...
@@ -242,17 +241,28 @@ class Runner:
             )
 
     def _go(self, opening: Event, beginning: State, repeat_last_batch: bool = False) -> None:
+        """Run, unless this runner is running.
+
+        A token instead of a lock: an interrupt right after ``acquire`` would leave it locked.
+        """
+        token = object()
+        try:
+            if self._tokens.setdefault("running", token) is not token:
+                raise RuntimeError(
+                    "a runner runs once at a time: expected run or resume after its end, got it "
+                    "from one of its own callbacks or from another thread; use another Runner() "
+                    "there, as for an evaluation"
+                )
+            self.state.update(beginning)
+            self._loop(self.state, opening, repeat_last_batch)
+        finally:
+            if self._tokens.get("running") is token:
+                del self._tokens["running"]
+
+    def _loop(self, state: State, opening: Event, repeat_last_batch: bool) -> None:
         """Run the loop that the docstring of `Event` defines."""
-        if not self._alone.acquire(blocking=False):
-            raise RuntimeError(
-                "a runner runs once at a time: expected run or resume after its end, got it "
-                "from one of its own callbacks or from another thread; use another Runner() "
-                "there, as for an evaluation"
-            )
-        state = self.state
         at: Event | None = opening  # the event under way; None while batches are drawn
         try:
-            state.update(beginning)
             self._publish(opening, state)
             if repeat_last_batch and is_open(state) and n_drawn(state):
                 at = Event.BATCH
@@ -300,7 +310,6 @@ class Runner:
             raise
         finally:
             state["running"] = False
-            self._alone.release()
 
     def _publish(self, event: Event, state: State) -> None:
         stream = self._streams.get(event)
@@ -407,5 +416,5 @@ def _warn_if_spent(state: State) -> None:
         f"{state['batches']!r}: {reason}; pass a list, or an object whose __iter__ "
         "is a generator function",
         RnnrWarning,
-        stacklevel=4,
+        stacklevel=5,
     )
