@@ -33,7 +33,7 @@ LAYERS = [
     ["errors"],
     ["state"],
     ["event", "files"],
-    ["stream"],
+    ["batches", "stream"],
     ["isolation", "runner"],
     ["operators"],
     ["callbacks", "attachments"],

@@ -524,6 +524,7 @@ class TestErrors:
         runner = Runner()
         runner.state["error"] = 0.25
         runner.on(Event.STARTED, lambda _: 1 / 0)
+        runner.on(Event.FAILED, lambda state: state.pop("error"))
         with pytest.raises(ZeroDivisionError):
             runner.run([1])
         assert runner.state["error"] == 0.25

@@ -1,21 +1,19 @@
 """The loop over batches and epochs, and who listens to it."""
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable
 from operator import index
 from typing import Any, TypeVar, overload
 
-from reactivex import Observable, abc
+from reactivex import abc
 from reactivex.disposable import CompositeDisposable
 
-from rnnr.errors import RnnrWarning, add_note, note_failure, wrong_type, wrong_value
+from rnnr.batches import Batches, can_be_iterated, judge_batches, warn_if_spent
+from rnnr.errors import add_note, note_failure, wrong_type, wrong_value
 from rnnr.event import Event
 from rnnr.state import (
     MISSING,
     State,
     close_epoch,
-    epoch_memory,
     is_open,
     n_drawn,
     open_epoch,
@@ -61,7 +59,7 @@ class Runner:
     def __init__(self) -> None:
         self.state: State = {}
         self._streams: dict[Event, EventSubject] = {}
-        self._undrawn: tuple[State, Iterator[Any]] | None = None
+        self._batches = Batches()
         self._tokens: dict[str, object] = {}
 
     @overload
@@ -159,7 +157,7 @@ class Runner:
             >>> runner.state["epoch"], runner.state["n_iters"], runner.state["batch"]
             (2, 4, 'b')
         """
-        _judge_batches(batches)
+        judge_batches(batches)
         beginning = {
             "max_epoch": _judged_max_epoch(max_epoch),
             "batches": batches,
@@ -230,15 +228,7 @@ class Runner:
                 "there is no run to resume: expected the state of a run, got one without "
                 f"{', '.join(sorted(missing))}; call run first, or restore runner.state"
             )
-        _judge_batches(state["batches"])
-        lost = self._undrawn is None or self._undrawn[0] is not epoch_memory(state)
-        if lost and is_open(state) and n_drawn(state) and _is_iterator(state["batches"]):
-            raise RuntimeError(
-                f"epoch {state['epoch']} cannot be resumed after {n_drawn(state)} batches: "
-                "expected batches that can be iterated anew, to pass over those, got the "
-                f"iterator {state['batches']!r}, whose position is unknown; put a list, or "
-                "an object whose __iter__ is a generator function, into state['batches']"
-            )
+        self._batches.judge_resumable(state)
 
     def _go(self, opening: Event, beginning: State, repeat_last_batch: bool = False) -> None:
         """Run, unless this runner is running.
@@ -276,7 +266,7 @@ class Runner:
                     if not state["running"]:
                         break
                 at = None
-                for state["batch"] in self._left(state):
+                for state["batch"] in self._batches.left(state):
                     try:
                         state["n_iters"] += 1
                         if not state["running"]:  # the batches may stop the run, too
@@ -294,9 +284,9 @@ class Runner:
                         raise
                 else:
                     if state["running"]:
-                        _warn_if_spent(state)
+                        warn_if_spent(state, stacklevel=4)
                         close_epoch(state)
-                        self._undrawn = None
+                        self._batches.release()
                         at = Event.EPOCH_FINISHED
                         self._publish(at, state)
             at = Event.FINISHED if state["running"] else Event.STOPPED
@@ -304,7 +294,7 @@ class Runner:
         except BaseException as error:
             add_note(error, _where(at, state))
             if at is None:
-                self._forget_broken_iterator(state)
+                self._batches.failed(state)
             if at is not Event.STOPPED:
                 self._publish_failure(error, state)
             raise
@@ -324,63 +314,22 @@ class Runner:
         except BaseException as other:  # noqa: BLE001  (the first error is the one to raise)
             note_failure(error, other, "a handler of Event.FAILED")
         finally:
-            del state["error"]
+            state.pop("error", None)
             if before is not MISSING:
                 state["error"] = before
-
-    def _left(self, state: State) -> Iterator[Any]:
-        """Return the iterator over what the open epoch has not drawn yet.
-
-        It is kept here, not in the state, which has to pickle. It belongs to the memory of one
-        epoch: a state that was restored has another, and gets an iterator of its own.
-        """
-        memory = epoch_memory(state)
-        if self._undrawn is None or self._undrawn[0] is not memory:
-            drawn = n_drawn(state)
-            memory.setdefault("first_iter", state["n_iters"])
-            batches = iter(state["batches"])
-            next(islice(batches, drawn, drawn), None)
-            self._undrawn = memory, batches
-        return self._undrawn[1]
-
-    def _forget_broken_iterator(self, state: State) -> None:
-        """After an error in the batches: iterate anew, for a generator that raised is dead."""
-        if not _is_iterator(state.get("batches")):
-            self._undrawn = None
-        epoch_memory(state)["broken"] = True
-
-
-def _is_iterator(batches: object) -> bool:
-    return hasattr(type(batches), "__next__")
 
 
 def _callables(callbacks: Any) -> list[Handler]:
     cure = "pass a function that accepts the state, or several of them in a list"
     if callable(callbacks):
         return [callbacks]
-    if not _can_be_iterated(callbacks):
+    if not can_be_iterated(callbacks):
         raise wrong_type("callbacks", "callable or an iterable of callables", callbacks, cure)
     several = list(callbacks)
     for i, callback in enumerate(several):
         if not callable(callback):
             raise wrong_type(f"callbacks[{i}]", "callable", callback, cure)
     return several
-
-
-def _can_be_iterated(batches: object) -> bool:
-    # iter() would tell, but it starts the workers of a loader, or takes what a stream holds.
-    # An Observable has __getitem__, for slices, and would yield Observables without end.
-    kind = type(batches)
-    if getattr(kind, "__iter__", None) is not None:
-        return True
-    return hasattr(kind, "__getitem__") and not isinstance(batches, Observable)
-
-
-def _judge_batches(batches: object) -> None:
-    if not _can_be_iterated(batches):
-        raise wrong_type(
-            "batches", "iterable", batches, "pass a list, a generator or a loader of batches"
-        )
 
 
 def _judged_max_epoch(max_epoch: int) -> int:
@@ -400,21 +349,3 @@ def _where(at: Event | None, state: State) -> str:
     if at is None:
         return f"rnnr: while batches were drawn, epoch {epoch}, after iteration {n_iters}"
     return f"rnnr: in a handler of {at}, epoch {epoch}, iteration {n_iters}"
-
-
-def _warn_if_spent(state: State) -> None:
-    if not _is_iterator(state["batches"]):
-        return
-    if epoch_memory(state).get("broken"):
-        reason = "it raised an error before and has nothing left, so batches may be missing"
-    elif state["epoch"] > 1 and not n_drawn(state):
-        reason = "an earlier epoch has exhausted it, so this epoch has no batches"
-    else:
-        return
-    warnings.warn(
-        f"epoch {state['epoch']} needs batches that can be iterated anew, got the iterator "
-        f"{state['batches']!r}: {reason}; pass a list, or an object whose __iter__ "
-        "is a generator function",
-        RnnrWarning,
-        stacklevel=5,
-    )

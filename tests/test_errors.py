@@ -1,0 +1,67 @@
+"""What a message says: expected, got, cure."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from rnnr import RnnrWarning
+from rnnr.errors import add_note, missing_key, note_failure, wrong_type, wrong_value
+
+
+@pytest.mark.parametrize(("make", "kind"), [(wrong_type, TypeError), (wrong_value, ValueError)])
+def test_a_wrong_argument_is_told_what_was_expected_what_came_and_what_to_do(
+    make: type, kind: type
+) -> None:
+    error = make("patience", "0 or more", -1, "pass 0")
+    assert type(error) is kind
+    assert str(error) == "patience must be 0 or more, got -1 (int); pass 0"
+
+
+@pytest.mark.parametrize(("length", "shown"), [(78, "x" * 78), (79, "x" * 76)])
+def test_a_long_value_is_cut(length: int, shown: str) -> None:
+    error = wrong_type("under", "a path", "x" * length, "pass one")
+    cut = f"'{shown}'" if length == 78 else f"'{shown}..."
+    assert str(error) == f"under must be a path, got {cut} (str); pass one"
+
+
+@pytest.mark.parametrize(
+    ("state", "present"), [({}, "nothing"), ({"b": 1, "a": 2}, "a, b"), ({"b": 1, 3: 2}, "3, b")]
+)
+def test_a_missing_key_is_told_who_reads_it_what_there_is_and_what_to_do(
+    state: dict[str, int], present: str
+) -> None:
+    error = missing_key("loss", "when('loss')", state, "set it")
+    assert error.args == (
+        f"state['loss'] is missing: when('loss') reads it, the state has {present}; set it",
+    )
+
+
+def test_a_second_failure_is_a_note_on_the_first_with_its_traceback() -> None:
+    first, second = ValueError("the first"), KeyError("the second")
+    with pytest.raises(KeyError) as caught:
+        raise second
+    note_failure(first, caught.value, "closing")
+    (note,) = first.__notes__
+    assert note.startswith("closing failed too:\nTraceback (most recent call last):\n")
+    assert note.endswith("KeyError: 'the second'")
+    assert "raise second" in note
+
+
+def test_a_failure_is_no_note_on_itself() -> None:
+    error = ValueError("the first")
+    note_failure(error, error, "closing")
+    assert not hasattr(error, "__notes__")
+
+
+def test_an_exception_that_takes_no_note_is_left_as_it_is() -> None:
+    @dataclass(frozen=True)
+    class Frozen(Exception):
+        reason: str
+
+    error = Frozen("a reason")
+    add_note(error, "a note")
+    assert not hasattr(error, "__notes__")
+
+
+def test_warnings_can_be_filtered_by_their_category() -> None:
+    assert issubclass(RnnrWarning, UserWarning)
