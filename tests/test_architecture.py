@@ -15,7 +15,7 @@ import rnnr
 PACKAGE = Path(rnnr.__file__).parent
 
 PUBLIC = {
-    "rnnr": ["Event", "Layer", "RnnrWarning", "Runner", "__version__", "isolate"],
+    "rnnr": ["Event", "Layer", "RnnrWarning", "Runner", "State", "__version__", "isolate"],
     "rnnr.attachments": [
         "Attachment",
         "EpochTimer",

@@ -111,6 +111,10 @@ def test_any_callable_can_be_isolated(make: Callable[[list[object]], Any]) -> No
     assert seen == [1, 2]
 
 
+def test_what_an_object_has_stays_its_own() -> None:
+    assert "seen" not in vars(isolate(Dashboard([])))
+
+
 @pytest.mark.parametrize("wrong", [None, 5, "view"])
 def test_what_cannot_be_called_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match=rf"callback must be callable, got {wrong!r} .*pass a func"):

@@ -458,7 +458,7 @@ class TestErrors:
         with pytest.raises(Boom) as caught:
             runner.run(batches())
         assert caught.value.__notes__ == [
-            "rnnr: while batches were drawn, epoch 1, after iteration 1"
+            "rnnr: while batches were drawn, epoch 1, iteration 1"
         ]
         assert story[-2:] == ["BATCH", "FAILED"]
 

@@ -4,8 +4,9 @@ from rnnr.errors import RnnrWarning
 from rnnr.event import Event
 from rnnr.isolation import isolate
 from rnnr.runner import Runner
+from rnnr.state import State
 from rnnr.stream import Layer
 
-__all__ = ["Event", "Layer", "RnnrWarning", "Runner", "__version__", "isolate"]
+__all__ = ["Event", "Layer", "RnnrWarning", "Runner", "State", "__version__", "isolate"]
 
 __version__ = "1.0.0.dev0"

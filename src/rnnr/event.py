@@ -20,8 +20,8 @@ class Event(Enum):
                 for each further batch, while running: n_iters += 1; BATCH
                 if the batches are exhausted: close the epoch; EPOCH_FINISHED
             exactly one of FINISHED (all epochs done) | STOPPED (running was set to
-            False) | FAILED (an exception left a callback or the batches),
-            then running = False
+            False) | FAILED (an exception left a callback or the batches, also one
+            of FINISHED), then running = False
 
     Every event but STOPPED and FAILED has a gate: once a callback has set
     ``state["running"]`` to ``False``, the remaining callbacks of that event are skipped.

@@ -251,21 +251,19 @@ class Runner:
 
     def _loop(self, state: State, opening: Event, repeat_last_batch: bool) -> None:
         """Run the loop that the docstring of `Event` defines."""
-        at: Event | None = opening  # the event under way; None while batches are drawn
+        drawing = stopped = False
         try:
             self._publish(opening, state)
             if repeat_last_batch and is_open(state) and n_drawn(state):
-                at = Event.BATCH
-                self._publish(at, state)
+                self._publish(Event.BATCH, state)
             stream = self.stream(Event.BATCH)
             while state["running"] and (is_open(state) or state["epoch"] < state["max_epoch"]):
                 if not is_open(state):
                     open_epoch(state)
-                    at = Event.EPOCH_STARTED
-                    self._publish(at, state)
+                    self._publish(Event.EPOCH_STARTED, state)
                     if not state["running"]:
                         break
-                at = None
+                drawing = True
                 for state["batch"] in self._batches.left(state):
                     try:
                         state["n_iters"] += 1
@@ -279,23 +277,23 @@ class Runner:
                         else:
                             continue
                         break
-                    except BaseException:
-                        at = Event.BATCH
+                    except BaseException as error:
+                        drawing = False
+                        _note(error, "in a handler of Event.BATCH", state)
                         raise
-                else:
-                    if state["running"]:
-                        warn_if_spent(state, stacklevel=4)
-                        close_epoch(state)
-                        self._batches.release()
-                        at = Event.EPOCH_FINISHED
-                        self._publish(at, state)
-            at = Event.FINISHED if state["running"] else Event.STOPPED
-            self._publish(at, state)
+                drawing = False
+                if state["running"]:  # nothing stopped it, so the batches are exhausted
+                    warn_if_spent(state, stacklevel=4)
+                    close_epoch(state)
+                    self._batches.release()
+                    self._publish(Event.EPOCH_FINISHED, state)
+            stopped = not state["running"]
+            self._publish(Event.STOPPED if stopped else Event.FINISHED, state)
         except BaseException as error:
-            add_note(error, _where(at, state))
-            if at is None:
+            if drawing:
+                _note(error, "while batches were drawn", state)
                 self._batches.failed(state)
-            if at is not Event.STOPPED:
+            if not stopped:
                 self._publish_failure(error, state)
             raise
         finally:
@@ -303,14 +301,19 @@ class Runner:
 
     def _publish(self, event: Event, state: State) -> None:
         stream = self._streams.get(event)
-        if stream is not None:
+        if stream is None:
+            return
+        try:
             stream.on_next(state)
+        except BaseException as error:
+            _note(error, f"in a handler of {event}", state)
+            raise
 
     def _publish_failure(self, error: BaseException, state: State) -> None:
         before = state.get("error", MISSING)  # the key may be in use, for a metric
         state["error"] = error
         try:
-            self._publish(Event.FAILED, state)
+            self.stream(Event.FAILED).on_next(state)
         except BaseException as other:  # noqa: BLE001  (the first error is the one to raise)
             note_failure(error, other, "a handler of Event.FAILED")
         finally:
@@ -344,8 +347,6 @@ def _judged_max_epoch(max_epoch: int) -> int:
     return n
 
 
-def _where(at: Event | None, state: State) -> str:
+def _note(error: BaseException, where: str, state: State) -> None:
     epoch, n_iters = state.get("epoch"), state.get("n_iters")
-    if at is None:
-        return f"rnnr: while batches were drawn, epoch {epoch}, after iteration {n_iters}"
-    return f"rnnr: in a handler of {at}, epoch {epoch}, iteration {n_iters}"
+    add_note(error, f"rnnr: {where}, epoch {epoch}, iteration {n_iters}")

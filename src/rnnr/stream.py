@@ -23,7 +23,7 @@ class Layer(IntEnum):
     """Where in an event a handler runs, from the outermost layer to the innermost.
 
     Opening events and ``BATCH`` run the layers outside-in, closing events inside-out. Within
-    a layer the order is that of subscription. `Runner.on` and ``subscribe`` use ``USER``.
+    a layer the order is that of subscription. `rnnr.Runner.on` and ``subscribe`` use ``USER``.
 
     Attributes:
         CLOCK: What measures: its time contains everything else.
@@ -82,7 +82,7 @@ class EventSubject(Subject[State]):
     def add(self, handler: Handler, *, layer: Layer = Layer.USER) -> Disposable:
         """Call a handler with the state at every delivery.
 
-        This is what `Runner.on` does. ``subscribe`` does it too, for observers.
+        This is what `rnnr.Runner.on` does. ``subscribe`` does it too, for observers.
 
         Args:
             handler: Callable that accepts the state.

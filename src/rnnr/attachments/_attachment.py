@@ -11,7 +11,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from rnnr.errors import wrong_type
 from rnnr.event import Event
 from rnnr.runner import Runner
-from rnnr.stream import Handler, Layer
+from rnnr.stream import EventSubject, Handler, Layer
 
 __all__ = ["Attachment", "attach", "claim"]
 
@@ -53,7 +53,7 @@ def attach(runner: Runner, layer: Layer, handlers: Mapping[Event, Handler]) -> C
     )
 
 
-_claimed: WeakKeyDictionary[Runner, set[str]] = WeakKeyDictionary()
+_claimed: WeakKeyDictionary[EventSubject, set[str]] = WeakKeyDictionary()
 
 
 def claim(runner: Runner, wish: str) -> tuple[str, Disposable]:
@@ -66,7 +66,8 @@ def claim(runner: Runner, wish: str) -> tuple[str, Disposable]:
         The key, which is the wish unless that is taken, and a Disposable that frees it.
     """
     _judge(runner)
-    taken = _claimed.setdefault(runner, set())
+    # by a stream, which lives as long as its runner: a runner may be a dataclass without a hash
+    taken = _claimed.setdefault(runner.stream(Event.BATCH), set())
     keys = (wish if i == 1 else f"{wish} #{i}" for i in count(1))
     key = next(key for key in keys if key not in taken)
     taken.add(key)

@@ -32,7 +32,7 @@ class Bar(Protocol):
 
 
 class ProgressBar(Attachment):
-    r"""An attachment that shows a `tqdm`_ bar for each epoch.
+    r"""An attachment that shows a `tqdm <https://tqdm.github.io>`_ bar for each epoch.
 
     The bar closes at the end of the epoch, and when the run stops or fails; a resumed epoch goes
     on where its bar stood. Statistics are drawn no more often than tqdm draws, the last ones
@@ -67,8 +67,6 @@ class ProgressBar(Attachment):
         >>> runner.run(range(4))
         >>> print(screen.getvalue().split("\r")[-1].strip())
         4/4, loss=0.25
-
-    .. _tqdm: https://tqdm.github.io
     """
 
     def __init__(
@@ -83,7 +81,7 @@ class ProgressBar(Attachment):
             raise wrong_type("n_items", "a string", n_items, "name a key of the state")
         if tqdm_cls is not None and not callable(tqdm_cls):
             raise wrong_type("tqdm_cls", "a class like tqdm", tqdm_cls, "pass the class itself")
-        own = {"initial", "iterable"} & kwargs.keys()
+        own = sorted({"initial", "iterable"} & kwargs.keys())
         if own:
             raise wrong_type(
                 "kwargs",

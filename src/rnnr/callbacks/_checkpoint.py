@@ -2,23 +2,22 @@
 
 import logging
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from operator import index
 from pathlib import Path
-from string import Formatter
 from typing import Any
 
 from reactivex import operators as ops
 
 from rnnr.errors import wrong_type, wrong_value
 from rnnr.files import write_whole
-from rnnr.operators import Pipeline, fold, pipeline
-from rnnr.operators import when as only_when
+from rnnr.operators import Pipeline, pipeline
 from rnnr.state import State, reader
 
 __all__ = ["checkpoint", "save"]
+
+_WHEN_CURE = "set it to True or False in a callback that is added before the checkpoint"
 
 logger = logging.getLogger("rnnr.callbacks.checkpointing")
 
@@ -90,20 +89,27 @@ def checkpoint(
     name_fmt = f"{prefix_fmt}{what}.{ext}"
     read = reader(what, part, f"set it in a callback that is added before {part}, or pass obj")
     cure = f"the file's name, {name_fmt!r}, has it as a field"
+    wanted = _always if when is None else reader(when, part, _WHEN_CURE)
+    write = using or _pickle
     fields = [reader(key, part, cure) for key in _judged_fields(name_fmt)]
     keep = _judged_at_most(at_most)
     folder = _judged_folder(under)
-    queue = queue_fmt.format(what=what)
+    queue = _judged_queue(queue_fmt, what)
 
-    def written(state: State) -> Path:
+    def save_one(state: State) -> None:
         for read_field in fields:
             read_field(state)
         path = folder / name_fmt.format_map(state)
         thing = obj if obj is not None else read(state)
         logger.info("Saving to %s", path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        (using or _pickle)(thing, path)
-        return path
+        before = state[queue]
+        state[queue] = newest_last(before, path)  # first: a saved state knows its own file
+        try:
+            write(thing, path)
+        except BaseException:
+            state[queue] = before
+            raise
 
     def evict(state: State) -> None:
         while len(state[queue]) > keep:
@@ -112,8 +118,8 @@ def checkpoint(
 
     return pipeline(
         ops.do_action(lambda state: state.setdefault(queue, deque())),
-        *([] if when is None else [only_when(when)]),
-        fold(queue, newest_last, value=written),
+        ops.filter(wanted),
+        ops.do_action(save_one),
         ops.do_action(evict),
     )
 
@@ -125,6 +131,10 @@ save = checkpoint
 def newest_last(paths: Iterable[Path], path: Path) -> deque[Path]:
     """Return the paths with one more at the end, each of them once."""
     return deque([*(other for other in paths if other != path), path])
+
+
+def _always(_: State) -> bool:
+    return True
 
 
 def _pickle(obj: Any, path: Path) -> None:
@@ -139,19 +149,37 @@ def _judge_strings(**arguments: object) -> None:
             raise wrong_type(name, "a string", argument, f"write {name}='...'")
 
 
+class _Probe(dict[str, Any]):
+    """A state that has every key, and remembers which ones a format asked for."""
+
+    def __missing__(self, key: str) -> "_Probe":
+        self[key] = _Probe()
+        return _Probe()
+
+    def __getattr__(self, name: str) -> "_Probe":
+        return self
+
+    def __format__(self, spec: str) -> str:
+        return ""
+
+
 def _judged_fields(name_fmt: str) -> list[str]:
-    """Return the keys that a format names: ``{a.b}`` and ``{a[b]}`` name ``a``."""
+    """Return the keys that a format asks for."""
+    probe = _Probe()
     try:
-        names = [name for _, name, _, _ in Formatter().parse(name_fmt) if name is not None]
+        name_fmt.format_map(probe)
     except ValueError as error:
-        cure = f"it cannot be parsed ({error}); write for example prefix_fmt='{{epoch}}_'"
-        raise wrong_value("the file's name", "a format", name_fmt, cure) from None
-    keys = [re.split(r"[.\[]", name)[0] for name in names]
-    for key in keys:
-        if not key or key.isdigit():
-            cure = "name the keys, for example prefix_fmt='{epoch}_'"
-            raise wrong_value("the file's name", "a format of keys", name_fmt, cure)
-    return keys
+        cure = f"{error}; write for example prefix_fmt='{{epoch}}_'"
+        raise wrong_value("the file's name", "a format of keys", name_fmt, cure) from None
+    return list(probe)
+
+
+def _judged_queue(queue_fmt: str, what: str) -> str:
+    try:
+        return queue_fmt.format(what=what)
+    except (ValueError, LookupError, AttributeError):
+        expected, cure = "a format of the field what", "write for example queue_fmt='_saved_{what}'"
+        raise wrong_value("queue_fmt", expected, queue_fmt, cure) from None
 
 
 def _judged_at_most(at_most: int) -> int:

@@ -54,7 +54,7 @@ def maybe_stop_early(
         4 0.7
         5 0.8
     """
-    expected = "an integer of 0 or more"
+    expected = "a number of 0 or more"
     if not isinstance(patience, (int, float)):
         raise wrong_type("patience", expected, patience, "pass a number of failures to bear")
     if not patience >= 0:

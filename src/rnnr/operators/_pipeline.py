@@ -55,9 +55,9 @@ def pipeline(*operators: Operator) -> Pipeline:
     """Make a callback of operators.
 
     The result is called with a state, as every callback is, so it can be passed to
-    `Runner.on`; and it is an operator itself, for use inside ``stream.pipe(...)``. Each state goes
-    through the operators at once, on the caller's thread. An error leaves the call as it is
-    and ends nothing: the pipeline takes the next state.
+    `rnnr.Runner.on`; and it is an operator itself, for use inside ``stream.pipe(...)``. Each
+    state goes through the operators at once, on the caller's thread. An error leaves the call
+    as it is and ends nothing: the pipeline takes the next state.
 
     Args:
         operators: Operators of this package or of ``reactivex.operators``, in order. What an

@@ -1,0 +1,32 @@
+"""How Sphinx builds the documentation: `sphinx-build -W -b html docs docs/_build`."""
+
+import rnnr
+
+project = "rnnr"
+author = "The rnnr team"
+project_copyright = "The rnnr team"
+release = rnnr.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = f"rnnr {release}"
+
+# In docstrings a name in single backticks is a link.
+default_role = "py:obj"
+nitpicky = True
+nitpick_ignore_regex = [
+    # The build takes nothing from the network, so names from elsewhere are text and no links.
+    ("py:.*", r"(abc|collections|os|pathlib|pickle|reactivex|typing)\..*"),
+    ("py:.*", r"(Any|BaseException|Callable|Iterable|KeyError|Mapping|OSError|Path)"),
+    # Private names that signatures mention.
+    ("py:class", r"rnnr\..*\.(_C|Bar)"),
+]
+
+autodoc_member_order = "bysource"
+autodoc_class_signature = "mixed"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+
+myst_heading_anchors = 3

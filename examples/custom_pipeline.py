@@ -1,0 +1,58 @@
+"""Compose what happens in a run with ReactiveX operators: leaps, an average, a stop, an end.
+
+    python examples/custom_pipeline.py
+
+Every event of a runner is a stream, and whatever ReactiveX can do with streams works on it. Nothing
+is learned here: the batches are the losses of a made-up training, which fall, wobble, and leap
+twice. The run stops itself once their moving average is low.
+"""
+
+import math
+from collections.abc import Mapping
+
+from reactivex import operators as ops
+
+from rnnr import Event, Runner, State
+from rnnr.operators import pipeline, select, stop, when
+
+wobbling = [0.97**n * (1 + 0.1 * math.cos(n * n)) for n in range(1, 101)]
+losses = [loss + 2 if n in (24, 58) else loss for n, loss in enumerate(wobbling, 1)]
+
+runner = Runner()
+batches = runner.stream(Event.BATCH)
+
+
+@runner.on(Event.BATCH)
+def learn(state: State) -> None:
+    state["loss"] = state["batch"]
+
+
+# 1. Leaps. The state is one dict that changes all the time, so `select` takes out what `pairwise`
+#    is to remember.
+def is_leap(pair: tuple[Mapping[str, float], Mapping[str, float]]) -> bool:
+    before, now = pair
+    return now["loss"] > 2 * before["loss"]
+
+
+leaps = batches.pipe(select("n_iters", "loss"), ops.pairwise(), ops.filter(is_leap))
+leaps.subscribe(lambda pair: print("batch {n_iters}: a leap to {loss:.2f}".format(**pair[1])))
+
+
+# 2. An average. What a stream finds out goes back into the state, for the callbacks after it.
+def store(average: float) -> None:
+    runner.state["average"], runner.state["converged"] = average, average < 0.2
+
+
+averages = batches.pipe(select("loss"), ops.scan(lambda mean, loss: 0.9 * mean + 0.1 * loss))
+averages.subscribe(store)
+
+# 3. A stop. A pipeline is a callback; this one is added after the average, so it runs after it.
+runner.on(Event.BATCH, pipeline(when("converged"), stop()))
+
+# 4. An end. A run that goes well is finished or stopped; merged, the two events are one stream.
+ends = runner.stream(Event.FINISHED).pipe(ops.merge(runner.stream(Event.STOPPED)))
+ends.pipe(select("n_iters", "average")).subscribe(
+    lambda end: print("over at batch {n_iters}: the average is {average:.3f}".format(**end))
+)
+
+runner.run(losses)
