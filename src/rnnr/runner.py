@@ -246,7 +246,7 @@ class Runner:
             self.state.update(beginning)
             self._loop(self.state, opening, repeat_last_batch)
         finally:
-            if self._tokens.get("running") is token:
+            if self._tokens.get("running") is token:  # pragma: no branch  (else it was refused)
                 del self._tokens["running"]
 
     def _loop(self, state: State, opening: Event, repeat_last_batch: bool) -> None:
