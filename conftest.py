@@ -1,13 +1,17 @@
-"""Every example in README, docs and docstrings is a test."""
+"""Every example in README, docs and docstrings is a test; laws are tried on the same examples."""
 
 from doctest import ELLIPSIS
 from typing import NoReturn
 
+from hypothesis import settings
 from sybil import Example, Sybil
 from sybil.document import PythonDocStringDocument
 from sybil.example import NotEvaluated
 from sybil.parsers.myst import PythonCodeBlockParser
 from sybil.parsers.rest import DocTestParser
+
+settings.register_profile("rnnr", deadline=None, derandomize=True)
+settings.load_profile("rnnr")
 
 
 class Docstrings(PythonDocStringDocument):

@@ -149,6 +149,48 @@ def test_batches_that_fail_now_and_then_are_all_delivered_once(
     assert delivered == batches * max_epoch
 
 
+@given(
+    batches=st.lists(st.integers(0, 9), max_size=5),
+    max_epoch=st.integers(0, 3),
+    stops=st.sets(st.integers(1, 15), max_size=5),
+    across_processes=st.booleans(),
+)
+def test_a_stop_while_a_batch_is_drawn_loses_none(
+    batches: list[int], max_epoch: int, stops: set[int], across_processes: bool
+) -> None:
+    draws = 0
+    stopped: list[int] = []
+    runner = Runner()
+
+    class Slow:
+        def __iter__(self) -> Iterator[int]:
+            nonlocal draws
+            for batch in batches:
+                draws += 1
+                if draws in stops:
+                    stopped.append(draws)
+                    runner.stop()  # as another thread would
+                yield batch
+
+    delivered: list[int] = []
+
+    def listen() -> None:
+        runner.on(Event.BATCH, lambda state: delivered.append(state["batch"]))
+
+    listen()
+    runner.run(Slow(), max_epoch)
+    n_stops = 0
+    while n_stops < len(stopped):
+        n_stops = len(stopped)
+        if across_processes:
+            state = runner.state
+            runner = Runner()
+            runner.state = {**state, "_epoch": {**state["_epoch"]}}
+            listen()
+        runner.resume()
+    assert delivered == batches * max_epoch
+
+
 def results(state: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in state.items() if key in ("sum", "mean", "list", "n_iters")}
 

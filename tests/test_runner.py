@@ -97,7 +97,8 @@ class TestOrder:
 
         runner.run(batches())
         assert seen == [1]
-        runner.resume(repeat_last_batch=True)
+        assert (runner.state["batch"], runner.state["n_iters"]) == (1, 1)
+        runner.resume()
         assert seen == [1, 2, 3]
 
     def test_batches_that_stop_and_end_leave_the_epoch_open(self) -> None:
@@ -353,7 +354,9 @@ class TestIterators:
 
     def test_a_second_epoch_over_it_is_warned_about_at_the_line_of_run(self) -> None:
         runner = Runner()
-        with pytest.warns(RnnrWarning, match="an earlier epoch has exhausted it") as caught:
+        with pytest.warns(
+            RnnrWarning, match="it was exhausted before: this epoch has none"
+        ) as caught:
             runner.run((i for i in range(3)), max_epoch=2)
         assert [warning.filename for warning in caught] == [__file__]
         assert runner.state["epoch"] == 2
@@ -396,7 +399,7 @@ class TestIterators:
         runner = Runner()
         with pytest.raises(OSError, match="the disk is gone"):
             runner.run(batches())
-        with pytest.warns(RnnrWarning, match="it raised an error before and has nothing left"):
+        with pytest.warns(RnnrWarning, match="raised an error before and has nothing left"):
             runner.resume()
 
     def test_an_iterator_that_recovers_goes_on(self) -> None:
@@ -419,9 +422,38 @@ class TestIterators:
         runner.on(Event.BATCH, lambda state: seen.append(state["batch"]))
         with pytest.raises(OSError, match="busy"):
             runner.run(Queue())
-        with pytest.warns(RnnrWarning, match="it raised an error before"):
-            runner.resume()
+        runner.resume()
         assert seen == [1, 2]
+
+    def test_the_iterator_of_a_loader_that_fails_on_one_record_goes_on(self) -> None:
+        class Records:
+            def __iter__(self) -> Iterator[int]:
+                return map(self.read, range(4))
+
+            def read(self, i: int) -> int:
+                if i == 1:
+                    raise OSError("a corrupt record")
+                return i
+
+        runner, seen = Runner(), list[int]()
+        runner.on(Event.BATCH, lambda state: seen.append(state["batch"]))
+        with pytest.raises(OSError, match="a corrupt record"):
+            runner.run(Records())
+        runner.resume()
+        assert seen == [0, 2, 3]
+
+    def test_a_generator_that_another_run_has_exhausted_is_warned_about(self) -> None:
+        batches = (i for i in range(3))
+        Runner().run(batches)
+        with pytest.warns(RnnrWarning, match="it was exhausted before: this epoch has none"):
+            Runner().run(batches)
+
+    def test_a_warning_that_is_an_error_leaves_the_epoch_finished(self) -> None:
+        runner = Runner()
+        story = told(runner)
+        with pytest.raises(RnnrWarning):
+            runner.run((i for i in range(3)), max_epoch=2)
+        assert story[-3:] == ["EPOCH_STARTED", "EPOCH_FINISHED", "FAILED"]
 
 
 class Boom(Exception):
@@ -457,9 +489,7 @@ class TestErrors:
         story = told(runner)
         with pytest.raises(Boom) as caught:
             runner.run(batches())
-        assert caught.value.__notes__ == [
-            "rnnr: while batches were drawn, epoch 1, iteration 1"
-        ]
+        assert caught.value.__notes__ == ["rnnr: while batches were drawn, epoch 1, iteration 1"]
         assert story[-2:] == ["BATCH", "FAILED"]
 
     @pytest.mark.parametrize("event", set(Event) - {Event.RESUMED, Event.STOPPED, Event.FAILED})
@@ -600,6 +630,47 @@ class TestErrors:
             runner.resume()
         assert seen == [1, 2, 3]
 
+    def test_a_note_is_added_once_to_an_exception_that_is_raised_again(self) -> None:
+        runner, error = Runner(), Boom()
+
+        @runner.on(Event.BATCH)
+        def fail(_: State) -> None:
+            raise error
+
+        for _ in range(3):
+            with pytest.raises(Boom):
+                runner.run([1])
+        assert len(error.__notes__) == 1
+
+    def test_an_error_that_was_saved_with_the_state_does_not_come_back(self) -> None:
+        runner, saved = Runner(), list[bytes]()
+        runner.on(Event.BATCH, lambda _: 1 / 0)
+        runner.on(Event.FAILED, lambda state: saved.append(pickle.dumps(state)))
+        with pytest.raises(ZeroDivisionError):
+            runner.run([1])
+        other = Runner()
+        other.state = pickle.loads(saved[0])
+        other.resume()
+        assert "error" not in other.state
+
+    def test_nothing_keeps_the_state_alive_after_a_handler_of_failed_failed(self) -> None:
+        class Model:
+            pass
+
+        gc.disable()
+        try:
+            model, runner = Model(), Runner()
+            alive = weakref.ref(model)
+            runner.state["model"] = model
+            runner.on(Event.BATCH, lambda _: 1 / 0)
+            runner.on(Event.FAILED, [lambda _: [][1], lambda _: [][2]])
+            with pytest.raises(ZeroDivisionError):
+                runner.run([1])
+            del model, runner
+            assert alive() is None
+        finally:
+            gc.enable()
+
     def test_batches_deleted_by_a_callback_are_missed_by_name(self) -> None:
         runner = Runner()
         runner.on(Event.EPOCH_STARTED, lambda state: state.pop("batches"))
@@ -647,6 +718,15 @@ class TestReentrance:
         runner.run([1])
 
 
+async def asynchronous(state: State) -> None:
+    """Would never run."""
+
+
+class Broken:
+    def __repr__(self) -> str:
+        raise ValueError("no repr either")
+
+
 class TestBadInput:
     """Refused when given: what was expected, what came, what to do; and nothing is lost."""
 
@@ -675,6 +755,16 @@ class TestBadInput:
                 lambda runner: runner.run(3),
                 TypeError,
                 r"batches must be iterable, got 3 \(int\); pass a list, a generator or a loader",
+            ),
+            (
+                lambda runner: runner.on(Event.BATCH, asynchronous),
+                TypeError,
+                r"a callback must be a function that is not async, got <function .*asyncio.run",
+            ),
+            (
+                lambda runner: runner.on(Event.BATCH, [print, asynchronous]),
+                TypeError,
+                "a callback must be a function that is not async",
             ),
             (lambda runner: runner.run(None), TypeError, "batches must be iterable, got None"),
             (
@@ -738,6 +828,10 @@ class TestBadInput:
         runner.on(Event.BATCH, lambda state: seen.append(state["batch"]))
         runner.run(Old())  # type: ignore[arg-type]
         assert seen == [1, 2]
+
+    def test_a_value_that_cannot_be_shown_is_refused_all_the_same(self) -> None:
+        with pytest.raises(TypeError, match=r"batches must be iterable, got <.*Broken object at"):
+            Runner().run(Broken())  # type: ignore[arg-type]
 
     def test_a_long_value_is_shown_in_short(self) -> None:
         with pytest.raises(TypeError) as caught:

@@ -299,6 +299,10 @@ class TestHandlers:
         subject.on_next(item(1))
         assert seen == []
 
+    def test_a_layer_by_name_is_refused(self) -> None:
+        with pytest.raises(TypeError, match="layer must be a Layer, got 'DISPLAY'"):
+            EventSubject().add(print, layer="DISPLAY")  # type: ignore[arg-type]
+
     def test_what_cannot_be_called_is_refused(self) -> None:
         with pytest.raises(TypeError, match="handler must be callable, got 3"):
             EventSubject().add(3)  # type: ignore[arg-type]

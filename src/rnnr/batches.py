@@ -2,12 +2,13 @@
 
 import warnings
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
+from types import GeneratorType
 from typing import Any
 
 from reactivex import Observable
 
-from rnnr.errors import RnnrWarning, wrong_type
+from rnnr.errors import RnnrWarning, shown, wrong_type
 from rnnr.state import State, epoch_memory, is_open, n_drawn
 
 __all__ = ["Batches", "can_be_iterated", "judge_batches", "warn_if_spent"]
@@ -29,21 +30,30 @@ class Batches:
         memory = epoch_memory(state)
         if self._memory is not memory:
             drawn = n_drawn(state)
-            memory.setdefault("first_iter", state["n_iters"])
+            memory.setdefault("_first_iter", state["n_iters"])
+            memory["_spent"] = _is_dead(state["batches"])
             self._iterator = iter(state["batches"])
             next(islice(self._iterator, drawn, drawn), None)
             self._memory = memory
         return self._iterator
+
+    def put_back(self, batch: Any) -> None:
+        """Keep a batch for the next draw: the run was stopped while it was drawn."""
+        self._iterator = chain([batch], self._iterator)
 
     def release(self) -> None:
         """Let go of the iterator: the epoch is over."""
         self._memory, self._iterator = None, iter(())
 
     def failed(self, state: State) -> None:
-        """After an error in the batches, iterate anew: a generator that raised is dead."""
-        if not _is_iterator(state.get("batches")):
+        """After an error in the batches, go on with their iterator, if it can.
+
+        A generator that raised cannot, and would pass for exhausted: iterate anew.
+        """
+        if _is_dead(self._iterator) and not _is_iterator(state.get("batches")):
             self.release()
-        epoch_memory(state)["broken"] = True
+        else:
+            epoch_memory(state)["_broken_at"] = n_drawn(state)
 
     def judge_resumable(self, state: State) -> None:
         """Refuse an epoch whose position in its batches is lost."""
@@ -53,7 +63,7 @@ class Batches:
             raise RuntimeError(
                 f"epoch {state['epoch']} cannot be resumed after {n_drawn(state)} batches: "
                 "expected batches that can be iterated anew, to pass over those, got the "
-                f"iterator {state['batches']!r}, whose position is unknown; put a list, or "
+                f"iterator {shown(state['batches'])}, whose position is unknown; put a list, or "
                 "an object whose __iter__ is a generator function, into state['batches']"
             )
 
@@ -80,17 +90,18 @@ def can_be_iterated(thing: object) -> bool:
 
 def warn_if_spent(state: State, stacklevel: int) -> None:
     """Tell why an epoch may have missed batches: it had an iterator with nothing left."""
-    if not _is_iterator(state["batches"]):
+    memory, drawn = epoch_memory(state), n_drawn(state)
+    if memory.get("_broken_at") == drawn:
+        reason = "their iterator raised an error before and has nothing left: some may be missing"
+    elif drawn or not _is_iterator(state["batches"]):
         return
-    if epoch_memory(state).get("broken"):
-        reason = "it raised an error before and has nothing left, so batches may be missing"
-    elif state["epoch"] > 1 and not n_drawn(state):
-        reason = "an earlier epoch has exhausted it, so this epoch has no batches"
+    elif state["epoch"] > 1 or memory.get("_spent"):
+        reason = "an iterator gives them once, and it was exhausted before: this epoch has none"
     else:
         return
     warnings.warn(
-        f"epoch {state['epoch']} needs batches that can be iterated anew, got the iterator "
-        f"{state['batches']!r}: {reason}; pass a list, or an object whose __iter__ "
+        f"epoch {state['epoch']} needs batches that can be iterated anew, got "
+        f"{shown(state['batches'])}: {reason}; pass a list, or an object whose __iter__ "
         "is a generator function",
         RnnrWarning,
         stacklevel=stacklevel + 1,
@@ -99,3 +110,7 @@ def warn_if_spent(state: State, stacklevel: int) -> None:
 
 def _is_iterator(batches: object) -> bool:
     return hasattr(type(batches), "__next__")
+
+
+def _is_dead(iterator: object) -> bool:
+    return isinstance(iterator, GeneratorType) and iterator.gi_frame is None

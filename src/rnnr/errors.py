@@ -10,6 +10,7 @@ __all__ = [
     "add_note",
     "missing_key",
     "note_failure",
+    "shown",
     "wrong_type",
     "wrong_value",
 ]
@@ -29,12 +30,12 @@ class RnnrWarning(UserWarning):
 
 def wrong_type(name: str, expected: str, got: object, cure: str) -> TypeError:
     """Return the error for an argument of the wrong type."""
-    return TypeError(f"{name} must be {expected}, got {_shown(got)}; {cure}")
+    return TypeError(f"{name} must be {expected}, got {shown(got)}; {cure}")
 
 
 def wrong_value(name: str, expected: str, got: object, cure: str) -> ValueError:
     """Return the error for an argument of the right type and a wrong value."""
-    return ValueError(f"{name} must be {expected}, got {_shown(got)}; {cure}")
+    return ValueError(f"{name} must be {expected}, got {shown(got)}; {cure}")
 
 
 def missing_key(key: str, part: str, state: Mapping[str, Any], cure: str) -> KeyError:
@@ -53,11 +54,16 @@ def note_failure(error: BaseException, other: BaseException, where: str) -> None
 def add_note(error: BaseException, text: str) -> None:
     """Add a note to an exception, if it takes one (a frozen dataclass does not)."""
     with suppress(Exception):
-        error.add_note(text)
+        if text not in getattr(error, "__notes__", ()):  # the same object may be raised again
+            error.add_note(text)
 
 
-def _shown(got: object) -> str:
-    text = repr(got)
+def shown(got: object) -> str:
+    """Return a short text for a value in a message."""
+    try:
+        text = repr(got)
+    except Exception:  # noqa: BLE001  (the message matters more)
+        text = object.__repr__(got)
     if len(text) > 80:
         text = f"{text[:77]}..."
     return f"{text} ({type(got).__name__})"

@@ -2,18 +2,19 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
 from rnnr.errors import wrong_type
-from rnnr.stream import Handler
+from rnnr.stream import Callback
 
 __all__ = ["isolate"]
 
 logger = logging.getLogger("rnnr.isolation")
 
 
-def isolate(callback: Handler) -> Callable[[Any], None]:
+def isolate(callback: Callback) -> Callable[[Any], None]:
     """Wrap a callback so that its exceptions are logged and the run goes on.
 
     It is meant for views: a dashboard, a logger, a message to a phone. An exception is logged at
@@ -46,6 +47,7 @@ def isolate(callback: Handler) -> Callable[[Any], None]:
         try:
             callback(state)
         except Exception:
-            logger.exception("isolate(%r) caught an exception; the run goes on", callback)
+            with suppress(Exception):  # a logging handler may fail, too
+                logger.exception("isolate(%r) caught an exception; the run goes on", callback)
 
     return isolated

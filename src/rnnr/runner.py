@@ -1,6 +1,7 @@
 """The loop over batches and epochs, and who listens to it."""
 
 from collections.abc import Callable, Iterable
+from inspect import iscoroutinefunction
 from operator import index
 from typing import Any, TypeVar, overload
 
@@ -18,11 +19,11 @@ from rnnr.state import (
     n_drawn,
     open_epoch,
 )
-from rnnr.stream import EventSubject, Handler, subject_of
+from rnnr.stream import Callback, EventSubject, subject_of
 
 __all__ = ["Runner"]
 
-_C = TypeVar("_C", bound=Handler)
+_C = TypeVar("_C", bound=Callback)
 
 
 class Runner:
@@ -43,7 +44,7 @@ class Runner:
 
     Attributes:
         state (dict): The state that callbacks are called with. What it holds before `run`
-            is kept. Assign or update it to restore a saved run.
+            is kept. Assign or update it, between two runs, to restore a saved one.
 
     Example:
         >>> from rnnr import Event, Runner
@@ -65,10 +66,10 @@ class Runner:
     @overload
     def on(self, event: Event, callbacks: None = None) -> Callable[[_C], _C]: ...
     @overload
-    def on(self, event: Event, callbacks: Handler | Iterable[Handler]) -> abc.DisposableBase: ...
+    def on(self, event: Event, callbacks: Callback | Iterable[Callback]) -> abc.DisposableBase: ...
 
     def on(
-        self, event: Event, callbacks: Handler | Iterable[Handler] | None = None
+        self, event: Event, callbacks: Callback | Iterable[Callback] | None = None
     ) -> Callable[[_C], _C] | abc.DisposableBase:
         """Call back when an event happens.
 
@@ -243,16 +244,21 @@ class Runner:
                     "from one of its own callbacks or from another thread; use another Runner() "
                     "there, as for an evaluation"
                 )
-            self.state.update(beginning)
-            self._loop(self.state, opening, repeat_last_batch)
+            self._loop(self.state, opening, beginning, repeat_last_batch)
         finally:
-            if self._tokens.get("running") is token:  # pragma: no branch  (else it was refused)
+            # no call in here: an interrupt comes after calls, and would leave the token
+            if "running" in self._tokens and self._tokens["running"] is token:
                 del self._tokens["running"]
 
-    def _loop(self, state: State, opening: Event, repeat_last_batch: bool) -> None:
+    def _loop(
+        self, state: State, opening: Event, beginning: State, repeat_last_batch: bool
+    ) -> None:
         """Run the loop that the docstring of `Event` defines."""
         drawing = stopped = False
         try:
+            state.update(beginning)
+            if isinstance(state.get("error"), BaseException):  # saved while FAILED was delivered
+                del state["error"]
             self._publish(opening, state)
             if repeat_last_batch and is_open(state) and n_drawn(state):
                 self._publish(Event.BATCH, state)
@@ -264,11 +270,13 @@ class Runner:
                     if not state["running"]:
                         break
                 drawing = True
-                for state["batch"] in self._batches.left(state):
+                for batch in self._batches.left(state):
                     try:
-                        state["n_iters"] += 1
-                        if not state["running"]:  # the batches may stop the run, too
+                        if not state["running"]:  # stopped while this one was drawn
+                            self._batches.put_back(batch)
                             break
+                        state["batch"] = batch
+                        state["n_iters"] = state["n_iters"] + 1  # += takes a little longer
                         # Subject.on_next, in place: the call would cost a quarter of the loop
                         for handler in stream.handlers or stream.arrange():
                             handler(state)
@@ -283,10 +291,10 @@ class Runner:
                         raise
                 drawing = False
                 if state["running"]:  # nothing stopped it, so the batches are exhausted
-                    warn_if_spent(state, stacklevel=4)
                     close_epoch(state)
                     self._batches.release()
                     self._publish(Event.EPOCH_FINISHED, state)
+                    warn_if_spent(state, stacklevel=4)
             stopped = not state["running"]
             self._publish(Event.STOPPED if stopped else Event.FINISHED, state)
         except BaseException as error:
@@ -322,9 +330,10 @@ class Runner:
                 state["error"] = before
 
 
-def _callables(callbacks: Any) -> list[Handler]:
+def _callables(callbacks: Any) -> list[Callback]:
     cure = "pass a function that accepts the state, or several of them in a list"
     if callable(callbacks):
+        _judge_synchronous(callbacks)
         return [callbacks]
     if not can_be_iterated(callbacks):
         raise wrong_type("callbacks", "callable or an iterable of callables", callbacks, cure)
@@ -332,7 +341,14 @@ def _callables(callbacks: Any) -> list[Handler]:
     for i, callback in enumerate(several):
         if not callable(callback):
             raise wrong_type(f"callbacks[{i}]", "callable", callback, cure)
+        _judge_synchronous(callback)
     return several
+
+
+def _judge_synchronous(callback: Callback) -> None:
+    if iscoroutinefunction(callback):
+        cure = "call asyncio.run(...) in it, or hand the work to a loop in another thread"
+        raise wrong_type("a callback", "a function that is not async", callback, cure)
 
 
 def _judged_max_epoch(max_epoch: int) -> int:

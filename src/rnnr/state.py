@@ -17,6 +17,7 @@ key                     what it holds
 """
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any, Final, TypeAlias
 
 from rnnr.errors import missing_key, wrong_type
@@ -49,7 +50,8 @@ def epoch_memory(state: State) -> dict[str, Any]:
     """Return the dict in the state that lives for one epoch.
 
     Reducers keep their accumulators here, a bar its position, the timer its clock. It is
-    a new dict in every epoch, so nothing has to be reset, and a pickled state carries it.
+    a new dict in every epoch, so nothing has to be reset, and a pickled state carries it. Keys
+    that start with an underscore are rnnr's own.
     """
     memory: dict[str, Any] = state.setdefault(EPOCH, {})
     return memory
@@ -102,28 +104,32 @@ def accumulator(
     read = value
 
     def accumulate(state: State) -> None:
-        # epoch_memory(state), without the call: every batch of every reducer comes here
-        memory = state.setdefault(EPOCH, {}) if per_epoch else state
-        before = memory.get(key, initial)
-        memory[key] = read(state) if before is MISSING else function(before, read(state))
+        # every batch of every reducer comes here: the call is for the state that has no memory
+        memory = (state.get(EPOCH) or epoch_memory(state)) if per_epoch else state
+        before = memory.get(key, MISSING)
+        if before is MISSING:
+            if initial is MISSING:
+                memory[key] = read(state)
+                return
+            before = copy(initial)  # the function may change it in place
+        memory[key] = function(before, read(state))
 
     return accumulate
 
 
 def open_epoch(state: State) -> None:
     """Begin an epoch: its memory is empty, no batch has been drawn."""
-    state["epoch"] += 1
-    state[EPOCH] = {"open": True}
+    state.update({"epoch": state["epoch"] + 1, EPOCH: {"_open": True}})
 
 
 def close_epoch(state: State) -> None:
     """End an epoch: its batches are exhausted. Its memory stays until the next one begins."""
-    epoch_memory(state)["open"] = False
+    epoch_memory(state)["_open"] = False
 
 
 def is_open(state: State) -> bool:
     """Tell whether the epoch still has batches, or its end, to deliver."""
-    return bool(epoch_memory(state).get("open"))
+    return bool(epoch_memory(state).get("_open"))
 
 
 def n_drawn(state: State) -> int:
@@ -133,5 +139,5 @@ def n_drawn(state: State) -> int:
     would cost every batch a tenth of the loop, to agree with this one.
     """
     n_iters: int = state["n_iters"]
-    first: int = epoch_memory(state).get("first_iter", n_iters)
+    first: int = epoch_memory(state).get("_first_iter", n_iters)
     return max(0, n_iters - first)

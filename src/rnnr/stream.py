@@ -14,9 +14,9 @@ from rnnr.errors import note_failure, wrong_type
 from rnnr.event import Event
 from rnnr.state import State
 
-__all__ = ["EventSubject", "Handler", "Layer", "subject_of"]
+__all__ = ["Callback", "EventSubject", "Layer", "subject_of"]
 
-Handler: TypeAlias = Callable[[State], object]
+Callback: TypeAlias = Callable[[State], object]
 
 
 class Layer(IntEnum):
@@ -51,7 +51,7 @@ class Layer(IntEnum):
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
     layer: Layer
-    handler: Handler
+    handler: Callback
     observer: abc.ObserverBase[State] | None
 
 
@@ -73,13 +73,13 @@ class EventSubject(Subject[State]):
 
     def __init__(self, *, inside_out: bool = False) -> None:
         super().__init__()
-        self.handlers: list[Handler] = []
+        self.handlers: list[Callback] = []
         self._inside_out = inside_out
         self._entries: dict[_Entry, None] = {}  # in the order of subscription
-        self._arranged: list[Handler] = []
+        self._arranged: list[Callback] = []
         self._places: dict[_Entry, int] = {}
 
-    def add(self, handler: Handler, *, layer: Layer = Layer.USER) -> Disposable:
+    def add(self, handler: Callback, *, layer: Layer = Layer.USER) -> Disposable:
         """Call a handler with the state at every delivery.
 
         This is what `rnnr.Runner.on` does. ``subscribe`` does it too, for observers.
@@ -92,7 +92,7 @@ class EventSubject(Subject[State]):
             A Disposable that removes the handler, also in the middle of a delivery.
 
         Raises:
-            TypeError: If the handler cannot be called.
+            TypeError: If the handler cannot be called or ``layer`` is no `Layer`.
 
         Example:
             >>> from rnnr import Event, Runner
@@ -105,9 +105,11 @@ class EventSubject(Subject[State]):
         """
         if not callable(handler):
             raise wrong_type("handler", "callable", handler, "pass a function of the state")
+        if not isinstance(layer, Layer):
+            raise wrong_type("layer", "a Layer", layer, "write for example Layer.REDUCE")
         return self._add(handler, None, layer)
 
-    def arrange(self) -> list[Handler]:
+    def arrange(self) -> list[Callback]:
         """Work out the delivery order, and return it."""
         with self.lock:
             self.check_disposed()
@@ -152,7 +154,7 @@ class EventSubject(Subject[State]):
             observer.on_completed()
 
     def _add(
-        self, handler: Handler, observer: abc.ObserverBase[State] | None, layer: Layer
+        self, handler: Callback, observer: abc.ObserverBase[State] | None, layer: Layer
     ) -> Disposable:
         entry = _Entry(layer, handler, observer)
         with self.lock:
@@ -187,11 +189,13 @@ class _EndSubject(EventSubject):
                 handler(value)
             except BaseException as error:  # noqa: BLE001  (what closes must all be closed)
                 failures.append(error)
-        if failures:
-            first, *others = failures
-            for other in others:
-                note_failure(first, other, "another handler of the same event")
-            raise first
+        try:
+            if failures:
+                while len(failures) > 1:
+                    note_failure(failures[0], failures.pop(1), "another handler of the event")
+                raise failures[0]
+        finally:
+            del failures  # a traceback that holds its own exception keeps the state alive
 
 
 def subject_of(event: Event) -> EventSubject:

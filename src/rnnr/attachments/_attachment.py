@@ -11,7 +11,8 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from rnnr.errors import wrong_type
 from rnnr.event import Event
 from rnnr.runner import Runner
-from rnnr.stream import EventSubject, Handler, Layer
+from rnnr.state import epoch_memory
+from rnnr.stream import Callback, EventSubject, Layer
 
 __all__ = ["Attachment", "attach", "claim"]
 
@@ -45,7 +46,7 @@ class Attachment(ABC):
         """
 
 
-def attach(runner: Runner, layer: Layer, handlers: Mapping[Event, Handler]) -> CompositeDisposable:
+def attach(runner: Runner, layer: Layer, handlers: Mapping[Event, Callback]) -> CompositeDisposable:
     """Add a handler to each of several events, all in one layer."""
     _judge(runner)
     return CompositeDisposable(
@@ -71,7 +72,12 @@ def claim(runner: Runner, wish: str) -> tuple[str, Disposable]:
     keys = (wish if i == 1 else f"{wish} #{i}" for i in count(1))
     key = next(key for key in keys if key not in taken)
     taken.add(key)
-    return key, Disposable(lambda: taken.discard(key))
+
+    def release() -> None:
+        taken.discard(key)
+        epoch_memory(runner.state).pop(key, None)  # the next to claim it finds nothing
+
+    return key, Disposable(release)
 
 
 def _judge(runner: object) -> None:

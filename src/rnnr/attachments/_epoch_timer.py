@@ -14,7 +14,7 @@ from rnnr.stream import Layer
 
 __all__ = ["EpochTimer"]
 
-_STARTED_AT = "started_at"
+_STARTED_AT = "_started_at"
 
 
 class EpochTimer(Attachment):

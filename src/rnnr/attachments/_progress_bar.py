@@ -11,7 +11,7 @@ from rnnr.errors import wrong_type
 from rnnr.event import Event
 from rnnr.runner import Runner
 from rnnr.state import Reader, State, epoch_memory, is_open, reader
-from rnnr.stream import Handler, Layer
+from rnnr.stream import Callback, Layer
 
 __all__ = ["ProgressBar"]
 
@@ -100,9 +100,9 @@ class ProgressBar(Attachment):
         Returns:
             A Disposable that closes the bar and detaches again.
         """
-        position, claimed = claim(runner, "bar")
+        position, claimed = claim(runner, "_bar")
         live = _LiveBar(self._open, position, self._n_items, self._stats)
-        handlers: dict[Event, Handler] = {
+        handlers: dict[Event, Callback] = {
             Event.EPOCH_STARTED: live.open,
             Event.RESUMED: live.reopen,
             Event.BATCH: live.update,
@@ -153,8 +153,8 @@ class _LiveBar:
 
     def close(self, _: State | None = None) -> None:
         """Close the bar, if one is shown."""
-        bar, self._bar = self._bar, _NO_BAR
-        bar.close()
+        self._bar.close()  # first: where it is interrupted, FAILED closes it again
+        self._bar = _NO_BAR
 
 
 class _NoBar:

@@ -14,7 +14,7 @@ from rnnr.errors import RnnrWarning, wrong_type
 from rnnr.event import Event
 from rnnr.runner import Runner
 from rnnr.state import MISSING, Reader, State, accumulator, epoch_memory, reader
-from rnnr.stream import Handler, Layer
+from rnnr.stream import Callback, Layer
 
 __all__ = ["LambdaReducer", "MeanReducer", "SumReducer"]
 
@@ -54,7 +54,7 @@ class _Reducer(Attachment):
             RnnrWarning: If a reducer of this name is attached already: at the end of an epoch
                 the result of the last one replaces the others.
         """
-        wish = f"reducer {self.name}"
+        wish = f"_reducer {self.name}"
         key, claimed = claim(runner, wish)
         if key != wish:
             warnings.warn(
@@ -64,7 +64,7 @@ class _Reducer(Attachment):
                 stacklevel=2,
             )
         add = accumulator(key, self._function, value=self._read, per_epoch=True)
-        handlers: dict[Event, Handler] = {
+        handlers: dict[Event, Callback] = {
             Event.BATCH: add,
             Event.EPOCH_FINISHED: partial(self._store, key),
         }
@@ -177,7 +177,10 @@ class MeanReducer(_Reducer):
         output = _output(self, name, value)
 
         def read(state: State) -> _Pair:
-            return output(state), state.get(size, 1)
+            try:
+                return state[value], state.get(size, 1)
+            except KeyError:
+                return output(state), 1  # which says what is missing
 
         super().__init__(name, _add_pairs, read, lambda pair: pair[0] / pair[1])
 

@@ -10,7 +10,8 @@ __all__ = ["LazyBar"]
 class LazyBar(tqdm):  # type: ignore[type-arg]
     """A tqdm that formats its statistics when it draws, not whenever they change."""
 
-    _stats: dict[str, Any] | None = None
+    _stats: dict[str, Any] = {}  # noqa: RUF012  (replaced, never changed)
+    _formatted = _stats
 
     def set_postfix(self, ordered_dict: Any = None, refresh: Any = None, **stats: Any) -> None:
         """Keep the statistics for the next drawing; ``refresh`` is not needed for that."""
@@ -20,7 +21,8 @@ class LazyBar(tqdm):  # type: ignore[type-arg]
     @property
     def format_dict(self) -> Any:
         """Return what is to be drawn now."""
-        stats, self._stats = self._stats, None
-        if stats is not None:
+        stats = self._stats
+        if stats is not self._formatted:  # tqdm's monitor may draw, too, from its thread
             super().set_postfix(refresh=False, **stats)
+            self._formatted = stats
         return super().format_dict

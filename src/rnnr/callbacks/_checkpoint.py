@@ -90,7 +90,7 @@ def checkpoint(
     read = reader(what, part, f"set it in a callback that is added before {part}, or pass obj")
     cure = f"the file's name, {name_fmt!r}, has it as a field"
     wanted = _always if when is None else reader(when, part, _WHEN_CURE)
-    write = using or _pickle
+    write = _pickle if using is None else using
     fields = [reader(key, part, cure) for key in _judged_fields(name_fmt)]
     keep = _judged_at_most(at_most)
     folder = _judged_folder(under)
@@ -129,8 +129,9 @@ save = checkpoint
 
 
 def newest_last(paths: Iterable[Path], path: Path) -> deque[Path]:
-    """Return the paths with one more at the end, each of them once."""
-    return deque([*(other for other in paths if other != path), path])
+    """Return the paths with one more at the end, each file once, however it is spelled."""
+    file = path.resolve()
+    return deque([*(other for other in paths if other.resolve() != file), path])
 
 
 def _always(_: State) -> bool:
@@ -149,14 +150,20 @@ def _judge_strings(**arguments: object) -> None:
             raise wrong_type(name, "a string", argument, f"write {name}='...'")
 
 
-class _Probe(dict[str, Any]):
+class _Probe(dict[str, "_Anything"]):
     """A state that has every key, and remembers which ones a format asked for."""
 
-    def __missing__(self, key: str) -> "_Probe":
-        self[key] = _Probe()
-        return _Probe()
+    def __missing__(self, key: str) -> "_Anything":
+        return self.setdefault(key, _Anything())
 
-    def __getattr__(self, name: str) -> "_Probe":
+
+class _Anything:
+    """A value that has every attribute and every item, and any format."""
+
+    def __getattr__(self, name: str) -> "_Anything":
+        return self
+
+    def __getitem__(self, key: object) -> "_Anything":
         return self
 
     def __format__(self, spec: str) -> str:
@@ -197,7 +204,7 @@ def _judged_folder(under: str | os.PathLike[str] | None) -> Path:
     if under is None:
         return Path.cwd()
     try:
-        folder = Path(under)
+        folder = under if isinstance(under, Path) else Path(under)
     except TypeError:
         raise wrong_type("under", "a path", under, "pass a directory, for example 'out'") from None
     try:

@@ -1,6 +1,7 @@
 """Early stopping by a flag that another callback sets."""
 
 import logging
+from numbers import Real
 
 from reactivex import operators as ops
 
@@ -55,7 +56,7 @@ def maybe_stop_early(
         5 0.8
     """
     expected = "a number of 0 or more"
-    if not isinstance(patience, (int, float)):
+    if not isinstance(patience, Real):
         raise wrong_type("patience", expected, patience, "pass a number of failures to bear")
     if not patience >= 0:
         raise wrong_value("patience", expected, patience, "pass 0 to stop at the first failure")

@@ -5,6 +5,7 @@ from typing import Any
 
 from reactivex import operators as ops
 
+from rnnr.errors import wrong_value
 from rnnr.operators._pipeline import Operator
 from rnnr.state import MISSING, State, accumulator
 
@@ -28,13 +29,14 @@ def fold(
         key: Key of the accumulator.
         function: Called as ``function(accumulator, value)``; returns the new accumulator.
         value: Key of the value in the state, or a function that computes it from the state.
-        initial: First accumulator. If not given, the first value is, and ``function`` is
-            not called for it: no neutral element is needed.
+        initial: First accumulator, of which each fold takes a copy. If not given, the first
+            value is, and ``function`` is not called for it: no neutral element is needed.
         per_epoch: Keep the accumulator in the memory that is emptied when an epoch begins (see
             `rnnr.state.epoch_memory`), instead of in the state itself.
 
     Raises:
         TypeError: If a key is no string or a function cannot be called.
+        ValueError: If ``per_epoch`` is set and ``key`` starts with an underscore.
         KeyError: When a state lacks the value.
 
     Example:
@@ -57,6 +59,9 @@ def fold(
         5
         9
     """
+    if per_epoch and isinstance(key, str) and key.startswith("_"):
+        cure = "call it for example 'total'"
+        raise wrong_value("key", "a name without a leading underscore, rnnr's own", key, cure)
     return ops.do_action(
         accumulator(key, function, value=value, initial=initial, per_epoch=per_epoch)
     )

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias, overload
 
-from reactivex import Observable
+from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from rnnr.errors import wrong_type
+from rnnr.operators._in_place import InPlaceScheduler
 from rnnr.state import State
-from rnnr.stream import Handler
+from rnnr.stream import Callback
 
 __all__ = ["Operator", "Pipeline", "pipeline"]
 
@@ -20,7 +21,8 @@ class Pipeline:
 
     def __init__(self, operators: tuple[Operator, ...]) -> None:
         self._operators = operators
-        self._feed: Handler | None = None
+        self._idle: list[Callback] = []
+        self._completed = False
 
     @overload
     def __call__(self, source: State) -> None: ...
@@ -31,24 +33,40 @@ class Pipeline:
         """Send a state through the operators, or apply them to a stream."""
         if isinstance(source, Observable):
             return source.pipe(*self._operators)
-        (self._feed or self._armed())(source)
+        try:
+            feed = self._idle.pop()
+        except IndexError:  # the first call, one inside another, or another thread
+            feed = self._subscribed()
+        try:
+            feed(source)
+        except Exception:
+            raise  # in an operator: it has ended the subscription, which is not used again
+        except BaseException:
+            self._idle.append(feed)
+            raise
+        self._idle.append(feed)
         return None
 
-    def _armed(self) -> Handler:
-        # An error in an operator ends its subscription: the next state makes a new one.
-        Observable(self._subscribe).pipe(*self._operators).subscribe(on_completed=self._complete)
-        return self._feed or _ignore
+    def _subscribed(self) -> Callback:
+        """Subscribe to the operators once more, and return what feeds them."""
+        observers: list[abc.ObserverBase[State]] = []
 
-    def _subscribe(self, observer: Any, _: object = None) -> Disposable:
-        self._feed = observer.on_next
-        return Disposable(self._disarm)
+        def subscribe(observer: abc.ObserverBase[State], _: object = None) -> Disposable:
+            observers.append(observer)
+            return Disposable(lambda: observers.remove(observer))
 
-    def _disarm(self) -> None:
-        if self._feed is not _ignore:
-            self._feed = None
+        def feed(state: State) -> None:
+            for observer in [*observers]:
+                observer.on_next(state)
+
+        if not self._completed:
+            Observable(subscribe).pipe(*self._operators).subscribe(
+                on_completed=self._complete, scheduler=InPlaceScheduler()
+            )
+        return feed
 
     def _complete(self) -> None:
-        self._feed = _ignore  # take(3), say, has had its three: for good
+        self._completed = True  # take(3), say, has had its three: for good
 
 
 def pipeline(*operators: Operator) -> Pipeline:
@@ -92,7 +110,3 @@ def pipeline(*operators: Operator) -> Pipeline:
                 f"operators[{i}]", "an operator", operator, "pass for example when('better')"
             )
     return Pipeline(operators)
-
-
-def _ignore(_: State) -> None:
-    """Take the states that come after a pipeline has completed."""

@@ -1,0 +1,493 @@
+"""`checkpoint`: which files there are, when, and after whatever goes wrong."""
+
+import errno
+import logging
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from published import published
+from rnnr import Event, Runner
+from rnnr.callbacks import checkpoint, save
+from rnnr.state import State
+
+OLD = published()
+LOGGER = logging.getLogger("rnnr.callbacks.checkpointing")
+
+
+def names(folder: Path) -> list[str]:
+    """Return what is in a directory."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def content(path: Path) -> Any:
+    """Return what a checkpoint holds."""
+    return pickle.loads(path.read_bytes())
+
+
+def kept(state: State, key: str = "_saved_model") -> list[str]:
+    """Return the names in the queue of kept files."""
+    return [path.name for path in state[key]]
+
+
+@contextmanager
+def logged() -> Iterator[list[str]]:
+    """Collect the log lines."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(  # type: ignore[method-assign]
+        f"{record.levelname}: {record.getMessage()}"
+    )
+    before = LOGGER.level
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.setLevel(before)
+
+
+class Refuses:
+    """Cannot be pickled, for a reason of its own."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __reduce__(self) -> Any:
+        raise self.error
+
+
+class Looks:
+    """Notes what is in a directory while it is pickled."""
+
+    def __init__(self, folder: Path, seen: list[list[str]]) -> None:
+        self.folder = folder
+        self.seen = seen
+
+    def __reduce__(self) -> Any:
+        self.seen.append(names(self.folder))
+        return list, ()
+
+
+class TestItsFiles:
+    @given(
+        calls=st.lists(
+            st.tuples(st.integers(0, 99), st.booleans()), unique_by=lambda call: call[0]
+        ),
+        at_most=st.integers(1, 4),
+        when=st.sampled_from([None, "better"]),
+        prefix_fmt=st.sampled_from(["{epoch}_", "{epoch:03d}-", "{model[epoch]}{better}"]),
+    )
+    def test_and_log_lines_are_those_of_the_published_one(
+        self, calls: list[tuple[int, bool]], at_most: int, when: str | None, prefix_fmt: str
+    ) -> None:
+        def story(factory: Any) -> list[object]:
+            told: list[object] = []
+            with TemporaryDirectory() as name, logged() as lines:
+                folder = Path(name)
+                callback = factory(
+                    "model", under=folder, at_most=at_most, when=when, prefix_fmt=prefix_fmt
+                )
+                state: State = {"running": True}
+                for epoch, better in calls:
+                    state.update(epoch=epoch, better=better, model={"epoch": epoch})
+                    callback(state)
+                    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+                    told.append((files, kept(state), list(state)))
+                told.extend(line.replace(name, "FOLDER") for line in lines)
+            return told
+
+        assert story(checkpoint) == story(OLD.callbacks.checkpoint)
+
+    def test_are_the_newest_of_a_run(self, tmp_path: Path) -> None:
+        runner = Runner()
+        runner.on(Event.EPOCH_FINISHED, lambda state: state.update(model=state["epoch"] ** 2))
+        runner.on(Event.EPOCH_FINISHED, checkpoint("model", under=tmp_path, at_most=3))
+        runner.run([], max_epoch=12)
+        assert {path.name: content(path) for path in tmp_path.iterdir()} == {
+            "10_model.pkl": 100,
+            "11_model.pkl": 121,
+            "12_model.pkl": 144,
+        }
+        assert runner.state["_saved_model"] == deque(
+            tmp_path / f"{epoch}_model.pkl" for epoch in (10, 11, 12)
+        )
+
+    def test_with_a_constant_name_are_one_that_is_replaced_and_never_deleted(
+        self, tmp_path: Path
+    ) -> None:
+        callback = checkpoint("model", under=tmp_path, prefix_fmt="")
+        state: State = {}
+        for model in ("a", "b", "c"):
+            state["model"] = model
+            callback(state)
+            assert content(tmp_path / "model.pkl") == model
+            assert kept(state) == ["model.pkl"]
+
+    def test_of_a_name_that_comes_again_count_as_new(self, tmp_path: Path) -> None:
+        callback = checkpoint("model", 0, under=tmp_path, at_most=2)
+        state: State = {}
+        for state["epoch"] in (1, 2, 1, 3):
+            callback(state)
+        assert kept(state) == names(tmp_path) == ["1_model.pkl", "3_model.pkl"]
+
+    @pytest.mark.parametrize("obj", [0, "", False, [], {}, np.zeros(0)])
+    def test_hold_an_object_that_is_false_rather_than_the_state_s(
+        self, tmp_path: Path, obj: object
+    ) -> None:
+        checkpoint("model", obj, under=tmp_path, prefix_fmt="")({"model": "wrong"})
+        assert type(content(tmp_path / "model.pkl")) is type(obj)
+
+    def test_hold_what_the_state_has_where_no_object_is_given(self, tmp_path: Path) -> None:
+        checkpoint("model", under=tmp_path, prefix_fmt="")({"model": None})
+        assert content(tmp_path / "model.pkl") is None
+
+    def test_have_the_name_that_the_arguments_say(self, tmp_path: Path) -> None:
+        callback = checkpoint(
+            "model",
+            under=tmp_path,
+            ext="bin",
+            prefix_fmt="{{{epoch:02d}}}{loss:.1f}{run.name}{tags[0]}-",
+            queue_fmt="{what} files",
+        )
+        run = type("Run", (), {"name": "x"})()
+        state: State = {"epoch": 3, "loss": 0.25, "run": run, "tags": ["t"], "model": 1}
+        callback(state)
+        assert names(tmp_path) == kept(state, "model files") == ["{03}0.2xt-model.bin"]
+
+    def test_may_be_in_a_directory_that_the_name_has(self, tmp_path: Path) -> None:
+        checkpoint("model", 1, under=tmp_path, prefix_fmt="{epoch}/")({"epoch": 4})
+        assert content(tmp_path / "4" / "model.pkl") == 1
+
+    def test_are_in_the_current_directory_by_default(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        checkpoint("model", 1)({"epoch": 1})
+        assert names(tmp_path) == ["1_model.pkl"]
+
+    def test_are_in_a_directory_that_is_created_before_the_run(self, tmp_path: Path) -> None:
+        under = tmp_path / "new" / "newer"
+        checkpoint("model", 1, under=str(under))
+        assert names(under) == []
+
+    def test_go_on_in_a_state_that_was_pickled(self, tmp_path: Path) -> None:
+        before: State = {"epoch": 1}
+        checkpoint("model", 1, under=tmp_path)(before)
+        after = pickle.loads(pickle.dumps(before)) | {"epoch": 2}
+        checkpoint("model", 1, under=tmp_path)(after)
+        assert names(tmp_path) == ["2_model.pkl"]
+
+    def test_that_hold_the_state_know_of_themselves(self, tmp_path: Path) -> None:
+        state: State = {}
+        for epoch in range(1, 4):
+            state["epoch"] = epoch
+            checkpoint("run", state, under=tmp_path)(state)
+            state = content(tmp_path / f"{epoch}_run.pkl")  # as another process would go on
+            assert kept(state, "_saved_run")[-1:] == names(tmp_path) == [f"{epoch}_run.pkl"]
+
+    def test_are_written_when_the_flag_is_true(self, tmp_path: Path) -> None:
+        callback = checkpoint("model", 1, under=tmp_path, when="better", at_most=9)
+        state: State = {}
+        for state["epoch"], state["better"] in enumerate([True, False, 1, None]):
+            callback(state)
+        assert names(tmp_path) == ["0_model.pkl", "2_model.pkl"]
+
+
+class TestTheWriter:
+    def test_of_the_user_gets_the_object_and_the_final_path(self, tmp_path: Path) -> None:
+        calls: list[tuple[object, Path]] = []
+        checkpoint("model", "M", under=tmp_path, using=lambda *call: calls.append(call))(
+            {"epoch": 1}
+        )
+        assert calls == [("M", tmp_path / "1_model.pkl")]
+
+    def test_may_be_any_callable_even_one_that_is_empty(self, tmp_path: Path) -> None:
+        class Calls(list[object]):
+            def __call__(self, *call: object) -> None:
+                self.append(call)
+
+        calls = Calls()
+        checkpoint("model", "M", under=tmp_path, using=calls)({"epoch": 1})
+        assert calls == [("M", tmp_path / "1_model.pkl")]
+
+    def test_finds_the_older_file_still_there(self, tmp_path: Path) -> None:
+        seen: list[list[str]] = []
+
+        def using(_: object, path: Path) -> None:
+            seen.append(names(tmp_path))
+            path.touch()
+
+        callback = checkpoint("model", 1, under=tmp_path, using=using)
+        state: State = {}
+        for state["epoch"] in (1, 2, 3):
+            callback(state)
+        assert seen == [[], ["1_model.pkl"], ["2_model.pkl"]]
+        assert names(tmp_path) == ["3_model.pkl"]
+
+    def test_of_pickles_writes_aside(self, tmp_path: Path) -> None:
+        seen: list[list[str]] = []
+        checkpoint("model", Looks(tmp_path, seen), under=tmp_path)({"epoch": 1})
+        ((aside,),) = seen
+        assert aside.startswith(".rnnr-")
+        assert names(tmp_path) == ["1_model.pkl"]
+
+    @pytest.mark.parametrize("error", [ValueError("full"), KeyboardInterrupt(), StopIteration()])
+    @pytest.mark.parametrize("prefix_fmt", ["", "{epoch}_"])
+    def test_that_fails_leaves_the_older_file_and_the_queue_as_they_were(
+        self, tmp_path: Path, error: BaseException, prefix_fmt: str
+    ) -> None:
+        callback = checkpoint("model", under=tmp_path, prefix_fmt=prefix_fmt)
+        state: State = {"epoch": 1, "model": "older"}
+        callback(state)
+        before = names(tmp_path), kept(state)
+        state.update(epoch=2, model=["a" * 10_000_000, Refuses(error)])
+        with pytest.raises(type(error)) as caught:
+            callback(state)
+        assert caught.value is error
+        assert (names(tmp_path), kept(state)) == before
+        assert content(tmp_path / before[0][0]) == "older"
+        state.update(epoch=3, model="newer")
+        callback(state)
+        assert content(tmp_path / kept(state)[0]) == "newer"
+        assert len(names(tmp_path)) == 1
+
+    def test_of_the_user_that_fails_leaves_the_queue_as_it_was(self, tmp_path: Path) -> None:
+        def using(obj: object, path: Path) -> None:
+            path.write_text(f"{1 / len(str(obj))}")
+
+        callback = checkpoint("model", under=tmp_path, using=using)
+        state: State = {"epoch": 1, "model": "older"}
+        callback(state)
+        with pytest.raises(ZeroDivisionError):
+            callback(state | {"epoch": 2, "model": ""})
+        assert names(tmp_path) == kept(state) == ["1_model.pkl"]
+
+    def test_that_fails_stops_the_run_where_the_next_one_saves(self, tmp_path: Path) -> None:
+        runner = Runner()
+        runner.state["model"] = lambda: "cannot be pickled"
+        runner.on(Event.EPOCH_FINISHED, checkpoint("model", under=tmp_path))
+        with pytest.raises((AttributeError, pickle.PicklingError), match="pickle"):
+            runner.run([])
+        assert names(tmp_path) == []
+        runner.state["model"] = "can"
+        runner.run([])
+        assert names(tmp_path) == ["1_model.pkl"]
+
+    def test_is_not_asked_before_the_names_fields_are_there(self, tmp_path: Path) -> None:
+        calls: list[object] = []
+        callback = checkpoint("model", 1, under=tmp_path, using=lambda *call: calls.append(call))
+        with pytest.raises(KeyError, match="epoch"):
+            callback({})
+        assert calls == []
+
+
+class TestEviction:
+    def test_forgives_a_file_that_is_gone_already(self, tmp_path: Path) -> None:
+        callback = checkpoint("model", 1, under=tmp_path)
+        state: State = {"epoch": 1}
+        callback(state)
+        (tmp_path / "1_model.pkl").unlink()
+        state["epoch"] = 2
+        callback(state)
+        assert names(tmp_path) == kept(state) == ["2_model.pkl"]
+
+    def test_catches_up_where_more_is_kept_than_at_most(self, tmp_path: Path) -> None:
+        state: State = {}
+        for state["epoch"] in range(4):
+            checkpoint("model", 1, under=tmp_path, at_most=4)(state)
+        checkpoint("model", 1, under=tmp_path, at_most=2)(state | {"epoch": 4})
+        assert names(tmp_path) == ["3_model.pkl", "4_model.pkl"]
+
+    def test_that_fails_is_tried_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def busy(_: Path, **__: object) -> None:
+            raise PermissionError(errno.EACCES, "busy")
+
+        callback = checkpoint("model", 1, under=tmp_path, using=lambda _, path: path.touch())
+        state: State = {"epoch": 1}
+        callback(state)
+        state["epoch"] = 2
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", busy)
+            with pytest.raises(PermissionError, match="busy"):
+                callback(state)
+        assert names(tmp_path) == kept(state) == ["1_model.pkl", "2_model.pkl"]
+        state["epoch"] = 3
+        callback(state)
+        assert names(tmp_path) == kept(state) == ["3_model.pkl"]
+
+
+class TestAMissingKey:
+    @pytest.mark.parametrize(
+        ("arguments", "expected"),
+        [
+            (
+                {},
+                r"state\['model'\] is missing: checkpoint\('model'\) reads it, the state has "
+                r".*; set it in a callback that is added before checkpoint\('model'\), or pass "
+                "obj",
+            ),
+            (
+                {"obj": 1, "when": "better"},
+                r"state\['better'\] is missing: checkpoint\('model'\) reads it, .*; set it to "
+                "True or False in a callback that is added before the checkpoint",
+            ),
+            (
+                {"obj": 1, "prefix_fmt": "{loss:.2f}_"},
+                r"state\['loss'\] is missing: checkpoint\('model'\) reads it, .*; the file's name, "
+                r"'{loss:.2f}_model.pkl', has it as a field",
+            ),
+            (
+                {"obj": 1, "prefix_fmt": "{epoch:0{width}d}_"},
+                r"state\['width'\] is missing: checkpoint\('model'\) reads it",
+            ),
+        ],
+    )
+    def test_is_named_with_who_wants_it_and_the_cure(
+        self, tmp_path: Path, arguments: dict[str, Any], expected: str
+    ) -> None:
+        state: State = {"epoch": 1}
+        with pytest.raises(KeyError, match=expected):
+            checkpoint("model", **arguments, under=tmp_path)(state)
+        assert names(tmp_path) == []
+
+
+class TestAnArgument:
+    @pytest.mark.parametrize("at_most", [1, 2, True, np.int64(2), np.uint8(1)])
+    def test_at_most_may_be_any_integer_from_1(self, tmp_path: Path, at_most: int) -> None:
+        callback = checkpoint("model", 1, under=tmp_path, at_most=at_most)
+        state: State = {}
+        for state["epoch"] in range(3):
+            callback(state)
+        assert len(names(tmp_path)) == at_most
+
+    @pytest.mark.parametrize("at_most", [0, -1, False, np.int64(0)])
+    def test_at_most_below_1_is_refused(self, tmp_path: Path, at_most: int) -> None:
+        expected = "at_most must be an integer of 1 or more, got .*; the newest file is always kept"
+        with pytest.raises(ValueError, match=expected):
+            checkpoint("model", 1, under=tmp_path, at_most=at_most)
+
+    @pytest.mark.parametrize("at_most", [None, 1.0, "1"])
+    def test_at_most_that_is_no_integer_is_refused(self, tmp_path: Path, at_most: Any) -> None:
+        with pytest.raises(TypeError, match="at_most must be an integer of 1 or more, got"):
+            checkpoint("model", 1, under=tmp_path, at_most=at_most)
+
+    @pytest.mark.parametrize("name", ["what", "when", "ext", "prefix_fmt", "queue_fmt"])
+    def test_of_text_that_is_none_is_refused(self, tmp_path: Path, name: str) -> None:
+        arguments: dict[str, Any] = {"what": "model", "under": tmp_path, name: 5}
+        with pytest.raises(TypeError, match=rf"{name} must be a string, got 5 .*write {name}="):
+            checkpoint(**arguments)
+
+    def test_using_that_cannot_be_called_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(TypeError, match="using must be callable, got 'pickle'"):
+            checkpoint("model", under=tmp_path, using="pickle")  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        "prefix_fmt", ["{", "}", "{}", "{0}_", "{epoch!z}", "{epoch[}", "{epoch.}", "{epoch[]}"]
+    )
+    def test_prefix_fmt_that_is_no_format_of_keys_is_refused(
+        self, tmp_path: Path, prefix_fmt: str
+    ) -> None:
+        with pytest.raises(
+            ValueError, match=r"the file's name must be a format.*, got .*; .*for ex"
+        ):
+            checkpoint("model", under=tmp_path, prefix_fmt=prefix_fmt)
+
+    @pytest.mark.parametrize("queue_fmt", ["{", "{}", "{0}", "{epoch}", "{what.x}"])
+    def test_queue_fmt_that_is_no_format_of_what_is_refused(
+        self, tmp_path: Path, queue_fmt: str
+    ) -> None:
+        with pytest.raises(ValueError, match=r"queue_fmt must be .*, got .*; "):
+            checkpoint("model", under=tmp_path, queue_fmt=queue_fmt)
+
+    @pytest.mark.parametrize("under", [3, b"out", ["out"]])
+    def test_under_that_is_no_path_is_refused(self, under: Any) -> None:
+        with pytest.raises(TypeError, match=r"under must be a path, got .*; pass a directory"):
+            checkpoint("model", under=under)
+
+    @pytest.mark.parametrize(
+        ("under", "kind"), [("file", FileExistsError), ("file/x", NotADirectoryError)]
+    )
+    def test_under_that_is_a_file_is_refused(
+        self, tmp_path: Path, under: str, kind: type[OSError]
+    ) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(kind, match=r"under must be a directory or become one, got .*; pass a"):
+            checkpoint("model", under=tmp_path / under)
+
+    def test_under_that_cannot_be_written_to_is_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[object] = []
+        monkeypatch.setattr(os, "access", lambda *question: asked.append(question))
+        expected = "under must be a directory that can be written to, got .*; change its perm"
+        with pytest.raises(PermissionError, match=expected):
+            checkpoint("model", under=tmp_path)
+        assert asked == [(tmp_path, os.W_OK)]
+
+    def test_obj_may_be_given_by_position(self, tmp_path: Path) -> None:
+        checkpoint("model", "M", under=tmp_path)({"epoch": 1})
+        assert content(tmp_path / "1_model.pkl") == "M"
+
+
+def test_save_is_another_name() -> None:
+    assert save is checkpoint
+
+
+# Where the process is killed, and which file is there then: the older one or the newer.
+KILLS = {
+    "before the first byte": ("model = Deadly()", "older"),
+    "in the middle": ("model = ['x' * 3_000_000, Deadly()]", "older"),
+    "before it is flushed": ("os.fsync = kill", "older"),
+    "before it is renamed": ("os.replace = kill", "older"),
+    "after it was renamed": (
+        "replace = os.replace; os.replace = lambda *both: kill(replace(*both))",
+        "newer",
+    ),
+}
+SAVE_AND_DIE = """
+import os, signal, sys
+from rnnr.callbacks import checkpoint
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Deadly:
+    __reduce__ = kill
+
+state = {"model": "older"}
+save = checkpoint("model", under=sys.argv[1], prefix_fmt="")
+save(state)
+model = "newer"
+exec(sys.argv[2])
+save({"model": model})
+"""
+
+
+@pytest.mark.parametrize(("fault", "survivor"), KILLS.values(), ids=KILLS)
+def test_a_kill_leaves_one_whole_file_and_nothing_else_after_the_next_save(
+    tmp_path: Path, fault: str, survivor: str
+) -> None:
+    command = [sys.executable, "-c", SAVE_AND_DIE, str(tmp_path), fault]
+    died = subprocess.run(command, check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert content(tmp_path / "model.pkl") == survivor
+    checkpoint("model", "newest", under=tmp_path, prefix_fmt="")({})
+    assert names(tmp_path) == ["model.pkl"]
+    assert content(tmp_path / "model.pkl") == "newest"
