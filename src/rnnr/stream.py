@@ -1,7 +1,6 @@
 """The Subject of an event: handlers in a defined order, behind a gate."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
 from typing import TypeAlias
@@ -48,11 +47,17 @@ class Layer(IntEnum):
     DISPLAY = 3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
-    layer: Layer
-    handler: Callback
-    observer: abc.ObserverBase[State] | None
+    """One subscription. No dataclass, for making one takes as long as the rest of the import."""
+
+    __slots__ = ("handler", "layer", "observer")
+
+    def __init__(
+        self, layer: Layer, handler: Callback, observer: abc.ObserverBase[State] | None
+    ) -> None:
+        self.layer = layer
+        self.handler = handler
+        self.observer = observer
 
 
 class EventSubject(Subject[State]):
