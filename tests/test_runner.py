@@ -6,8 +6,10 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from types import FrameType
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -361,8 +363,11 @@ class TestIterators:
         assert [warning.filename for warning in caught] == [__file__]
         assert runner.state["epoch"] == 2
 
-    def test_an_empty_epoch_of_a_list_is_no_reason_to_warn(self) -> None:
-        Runner().run([], max_epoch=2)
+    @pytest.mark.parametrize(("batches", "n_epochs"), [([], 2), (iter([]), 1)])
+    def test_batches_that_were_always_empty_are_no_reason_to_warn(
+        self, batches: Any, n_epochs: int
+    ) -> None:
+        Runner().run(batches, max_epoch=n_epochs)
 
     def test_a_stopped_generator_goes_on(self) -> None:
         runner, seen = Runner(), list[int]()
@@ -688,6 +693,52 @@ class TestErrors:
             runner.run([1, 0, 2])
         runner.resume()
         assert seen == [1.0]
+
+
+class TestInterrupt:
+    """KeyboardInterrupt at each call that a run makes: Python looks for signals there."""
+
+    def test_the_runner_can_always_go_on(self) -> None:
+        n, interrupted = 0, True
+        while interrupted:
+            n += 1
+            runner, seen = Runner(), list[int]()
+            story = told(runner)
+            runner.on(Event.BATCH, lambda state, seen=seen: seen.append(state["batch"]))  # type: ignore[misc]
+            try:
+                with interrupt_at_call(n):
+                    runner.run(Loader(), max_epoch=2)
+                interrupted = False
+            except KeyboardInterrupt:
+                assert not runner.state.get("running")
+                if "batches" in runner.state:
+                    assert story[-1] in ("FAILED", "FINISHED")
+                    runner.resume()
+                    assert story[-1] == "FINISHED"
+                    assert len(seen) in (7, 8)  # one may have been under way
+                runner.run([1, 2])
+        assert n > 40
+
+
+@contextmanager
+def interrupt_at_call(n: int) -> Iterator[None]:
+    """Raise KeyboardInterrupt where the runner makes its n-th call of a Python function."""
+    left = n
+
+    def trace(frame: FrameType, event: str, arg: object) -> None:
+        nonlocal left
+        caller = frame.f_back
+        if caller is not None and caller.f_globals.get("__name__") == "rnnr.runner":
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 class TestReentrance:

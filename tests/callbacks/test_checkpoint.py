@@ -138,6 +138,15 @@ class TestItsFiles:
             assert content(tmp_path / "model.pkl") == model
             assert kept(state) == ["model.pkl"]
 
+    def test_of_a_directory_that_is_spelled_in_another_way_are_the_same(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        state: State = {"running": True}
+        checkpoint("model", 1, under="out", prefix_fmt="")(state)
+        checkpoint("model", 2, under=tmp_path / "out", prefix_fmt="")(state)
+        assert pickle.loads((tmp_path / "out" / "model.pkl").read_bytes()) == 2
+
     def test_of_a_name_that_comes_again_count_as_new(self, tmp_path: Path) -> None:
         callback = checkpoint("model", 0, under=tmp_path, at_most=2)
         state: State = {}

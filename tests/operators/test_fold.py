@@ -181,3 +181,21 @@ def test_wrong_arguments_are_refused_when_given(
 ) -> None:
     with pytest.raises(TypeError, match=expected):
         fold(key, function, value=value)
+
+
+def test_names_of_rnnr_itself_are_refused_in_the_epochs_memory() -> None:
+    with pytest.raises(ValueError, match="without a leading underscore, rnnr's own, got '_open'"):
+        fold("_open", add, value="batch", per_epoch=True)
+
+
+def test_an_initial_value_that_the_function_changes_is_not_shared() -> None:
+    def collect(seen: list[int], batch: int) -> list[int]:
+        seen.append(batch)
+        return seen
+
+    collected = pipeline(fold("seen", collect, value="batch", initial=[]))
+    first, second = Runner(), Runner()
+    for runner in (first, second):
+        runner.on(Event.BATCH, collected)
+        runner.run([1, 2])
+    assert (first.state["seen"], second.state["seen"]) == ([1, 2], [1, 2])

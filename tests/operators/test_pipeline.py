@@ -1,5 +1,6 @@
 """`pipeline` makes a callback of operators; and what an error does to any of them."""
 
+import threading
 import traceback
 from collections.abc import Callable
 from operator import add
@@ -145,6 +146,60 @@ class TestAPipeline:
         report({"depth": 2})
         report({"depth": 1})
         assert seen == [2, 1, 0, 1, 0]
+
+    def test_that_fails_within_itself_hides_no_error(self) -> None:
+        def evaluate(state: State) -> None:
+            if state["batch"] == "inner":
+                raise ValueError("the inner one")
+            with pytest.raises(ValueError, match="the inner one"):
+                report({"batch": "inner"})
+            if state["batch"] == "bad":
+                raise ValueError("the outer one")
+
+        seen: list[object] = []
+        report = pipeline(ops.do_action(evaluate), select("batch"), ops.do_action(seen.append))
+        report({"batch": "good"})
+        with pytest.raises(ValueError, match="the outer one"):
+            report({"batch": "bad"})
+        report({"batch": "good again"})
+        assert seen == ["good", "good again"]
+
+    def test_that_fails_in_one_thread_goes_on_in_another(self) -> None:
+        under_way, failed = threading.Event(), threading.Event()
+        seen: list[object] = []
+
+        def save(state: State) -> None:
+            if state["batch"] == "waits":
+                under_way.set()
+                assert failed.wait(timeout=60)
+            else:
+                raise OSError("disk full")
+
+        report = pipeline(ops.do_action(save), select("batch"), ops.do_action(seen.append))
+        thread = threading.Thread(target=report, args=[{"batch": "waits"}])
+        thread.start()
+        assert under_way.wait(timeout=60)
+        with pytest.raises(OSError, match="disk full"):
+            report({"batch": "fails"})
+        failed.set()
+        thread.join()
+        assert seen == ["waits"]
+
+    @pytest.mark.parametrize(
+        "operator",
+        [
+            lambda source: rx.merge(source, source),
+            lambda source: source.pipe(ops.zip(source.pipe(ops.skip(1)))),
+            lambda source: source.pipe(ops.with_latest_from(source)),
+        ],
+    )
+    def test_may_use_its_source_more_than_once(self, operator: Operator) -> None:
+        runner = Runner()
+        in_a_pipeline, in_a_stream = list[object](), list[object]()
+        runner.on(Event.BATCH, pipeline(operator, ops.do_action(in_a_pipeline.append)))
+        runner.stream(Event.BATCH).pipe(operator).subscribe(in_a_stream.append)
+        runner.run([1, 2, 3, 4])
+        assert len(in_a_pipeline) == len(in_a_stream) > 0
 
     def test_loses_no_state_where_the_run_is_itself_a_subscriber(self) -> None:
         # There ReactiveX puts subscriptions off until the run is over.

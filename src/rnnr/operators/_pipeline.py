@@ -33,6 +33,8 @@ class Pipeline:
         """Send a state through the operators, or apply them to a stream."""
         if isinstance(source, Observable):
             return source.pipe(*self._operators)
+        if self._completed:
+            return None
         try:
             feed = self._idle.pop()
         except IndexError:  # the first call, one inside another, or another thread
@@ -59,10 +61,9 @@ class Pipeline:
             for observer in [*observers]:
                 observer.on_next(state)
 
-        if not self._completed:
-            Observable(subscribe).pipe(*self._operators).subscribe(
-                on_completed=self._complete, scheduler=InPlaceScheduler()
-            )
+        Observable(subscribe).pipe(*self._operators).subscribe(
+            on_completed=self._complete, scheduler=InPlaceScheduler()
+        )
         return feed
 
     def _complete(self) -> None:
