@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-TESTED = ["custom_pipeline.py", "digits.py", "torch_digits.py"]
+TESTED = ["custom_pipeline.py", "digits.py", "resume.py", "torch_digits.py"]
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="needs PyTorch")
 
@@ -173,3 +174,17 @@ def test_custom_pipeline_tells_of_two_leaps_and_a_stop() -> None:
         "batch 58: a leap to 2.16",
         "over at batch 73: the average is 0.195",
     ]
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    undisturbed = run(EXAMPLES / "resume.py", tmp_path / "undisturbed.pkl").stdout
+    command = [sys.executable, str(EXAMPLES / "resume.py"), str(tmp_path / "run.pkl")]
+    for n_lines in (1, 1, 2):  # lines that it may print, each the end of an epoch
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(n_lines):
+                assert process.stdout.readline().startswith("epoch ")
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+    last = run(EXAMPLES / "resume.py", tmp_path / "run.pkl").stdout
+    assert last.splitlines()[-2:] == undisturbed.splitlines()[-2:]

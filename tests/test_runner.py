@@ -773,6 +773,11 @@ async def asynchronous(state: State) -> None:
     """Would never run."""
 
 
+def generating(state: State) -> Iterator[None]:
+    """Would never run either."""
+    yield
+
+
 class Broken:
     def __repr__(self) -> str:
         raise ValueError("no repr either")
@@ -810,12 +815,17 @@ class TestBadInput:
             (
                 lambda runner: runner.on(Event.BATCH, asynchronous),
                 TypeError,
-                r"a callback must be a function that is not async, got <function .*asyncio.run",
+                r"a callback must be a function that runs when it is called, got <.*it is async",
             ),
             (
                 lambda runner: runner.on(Event.BATCH, [print, asynchronous]),
                 TypeError,
-                "a callback must be a function that is not async",
+                "a callback must be a function that runs when it is called",
+            ),
+            (
+                lambda runner: runner.on(Event.BATCH, generating),
+                TypeError,
+                r"a callback must be a function that runs .*take the yield out of it",
             ),
             (lambda runner: runner.run(None), TypeError, "batches must be iterable, got None"),
             (

@@ -1,7 +1,7 @@
 """The loop over batches and epochs, and who listens to it."""
 
 from collections.abc import Callable, Iterable
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, isgeneratorfunction
 from operator import index
 from typing import Any, TypeVar, overload
 
@@ -334,7 +334,7 @@ class Runner:
 def _callables(callbacks: Any) -> list[Callback]:
     cure = "pass a function that accepts the state, or several of them in a list"
     if callable(callbacks):
-        _judge_synchronous(callbacks)
+        _judge_plain(callbacks)
         return [callbacks]
     if not can_be_iterated(callbacks):
         raise wrong_type("callbacks", "callable or an iterable of callables", callbacks, cure)
@@ -342,14 +342,18 @@ def _callables(callbacks: Any) -> list[Callback]:
     for i, callback in enumerate(several):
         if not callable(callback):
             raise wrong_type(f"callbacks[{i}]", "callable", callback, cure)
-        _judge_synchronous(callback)
+        _judge_plain(callback)
     return several
 
 
-def _judge_synchronous(callback: Callback) -> None:
+def _judge_plain(callback: Callback) -> None:
+    expected = "a function that runs when it is called"
     if iscoroutinefunction(callback):
-        cure = "call asyncio.run(...) in it, or hand the work to a loop in another thread"
-        raise wrong_type("a callback", "a function that is not async", callback, cure)
+        cure = "it is async: call asyncio.run(...) in it, or use a loop in another thread"
+        raise wrong_type("a callback", expected, callback, cure)
+    if isgeneratorfunction(callback):
+        cure = "it is a generator function: take the yield out of it"
+        raise wrong_type("a callback", expected, callback, cure)
 
 
 def _judged_max_epoch(max_epoch: int) -> int:

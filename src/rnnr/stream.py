@@ -28,7 +28,8 @@ class Layer(IntEnum):
         CLOCK: What measures: its time contains everything else.
         USER: The callbacks of the user.
         REDUCE: What computes from what the callbacks wrote.
-        DISPLAY: What shows what was computed.
+        DISPLAY: What shows what was computed from a batch. At the end of an epoch it comes
+            first, to close; the reducers have the epoch's results after it.
 
     Example:
         >>> from rnnr import Event, Layer, Runner

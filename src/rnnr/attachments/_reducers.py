@@ -195,7 +195,8 @@ def _itself(accumulator: Any) -> Any:
 
 def _output(reducer: Attachment, name: str, value: str) -> Reader:
     part = f"{type(reducer).__name__}({name!r})"
-    return reader(value, part, f"set state[{value!r}] in a BATCH callback")
+    cure = f"set state[{value!r}] in a BATCH callback, or name another key: value='...'"
+    return reader(value, part, cure)
 
 
 def _judge_keys(**keys: object) -> None:

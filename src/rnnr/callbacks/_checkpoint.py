@@ -10,7 +10,7 @@ from typing import Any
 
 from reactivex import operators as ops
 
-from rnnr.errors import wrong_type, wrong_value
+from rnnr.errors import add_note, wrong_type, wrong_value
 from rnnr.files import write_whole
 from rnnr.operators import Pipeline, pipeline
 from rnnr.state import State, reader
@@ -107,8 +107,9 @@ def checkpoint(
         state[queue] = newest_last(before, path)  # first: a saved state knows its own file
         try:
             write(thing, path)
-        except BaseException:
+        except BaseException as error:
             state[queue] = before
+            add_note(error, f"rnnr: {part} was writing {path}")
             raise
 
     def evict(state: State) -> None:
