@@ -17,7 +17,12 @@ def published(cache: Path = _CACHE) -> ModuleType:
     """
     if not (cache / "rnnr").exists():
         install = ["pip", "install", "--quiet", "--no-deps", "--target", str(cache)]
-        subprocess.run([sys.executable, "-m", *install, f"rnnr=={VERSION}"], check=True)
+        command = [sys.executable, "-m", *install, f"rnnr=={VERSION}"]
+        if subprocess.run(command).returncode:
+            raise RuntimeError(
+                f"the tests compare with the published rnnr {VERSION}, which pip cannot install "
+                f"into {cache}: expected pip and a package index, see above; or put it there"
+            )
     under_test = _take_out()
     sys.path.insert(0, str(cache))
     try:

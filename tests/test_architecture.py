@@ -33,7 +33,7 @@ LAYERS = [
     ["errors"],
     ["state"],
     ["event", "files"],
-    ["batches", "stream"],
+    ["batches", "stream", "values"],
     ["isolation", "runner"],
     ["operators"],
     ["callbacks", "attachments"],

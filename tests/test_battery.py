@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+import rnnr.attachments
+import rnnr.callbacks
 from rnnr import Event, Layer, Runner, isolate
 from rnnr.attachments import EpochTimer, LambdaReducer, MeanReducer, ProgressBar, SumReducer
 from rnnr.callbacks import checkpoint, maybe_stop_early
@@ -60,6 +62,13 @@ def parts(folder: Path) -> dict[str, Attach]:
 
 
 PARTS = sorted(parts(Path()))
+
+
+def test_every_part_of_the_library_is_among_them() -> None:
+    names = {*rnnr.attachments.__all__, *rnnr.callbacks.__all__}
+    assert names - {"Attachment", "save"} <= set(PARTS)
+
+
 RESULTS = ("longest", "sum", "mean", "_counter", "_saved_output", "seen", "epoch", "n_iters")
 
 
@@ -120,11 +129,17 @@ def test_it_leaves_nothing_behind_when_it_is_detached(attach: Attach) -> None:
 def test_it_can_be_detached_during_any_event(attach: Attach) -> None:
     for event in Event:
         runner = trained(lambda _: None)
+        before = n_handlers(runner)
         attached = attach(runner)
-        runner.on(event, lambda _, attached=attached: attached.dispose())  # type: ignore[misc]
-        runner.on(Event.BATCH, lambda state: state.update(running=state["n_iters"] != 2))
+        subscription = runner.on(event, lambda _, attached=attached: attached.dispose())  # type: ignore[misc]
+        stopping = runner.on(Event.BATCH, lambda state: state.update(running=state["batch"] != 2))
+        failing = runner.on(Event.FINISHED, lambda _: 1 / 0)
         runner.run([1, 2, 3])
-        runner.resume()
+        with pytest.raises(ZeroDivisionError):
+            runner.resume()
+        for mine in (subscription, stopping, failing):
+            mine.dispose()
+        assert n_handlers(runner) == before, event
 
 
 def test_a_second_run_gives_the_same_as_the_first(attach: Attach, expected: State) -> None:
@@ -161,8 +176,11 @@ def stop_once(runner: Runner, n: int) -> None:
 
 
 @pytest.mark.parametrize("layer", Layer)
-@pytest.mark.parametrize("event", [Event.STARTED, Event.EPOCH_STARTED, Event.BATCH, Event.FINISHED])
-def test_after_a_fault_at_any_event_and_layer_the_next_run_counts_right(
+@pytest.mark.parametrize(
+    "event",
+    [Event.STARTED, Event.EPOCH_STARTED, Event.BATCH, Event.EPOCH_FINISHED, Event.FINISHED],
+)
+def test_after_a_fault_at_any_event_of_a_run_and_layer_the_next_run_counts_right(
     attach: Attach, expected: State, event: Event, layer: Layer
 ) -> None:
     runner = trained(attach)

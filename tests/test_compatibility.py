@@ -6,6 +6,8 @@ Each scenario is such a script. It runs on both packages, and what it tells must
 import logging
 import re
 from collections.abc import Callable
+from inspect import signature
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -48,6 +50,29 @@ def test_a_script_tells_the_same_on_both(
         return [told, logs, files]
 
     assert story(rnnr) == story(published())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Runner.on",
+        "Runner.run",
+        "Runner.resume",
+        "callbacks.maybe_stop_early",
+        "callbacks.checkpoint",
+        "attachments.EpochTimer",
+        "attachments.ProgressBar",
+        "attachments.LambdaReducer",
+        "attachments.SumReducer",
+        "attachments.MeanReducer",
+    ],
+)
+def test_arguments_and_defaults_are_the_same(path: str) -> None:
+    def arguments(package: Any) -> list[tuple[str, object, object]]:
+        parameters = signature(attrgetter(path)(package)).parameters.values()
+        return [(one.name, one.kind, one.default) for one in parameters]
+
+    assert arguments(rnnr) == arguments(published())
 
 
 def _timeless(message: str, folder: Path) -> str:
@@ -304,3 +329,32 @@ def the_state_is_the_scripts_to_change(rnnr: Any, tell: Tell, _: Path) -> None:
     runner.on(rnnr.Event.EPOCH_FINISHED, lambda state: state.update(max_epoch=3))
     runner.run([], max_epoch=10)
     tell(runner.state["seen"], runner.state["epoch"], runner.state["n_iters"])
+
+
+@scenario
+def the_documented_checkpoints(rnnr: Any, tell: Tell, folder: Path) -> None:
+    runner = rnnr.Runner()
+
+    @runner.on(rnnr.Event.EPOCH_FINISHED)
+    def store_checkpoint(state: State) -> None:
+        state["model"], state["optimizer"] = "MODEL", "OPTIMIZER"
+
+    checkpoint = rnnr.callbacks.checkpoint
+    for what in ("model", "optimizer"):
+        runner.on(rnnr.Event.EPOCH_FINISHED, checkpoint(what, under=folder, at_most=3))
+    runner.run(range(3), max_epoch=7)
+    tell(sorted(path.name for path in folder.glob("*.pkl")))
+
+
+@scenario
+def the_documented_reducers(rnnr: Any, tell: Tell, _: Path) -> None:
+    runner = rnnr.Runner()
+    rnnr.attachments.LambdaReducer("product", lambda x, y: x * y).attach_on(runner)
+    rnnr.attachments.MeanReducer("mean").attach_on(runner)
+
+    @runner.on(rnnr.Event.BATCH)
+    def on_batch(state: State) -> None:
+        state["output"] = state["batch"]
+
+    runner.run([10, 20, 30])
+    tell(runner.state["product"], runner.state["mean"])

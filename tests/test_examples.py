@@ -188,3 +188,14 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_pat
         assert process.returncode == -signal.SIGKILL
     last = run(EXAMPLES / "resume.py", tmp_path / "run.pkl").stdout
     assert last.splitlines()[-2:] == undisturbed.splitlines()[-2:]
+
+
+def test_the_picture_in_the_readme_is_what_the_main_job_shows(digits: Training) -> None:
+    def shape(line: str) -> str:
+        return re.sub(r"[\d.]+|[█▏▎▍▌▋▊▉]+| {2,}", "#", line.strip())
+
+    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    picture = readme.split("```text\n")[1].split("```")[0].splitlines()
+    assert picture[0] == "$ python examples/digits.py"
+    shown = {shape(line) for line in re.split(r"[\r\n]", digits.stdout + digits.stderr)}
+    assert {shape(line) for line in picture[1:] if line != "..."} <= shown

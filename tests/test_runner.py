@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 import reactivex
 from reactivex import operators as ops
@@ -354,12 +355,15 @@ class TestIterators:
         runner.run(i for i in range(3))
         assert seen == [0, 1, 2]
 
-    def test_a_second_epoch_over_it_is_warned_about_at_the_line_of_run(self) -> None:
+    @pytest.mark.parametrize("batches", [iter([1, 2, 3]), map(int, "123"), (i for i in [1, 2])])
+    def test_a_second_epoch_over_it_is_warned_about_at_the_line_of_run(
+        self, batches: Iterator[int]
+    ) -> None:
         runner = Runner()
         with pytest.warns(
             RnnrWarning, match="it was exhausted before: this epoch has none"
         ) as caught:
-            runner.run((i for i in range(3)), max_epoch=2)
+            runner.run(batches, max_epoch=2)
         assert [warning.filename for warning in caught] == [__file__]
         assert runner.state["epoch"] == 2
 
@@ -381,6 +385,66 @@ class TestIterators:
         runner.resume()
         runner.resume()
         assert seen == [0, 1, 2]
+
+    def test_one_of_which_nothing_was_drawn_can_be_resumed_by_another_runner(self) -> None:
+        runner = Runner()
+        runner.on(Event.EPOCH_STARTED, lambda _: runner.stop())
+        runner.run(i for i in range(3))
+        other, seen = Runner(), list[int]()
+        other.state = {**runner.state, "_epoch": dict(runner.state["_epoch"])}
+        other.on(Event.BATCH, lambda state: seen.append(state["batch"]))
+        other.resume()
+        assert seen == [0, 1, 2]
+
+    def test_one_whose_epoch_is_finished_can_be_resumed_by_another_runner(self) -> None:
+        runner = Runner()
+        runner.run(i for i in range(3))
+        other = Runner()
+        other.state = {**runner.state, "_epoch": dict(runner.state["_epoch"])}
+        story = told(other)
+        other.resume()
+        assert story == ["RESUMED", "FINISHED"]
+
+    def test_it_is_let_go_of_when_the_epoch_is_finished(self) -> None:
+        class Numbers:
+            def __init__(self) -> None:
+                self.left = [1, 2]
+
+            def __iter__(self) -> "Numbers":
+                return self
+
+            def __next__(self) -> int:
+                if not self.left:
+                    raise StopIteration
+                return self.left.pop()
+
+        class Loader:
+            def __iter__(self) -> Numbers:
+                numbers = Numbers()
+                made.append(weakref.ref(numbers))
+                return numbers
+
+        runner, made = Runner(), list[weakref.ref[Numbers]]()
+        gone: list[bool] = []
+        runner.on(Event.EPOCH_FINISHED, lambda _: gone.append(made[-1]() is None))
+        runner.run(Loader(), max_epoch=2)
+        assert gone == [True, True]
+
+    def test_it_is_not_made_before_it_is_needed(self) -> None:
+        class Counted:
+            n = 0
+
+            def __iter__(self) -> Iterator[int]:
+                self.n += 1
+                return iter([1])
+
+        runner, batches = Runner(), Counted()
+        subscription = runner.on(Event.EPOCH_STARTED, lambda _: runner.stop())
+        runner.run(batches)
+        assert batches.n == 0
+        subscription.dispose()
+        runner.resume()
+        assert batches.n == 1
 
     def test_one_whose_position_is_lost_cannot_be_resumed(self) -> None:
         runner = Runner()
@@ -465,6 +529,11 @@ class Boom(Exception):
     """What a fault raises."""
 
 
+def run_and_resume(runner: Runner, batches: list[int]) -> None:
+    runner.run(batches)
+    runner.resume()
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         "error", [Boom("oh"), StopIteration("oh"), KeyboardInterrupt("oh"), SystemExit("oh")]
@@ -497,7 +566,7 @@ class TestErrors:
         assert caught.value.__notes__ == ["rnnr: while batches were drawn, epoch 1, iteration 1"]
         assert story[-2:] == ["BATCH", "FAILED"]
 
-    @pytest.mark.parametrize("event", set(Event) - {Event.RESUMED, Event.STOPPED, Event.FAILED})
+    @pytest.mark.parametrize("event", set(Event) - {Event.STOPPED, Event.FAILED}, ids=str)
     def test_the_note_names_the_event(self, event: Event) -> None:
         runner = Runner()
         story = told(runner)
@@ -507,7 +576,7 @@ class TestErrors:
             raise Boom
 
         with pytest.raises(Boom) as caught:
-            runner.run([1])
+            (run_and_resume if event is Event.RESUMED else Runner.run)(runner, [1])
         assert f"in a handler of {event}," in caught.value.__notes__[0]
         assert story[-2:] == [event.name, "FAILED"]
 
@@ -678,9 +747,24 @@ class TestErrors:
 
     def test_batches_deleted_by_a_callback_are_missed_by_name(self) -> None:
         runner = Runner()
+        story = told(runner)
         runner.on(Event.EPOCH_STARTED, lambda state: state.pop("batches"))
         with pytest.raises(KeyError, match="batches"):
             runner.run([1])
+        assert story[-1] == "FAILED"
+
+    def test_batches_that_delete_themselves_and_fail_hide_no_error(self) -> None:
+        runner = Runner()
+        story = told(runner)
+
+        def batches() -> Iterator[int]:
+            del runner.state["batches"]
+            raise OSError("the disk is gone")
+            yield
+
+        with pytest.raises(OSError, match="the disk is gone"):
+            runner.run(batches())
+        assert story[-1] == "FAILED"
 
     def test_a_pipeline_of_the_user_that_raises_leaves_run_as_reactivex_lets_it(self) -> None:
         runner, seen = Runner(), list[Any]()
@@ -753,6 +837,20 @@ class TestReentrance:
         with pytest.raises(RuntimeError, match=r"a runner runs once at a time.*use another Runner"):
             runner.run([1])
 
+    def test_one_that_was_refused_does_not_let_the_next_in(self) -> None:
+        runner, refused = Runner(), list[RuntimeError]()
+
+        @runner.on(Event.BATCH)
+        def try_twice(_: State) -> None:
+            for _attempt in range(2):
+                try:
+                    runner.run([1])
+                except RuntimeError as error:
+                    refused.append(error)
+
+        runner.run([1])
+        assert len(refused) == 2
+
     def test_another_one_does(self) -> None:
         trainer, evaluator, seen = Runner(), Runner(), list[int]()
         evaluator.on(Event.BATCH, lambda state: seen.append(state["batch"]))
@@ -815,17 +913,17 @@ class TestBadInput:
             (
                 lambda runner: runner.on(Event.BATCH, asynchronous),
                 TypeError,
-                r"a callback must be a function that runs when it is called, got <.*it is async",
+                r"callbacks must be a function that runs when it is called, got <.*it is async",
             ),
             (
                 lambda runner: runner.on(Event.BATCH, [print, asynchronous]),
                 TypeError,
-                "a callback must be a function that runs when it is called",
+                r"callbacks\[1\] must be a function that runs when it is called",
             ),
             (
                 lambda runner: runner.on(Event.BATCH, generating),
                 TypeError,
-                r"a callback must be a function that runs .*take the yield out of it",
+                r"callbacks must be a function that runs .*take the yield out of it",
             ),
             (lambda runner: runner.run(None), TypeError, "batches must be iterable, got None"),
             (
@@ -873,10 +971,31 @@ class TestBadInput:
         runner.run([1])
         assert seen == []
 
-    def test_integers_of_other_types_are_integers(self) -> None:
+    def test_integers_of_other_types_become_an_int(self) -> None:
         runner = Runner()
-        runner.run([1], max_epoch=True)
-        assert runner.state["max_epoch"] == 1
+        for one in (True, np.int64(1)):
+            runner.run([1], max_epoch=one)  # type: ignore[arg-type]
+            assert type(runner.state["max_epoch"]) is int
+
+    def test_batches_that_cannot_be_iterated_are_refused_by_resume_too(self) -> None:
+        runner = Runner()
+        runner.run([1])
+        story = told(runner)
+        runner.state["batches"] = 3
+        with pytest.raises(TypeError, match="batches must be iterable, got 3"):
+            runner.resume()
+        assert story == []
+
+    def test_a_class_of_batches_and_what_says_that_it_cannot_be_iterated_are_refused(self) -> None:
+        class Not:
+            __iter__ = None
+
+        for batches in (list, Not()):
+            with pytest.raises(TypeError, match="batches must be iterable"):
+                Runner().run(batches)  # type: ignore[arg-type]
+
+    def test_a_fraction_is_no_integer(self) -> None:
+        runner = Runner()
         with pytest.raises(TypeError, match="max_epoch"):
             runner.run([1], max_epoch=Fraction(1))  # type: ignore[arg-type]
 

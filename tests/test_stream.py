@@ -128,6 +128,8 @@ class TestSubjectContract:
     def test_a_disposed_subject_refuses_everything(self, subject: Subject[State]) -> None:
         seen: list[Any] = []
         subject.subscribe(seen.append)
+        subject.on_next(item(0))
+        seen.clear()
         subject.dispose()
         assert subject.is_disposed
         with pytest.raises(DisposedException):
@@ -306,6 +308,28 @@ class TestHandlers:
     def test_what_cannot_be_called_is_refused(self) -> None:
         with pytest.raises(TypeError, match="handler must be callable, got 3"):
             EventSubject().add(3)  # type: ignore[arg-type]
+
+    def test_a_disposed_subject_takes_no_handler(self) -> None:
+        subject = EventSubject()
+        subject.dispose()
+        with pytest.raises(DisposedException):
+            subject.add(print)
+
+    def test_handlers_end_with_their_subject(self) -> None:
+        seen: list[State] = []
+        subject = EventSubject()
+        subject.add(seen.append)
+        subject.on_error(ValueError())
+        subject.on_next(item(1))
+        assert seen == []
+
+    def test_those_that_left_are_not_kept(self) -> None:
+        subject = EventSubject()
+        for n in range(100):
+            subscription = subject.add(print)
+            subject.arrange()
+            subscription.dispose()
+            assert len(subject.handlers or subject.arrange()) == 0, n
 
     def test_a_completed_subject_takes_no_handler(self) -> None:
         seen: list[State] = []

@@ -9,7 +9,7 @@ from typing import Any
 from reactivex import Observable
 
 from rnnr.errors import RnnrWarning, shown, wrong_type
-from rnnr.state import State, epoch_memory, is_open, n_drawn
+from rnnr.state import State, begin_drawing, epoch_memory, is_open, n_drawn
 
 __all__ = ["Batches", "can_be_iterated", "judge_batches", "warn_if_spent"]
 
@@ -23,34 +23,36 @@ class Batches:
 
     def __init__(self) -> None:
         self._memory: State | None = None
-        self._iterator: Iterator[Any] = iter(())
+        self._source: Iterator[Any] = iter(())
+        self._left = self._source
 
     def left(self, state: State) -> Iterator[Any]:
         """Return the iterator, or make one and pass over what the epoch has drawn."""
         memory = epoch_memory(state)
         if self._memory is not memory:
             drawn = n_drawn(state)
-            memory.setdefault("_first_iter", state["n_iters"])
+            begin_drawing(state)
             memory["_spent"] = _is_dead(state["batches"])
-            self._iterator = iter(state["batches"])
-            next(islice(self._iterator, drawn, drawn), None)
+            self._source = self._left = iter(state["batches"])
+            next(islice(self._source, drawn, drawn), None)
             self._memory = memory
-        return self._iterator
+        return self._left
 
     def put_back(self, batch: Any) -> None:
         """Keep a batch for the next draw: the run was stopped while it was drawn."""
-        self._iterator = chain([batch], self._iterator)
+        self._left = chain([batch], self._source)
 
     def release(self) -> None:
         """Let go of the iterator: the epoch is over."""
-        self._memory, self._iterator = None, iter(())
+        self._memory, self._source = None, iter(())
+        self._left = self._source
 
     def failed(self, state: State) -> None:
         """After an error in the batches, go on with their iterator, if it can.
 
         A generator that raised cannot, and would pass for exhausted: iterate anew.
         """
-        if _is_dead(self._iterator) and not _is_iterator(state.get("batches")):
+        if _is_dead(self._source) and not _is_iterator(state.get("batches")):
             self.release()
         else:
             epoch_memory(state)["_broken_at"] = n_drawn(state)

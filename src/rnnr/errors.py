@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from operator import index
 from traceback import format_exception
 from typing import Any
 
 __all__ = [
     "RnnrWarning",
     "add_note",
+    "judge_string",
+    "judged_integer",
     "missing_key",
     "note_failure",
     "shown",
@@ -36,6 +39,31 @@ def wrong_type(name: str, expected: str, got: object, cure: str) -> TypeError:
 def wrong_value(name: str, expected: str, got: object, cure: str) -> ValueError:
     """Return the error for an argument of the right type and a wrong value."""
     return ValueError(f"{name} must be {expected}, got {shown(got)}; {cure}")
+
+
+def judge_string(name: str, got: object, cure: str) -> None:
+    """Refuse what is no string."""
+    if not isinstance(got, str):
+        raise wrong_type(name, "a string", got, cure)
+
+
+def judged_integer(name: str, got: Any, least: int, cures: tuple[str, str]) -> int:
+    """Return an integer of any type as an int; refuse others, and those that are too small.
+
+    Args:
+        name: Name of the argument.
+        got: What was given.
+        least: The smallest that is accepted.
+        cures: What to do about something else, and about something smaller.
+    """
+    expected = f"an integer of {least} or more"
+    try:
+        integer = index(got)
+    except TypeError:
+        raise wrong_type(name, expected, got, cures[0]) from None
+    if integer < least:
+        raise wrong_value(name, expected, got, cures[1])
+    return integer
 
 
 def missing_key(key: str, part: str, state: Mapping[str, Any], cure: str) -> KeyError:

@@ -6,8 +6,7 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any
 
-from rnnr.errors import wrong_type
-from rnnr.stream import Callback
+from rnnr.stream import Callback, judge_callback
 
 __all__ = ["isolate"]
 
@@ -39,8 +38,7 @@ def isolate(callback: Callback) -> Callable[[Any], None]:
         >>> runner.state["n_iters"]
         3
     """
-    if not callable(callback):
-        raise wrong_type("callback", "callable", callback, "pass a function of the state")
+    judge_callback("callback", callback)
 
     @wraps(callback, updated=())
     def isolated(state: Any) -> None:

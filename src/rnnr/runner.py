@@ -1,15 +1,13 @@
 """The loop over batches and epochs, and who listens to it."""
 
 from collections.abc import Callable, Iterable
-from inspect import iscoroutinefunction, isgeneratorfunction
-from operator import index
 from typing import Any, TypeVar, overload
 
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable
 
 from rnnr.batches import Batches, can_be_iterated, judge_batches, warn_if_spent
-from rnnr.errors import add_note, note_failure, wrong_type, wrong_value
+from rnnr.errors import add_note, judged_integer, note_failure, wrong_type
 from rnnr.event import Event
 from rnnr.state import (
     MISSING,
@@ -19,11 +17,16 @@ from rnnr.state import (
     n_drawn,
     open_epoch,
 )
-from rnnr.stream import Callback, EventSubject, subject_of
+from rnnr.stream import Callback, EventSubject, judge_callback, subject_of
 
 __all__ = ["Runner"]
 
 _C = TypeVar("_C", bound=Callback)
+
+_MAX_EPOCH_CURES = (
+    "for a run without an end pass sys.maxsize and stop it from a callback",
+    "pass 0 to run no epoch at all",
+)
 
 
 class Runner:
@@ -37,6 +40,7 @@ class Runner:
     * ``running``: ``True`` during a run; set it to ``False`` to stop.
     * ``epoch``: number of the current epoch, from 1.
     * ``batch``: the current batch; the next callback sees what an earlier one put here.
+    * ``error``: the exception, only while ``Event.FAILED`` is being delivered.
 
     Keys that start with an underscore are rnnr's own memory. `pickle.dumps` of the state works
     when the values that you put there pickle; the state of a killed run can be given to
@@ -160,7 +164,7 @@ class Runner:
         """
         judge_batches(batches)
         beginning = {
-            "max_epoch": _judged_max_epoch(max_epoch),
+            "max_epoch": judged_integer("max_epoch", max_epoch, 0, _MAX_EPOCH_CURES),
             "batches": batches,
             "n_iters": 0,
             "running": True,
@@ -255,7 +259,7 @@ class Runner:
         self, state: State, opening: Event, beginning: State, repeat_last_batch: bool
     ) -> None:
         """Run the loop that the docstring of `Event` defines."""
-        drawing = stopped = False
+        drawing = stopped = False  # drawing: an error comes from the batches, not from a handler
         try:
             state.update(beginning)
             if isinstance(state.get("error"), BaseException):  # saved while FAILED was delivered
@@ -309,11 +313,8 @@ class Runner:
             state["running"] = False
 
     def _publish(self, event: Event, state: State) -> None:
-        stream = self._streams.get(event)
-        if stream is None:
-            return
         try:
-            stream.on_next(state)
+            self.stream(event).on_next(state)
         except BaseException as error:
             _note(error, f"in a handler of {event}", state)
             raise
@@ -332,40 +333,16 @@ class Runner:
 
 
 def _callables(callbacks: Any) -> list[Callback]:
-    cure = "pass a function that accepts the state, or several of them in a list"
     if callable(callbacks):
-        _judge_plain(callbacks)
+        judge_callback("callbacks", callbacks)
         return [callbacks]
     if not can_be_iterated(callbacks):
+        cure = "pass a function of the state, or several of them in a list"
         raise wrong_type("callbacks", "callable or an iterable of callables", callbacks, cure)
     several = list(callbacks)
     for i, callback in enumerate(several):
-        if not callable(callback):
-            raise wrong_type(f"callbacks[{i}]", "callable", callback, cure)
-        _judge_plain(callback)
+        judge_callback(f"callbacks[{i}]", callback)
     return several
-
-
-def _judge_plain(callback: Callback) -> None:
-    expected = "a function that runs when it is called"
-    if iscoroutinefunction(callback):
-        cure = "it is async: call asyncio.run(...) in it, or use a loop in another thread"
-        raise wrong_type("a callback", expected, callback, cure)
-    if isgeneratorfunction(callback):
-        cure = "it is a generator function: take the yield out of it"
-        raise wrong_type("a callback", expected, callback, cure)
-
-
-def _judged_max_epoch(max_epoch: int) -> int:
-    expected = "an integer of 0 or more"
-    try:
-        n = index(max_epoch)
-    except TypeError:
-        cure = "for a run without an end pass sys.maxsize and stop it from a callback"
-        raise wrong_type("max_epoch", expected, max_epoch, cure) from None
-    if n < 0:
-        raise wrong_value("max_epoch", expected, max_epoch, "pass 0 to run no epoch at all")
-    return n
 
 
 def _note(error: BaseException, where: str, state: State) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from enum import IntEnum
 from functools import partial
+from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import TypeAlias
 
 from reactivex import abc
@@ -13,7 +14,7 @@ from rnnr.errors import note_failure, wrong_type
 from rnnr.event import Event
 from rnnr.state import State
 
-__all__ = ["Callback", "EventSubject", "Layer", "subject_of"]
+__all__ = ["Callback", "EventSubject", "Layer", "judge_callback", "subject_of"]
 
 Callback: TypeAlias = Callable[[State], object]
 
@@ -109,8 +110,7 @@ class EventSubject(Subject[State]):
             >>> subscription.dispose()
             >>> runner.run([])
         """
-        if not callable(handler):
-            raise wrong_type("handler", "callable", handler, "pass a function of the state")
+        judge_callback("handler", handler)
         if not isinstance(layer, Layer):
             raise wrong_type("layer", "a Layer", layer, "write for example Layer.REDUCE")
         return self._add(handler, None, layer)
@@ -202,6 +202,19 @@ class _EndSubject(EventSubject):
                 raise failures[0]
         finally:
             del failures  # a traceback that holds its own exception keeps the state alive
+
+
+def judge_callback(name: str, callback: object) -> None:
+    """Refuse what cannot be called with a state, or does nothing when it is."""
+    if not callable(callback):
+        raise wrong_type(name, "callable", callback, "pass a function of the state")
+    expected = "a function that runs when it is called"
+    if iscoroutinefunction(callback):
+        cure = "it is async: call asyncio.run(...) in it, or use a loop in another thread"
+        raise wrong_type(name, expected, callback, cure)
+    if isgeneratorfunction(callback):
+        cure = "it is a generator function: take the yield out of it"
+        raise wrong_type(name, expected, callback, cure)
 
 
 def subject_of(event: Event) -> EventSubject:

@@ -11,7 +11,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from rnnr.errors import wrong_type
 from rnnr.event import Event
 from rnnr.runner import Runner
-from rnnr.state import epoch_memory
+from rnnr.state import EPOCH
 from rnnr.stream import Callback, EventSubject, Layer
 
 __all__ = ["Attachment", "attach", "claim"]
@@ -75,7 +75,7 @@ def claim(runner: Runner, wish: str) -> tuple[str, Disposable]:
 
     def release() -> None:
         taken.discard(key)
-        epoch_memory(runner.state).pop(key, None)  # the next to claim it finds nothing
+        runner.state.get(EPOCH, {}).pop(key, None)  # the next to claim it finds nothing
 
     return key, Disposable(release)
 

@@ -7,11 +7,12 @@ from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from rnnr.attachments._attachment import Attachment, attach, claim
-from rnnr.errors import wrong_type
+from rnnr.errors import judge_string, wrong_type
 from rnnr.event import Event
 from rnnr.runner import Runner
-from rnnr.state import Reader, State, epoch_memory, is_open, reader
+from rnnr.state import State, epoch_memory, is_open
 from rnnr.stream import Callback, Layer
+from rnnr.values import Reader, reader
 
 __all__ = ["ProgressBar"]
 
@@ -77,8 +78,7 @@ class ProgressBar(Attachment):
         tqdm_cls: Callable[..., Bar] | None = None,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(n_items, str):
-            raise wrong_type("n_items", "a string", n_items, "name a key of the state")
+        judge_string("n_items", n_items, "name a key of the state")
         if tqdm_cls is not None and not callable(tqdm_cls):
             raise wrong_type("tqdm_cls", "a class like tqdm", tqdm_cls, "pass the class itself")
         own = sorted({"initial", "iterable"} & kwargs.keys())

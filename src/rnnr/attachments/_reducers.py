@@ -10,11 +10,12 @@ from reactivex import abc
 from reactivex.disposable import CompositeDisposable
 
 from rnnr.attachments._attachment import Attachment, attach, claim
-from rnnr.errors import RnnrWarning, wrong_type
+from rnnr.errors import RnnrWarning, judge_string, wrong_type
 from rnnr.event import Event
 from rnnr.runner import Runner
-from rnnr.state import MISSING, Reader, State, accumulator, epoch_memory, reader
+from rnnr.state import MISSING, State, epoch_memory
 from rnnr.stream import Callback, Layer
+from rnnr.values import Reader, accumulator, reader
 
 __all__ = ["LambdaReducer", "MeanReducer", "SumReducer"]
 
@@ -106,7 +107,7 @@ class LambdaReducer(_Reducer):
     def __init__(
         self, name: str, reduce_fn: Callable[[Any, Any], Any], *, value: str = "output"
     ) -> None:
-        _judge_keys(name=name)
+        judge_string("name", name, "name the key for the result")
         if not callable(reduce_fn):
             raise wrong_type("reduce_fn", "callable", reduce_fn, "pass a function of two values")
         super().__init__(name, reduce_fn, _output(self, name, value), _itself)
@@ -173,7 +174,8 @@ class MeanReducer(_Reducer):
     """
 
     def __init__(self, name: str, *, value: str = "output", size: str = "size") -> None:
-        _judge_keys(name=name, size=size)
+        judge_string("name", name, "name the key for the result")
+        judge_string("size", size, "name a key of the state")
         output = _output(self, name, value)
 
         def read(state: State) -> _Pair:
@@ -197,9 +199,3 @@ def _output(reducer: Attachment, name: str, value: str) -> Reader:
     part = f"{type(reducer).__name__}({name!r})"
     cure = f"set state[{value!r}] in a BATCH callback, or name another key: value='...'"
     return reader(value, part, cure)
-
-
-def _judge_keys(**keys: object) -> None:
-    for argument, key in keys.items():
-        if not isinstance(key, str):
-            raise wrong_type(argument, "a string", key, "name a key of the state")

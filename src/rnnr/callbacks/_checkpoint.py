@@ -4,16 +4,16 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from operator import index
 from pathlib import Path
 from typing import Any
 
 from reactivex import operators as ops
 
-from rnnr.errors import add_note, wrong_type, wrong_value
+from rnnr.errors import add_note, judge_string, judged_integer, wrong_type, wrong_value
 from rnnr.files import write_whole
 from rnnr.operators import Pipeline, pipeline
-from rnnr.state import State, reader
+from rnnr.state import State
+from rnnr.values import reader
 
 __all__ = ["checkpoint", "save"]
 
@@ -80,9 +80,11 @@ def checkpoint(
         ...     sorted(path.name for path in Path(folder).iterdir())
         ['5_model.pkl', '6_model.pkl', '7_model.pkl']
     """
-    _judge_strings(what=what, ext=ext, prefix_fmt=prefix_fmt, queue_fmt=queue_fmt)
+    strings = {"what": what, "ext": ext, "prefix_fmt": prefix_fmt, "queue_fmt": queue_fmt}
     if when is not None:
-        _judge_strings(when=when)
+        strings["when"] = when
+    for name, string in strings.items():
+        judge_string(name, string, f"write {name}='...'")
     if using is not None and not callable(using):
         raise wrong_type("using", "callable", using, "pass a function of an object and a path")
     part = f"checkpoint({what!r})"
@@ -92,7 +94,8 @@ def checkpoint(
     wanted = _always if when is None else reader(when, part, _WHEN_CURE)
     write = _pickle if using is None else using
     fields = [reader(key, part, cure) for key in _judged_fields(name_fmt)]
-    keep = _judged_at_most(at_most)
+    kept = "the newest file is always kept"
+    keep = judged_integer("at_most", at_most, 1, (kept, kept))
     folder = _judged_folder(under)
     queue = _judged_queue(queue_fmt, what)
 
@@ -145,12 +148,6 @@ def _pickle(obj: Any, path: Path) -> None:
     write_whole(path, lambda file: pickle.dump(obj, file))
 
 
-def _judge_strings(**arguments: object) -> None:
-    for name, argument in arguments.items():
-        if not isinstance(argument, str):
-            raise wrong_type(name, "a string", argument, f"write {name}='...'")
-
-
 class _Probe(dict[str, "_Anything"]):
     """A state that has every key, and remembers which ones a format asked for."""
 
@@ -188,17 +185,6 @@ def _judged_queue(queue_fmt: str, what: str) -> str:
     except (ValueError, LookupError, AttributeError):
         expected, cure = "a format of the field what", "write for example queue_fmt='_saved_{what}'"
         raise wrong_value("queue_fmt", expected, queue_fmt, cure) from None
-
-
-def _judged_at_most(at_most: int) -> int:
-    expected, cure = "an integer of 1 or more", "the newest file is always kept"
-    try:
-        keep = index(at_most)
-    except TypeError:
-        raise wrong_type("at_most", expected, at_most, cure) from None
-    if keep < 1:
-        raise wrong_value("at_most", expected, at_most, cure)
-    return keep
 
 
 def _judged_folder(under: str | os.PathLike[str] | None) -> Path:

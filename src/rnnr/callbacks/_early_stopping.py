@@ -7,7 +7,7 @@ from reactivex import operators as ops
 
 from rnnr.errors import wrong_type, wrong_value
 from rnnr.operators import Pipeline, fold, pipeline, stop
-from rnnr.state import reader
+from rnnr.values import reader
 
 __all__ = ["maybe_stop_early"]
 

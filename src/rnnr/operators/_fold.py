@@ -7,7 +7,8 @@ from reactivex import operators as ops
 
 from rnnr.errors import wrong_value
 from rnnr.operators._pipeline import Operator
-from rnnr.state import MISSING, State, accumulator
+from rnnr.state import MISSING, State
+from rnnr.values import accumulator
 
 __all__ = ["fold"]
 
@@ -59,7 +60,7 @@ def fold(
         5
         9
     """
-    if per_epoch and isinstance(key, str) and key.startswith("_"):
+    if per_epoch and str(key).startswith("_"):
         cure = "call it for example 'total'"
         raise wrong_value("key", "a name without a leading underscore, rnnr's own", key, cure)
     return ops.do_action(

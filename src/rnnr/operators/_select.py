@@ -8,7 +8,8 @@ from reactivex import operators as ops
 
 from rnnr.errors import wrong_value
 from rnnr.operators._pipeline import Operator
-from rnnr.state import State, reader
+from rnnr.state import State
+from rnnr.values import reader
 
 __all__ = ["select"]
 

@@ -3,7 +3,7 @@
 from reactivex import operators as ops
 
 from rnnr.operators._pipeline import Operator
-from rnnr.state import reader
+from rnnr.values import reader
 
 __all__ = ["when"]
 

@@ -1,0 +1,70 @@
+"""Values of the state: how a part of the library reads one, and how it folds many."""
+
+from collections.abc import Callable
+from copy import copy
+from typing import Any, TypeAlias
+
+from rnnr.errors import judge_string, missing_key, wrong_type
+from rnnr.state import EPOCH, MISSING, State, epoch_memory
+
+__all__ = ["Reader", "accumulator", "reader"]
+
+Reader: TypeAlias = Callable[[State], Any]
+
+
+def reader(key: str, part: str, cure: str) -> Reader:
+    """Make the function with which a part of the library reads a key of the state.
+
+    Args:
+        key: Key to read.
+        part: Who reads it, for the message if it is missing.
+        cure: What to do then.
+
+    Raises:
+        TypeError: If the key is no string.
+        KeyError: From the function, if a state lacks the key.
+    """
+    judge_string(f"a key of the state for {part}", key, "write its name")
+
+    def read(state: State) -> Any:
+        try:
+            return state[key]
+        except KeyError:
+            raise missing_key(key, part, state, cure) from None
+
+    return read
+
+
+def accumulator(
+    key: str,
+    function: Callable[[Any, Any], Any],
+    *,
+    value: str | Callable[[State], Any],
+    initial: Any = MISSING,
+    per_epoch: bool = False,
+) -> Callable[[State], None]:
+    """Make the callback that folds a value of each state into an accumulator.
+
+    The operator `rnnr.operators.fold` applies it to a stream, and explains the arguments; a
+    reducer, which has no use for a stream, is this callback.
+    """
+    judge_string("key", key, "name the key of the accumulator")
+    if not callable(function):
+        raise wrong_type("function", "callable", function, "pass for example operator.add")
+    if not callable(value):
+        cure = f"set state[{value!r}] in an earlier callback"
+        value = reader(value, f"fold({key!r})", cure)
+    read = value
+
+    def accumulate(state: State) -> None:
+        # every batch of every reducer comes here: the call is for the state that has no memory
+        memory = (state.get(EPOCH) or epoch_memory(state)) if per_epoch else state
+        before = memory.get(key, MISSING)
+        if before is MISSING:
+            if initial is MISSING:
+                memory[key] = read(state)
+                return
+            before = copy(initial)  # the function may change it in place
+        memory[key] = function(before, read(state))
+
+    return accumulate
