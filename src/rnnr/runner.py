@@ -9,14 +9,7 @@ from reactivex.disposable import CompositeDisposable
 from rnnr.batches import Batches, can_be_iterated, judge_batches, warn_if_spent
 from rnnr.errors import add_note, judged_integer, note_failure, wrong_type
 from rnnr.event import Event
-from rnnr.state import (
-    MISSING,
-    State,
-    close_epoch,
-    is_open,
-    n_drawn,
-    open_epoch,
-)
+from rnnr.state import MISSING, State, close_epoch, is_open, n_drawn, open_epoch
 from rnnr.stream import Callback, EventSubject, judge_callback, subject_of
 
 __all__ = ["Runner"]
@@ -313,8 +306,12 @@ class Runner:
             state["running"] = False
 
     def _publish(self, event: Event, state: State) -> None:
+        # Most events of a short run have no listener; making their Subjects would take a tenth of it
+        stream = self._streams.get(event)
+        if stream is None:
+            return
         try:
-            self.stream(event).on_next(state)
+            stream.on_next(state)
         except BaseException as error:
             _note(error, f"in a handler of {event}", state)
             raise
