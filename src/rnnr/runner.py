@@ -306,7 +306,7 @@ class Runner:
             state["running"] = False
 
     def _publish(self, event: Event, state: State) -> None:
-        # Most events of a short run have no listener; making their Subjects would take a tenth of it
+        # Most events of a short run have no listener; making their Subjects takes a tenth of it.
         stream = self._streams.get(event)
         if stream is None:
             return
