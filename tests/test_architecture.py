@@ -49,7 +49,7 @@ def test_the_public_names_are_these(name: str) -> None:
 
 
 def test_names_of_0_4_0_stay_importable_from_their_modules() -> None:
-    for module, name in [("event", "Event"), ("runner", "Runner")]:
+    for module, name in [("event", "Event"), ("runner", "Runner"), ("runner", "Callback")]:
         assert hasattr(importlib.import_module(f"rnnr.{module}"), name)
 
 

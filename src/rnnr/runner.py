@@ -12,7 +12,7 @@ from rnnr.event import Event
 from rnnr.state import MISSING, State, close_epoch, is_open, n_drawn, open_epoch
 from rnnr.stream import Callback, EventSubject, judge_callback, subject_of
 
-__all__ = ["Runner"]
+__all__ = ["Callback", "Runner"]
 
 _C = TypeVar("_C", bound=Callback)
 
