@@ -18,6 +18,7 @@ from rnnr import Event, Layer, Runner, isolate
 from rnnr.attachments import EpochTimer, LambdaReducer, MeanReducer, ProgressBar, SumReducer
 from rnnr.callbacks import checkpoint, maybe_stop_early
 from rnnr.operators import fold, pipeline, stop, when
+from rnnr.stream import EventSubject
 
 State = dict[str, Any]
 Attach = Callable[[Runner], Any]
@@ -106,7 +107,12 @@ def results(runner: Runner) -> State:
 
 
 def n_handlers(runner: Runner) -> int:
-    return sum(len(runner.stream(event).arrange()) for event in Event)
+    return sum(n_handlers_of(runner.stream(event)) for event in Event)
+
+
+def n_handlers_of(subject: EventSubject) -> int:
+    subject.arrange()
+    return len(subject.handlers)
 
 
 @pytest.fixture

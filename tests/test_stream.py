@@ -1,11 +1,14 @@
 """The Subject of an event: ReactiveX's contract, and what ours adds to it."""
 
 import threading
+from functools import partial
+from itertools import combinations
 from typing import Any
 
 import pytest
 import reactivex
 from reactivex import operators as ops
+from reactivex.disposable import Disposable
 from reactivex.internal import DisposedException
 from reactivex.subject import Subject
 
@@ -270,6 +273,58 @@ class TestLayers:
         assert seen == ["on", "subscribe", "on again"]
 
 
+@pytest.mark.parametrize("n", range(6))
+class TestAnyNumberOfHandlers:
+    """The walk is written out for a few handlers, so each number is tried."""
+
+    def test_all_are_called_in_order(self, n: int) -> None:
+        seen: list[int] = []
+        subject = EventSubject()
+        for i in range(n):
+            subject.add(lambda _, i=i: seen.append(i))  # type: ignore[misc]
+        subject.on_next(item(1))
+        subject.on_next(item(2))
+        assert seen == [*range(n)] * 2
+
+    def test_the_gate_is_looked_at_before_each(self, n: int) -> None:
+        for stopping in range(n):
+            seen: list[int] = []
+            runner = Runner()
+
+            def handler(state: State, i: int, seen: list[int] = seen, at: int = stopping) -> None:
+                seen.append(i)
+                state["running"] = i != at
+
+            for i in range(n):
+                runner.on(Event.BATCH, partial(handler, i=i))
+            runner.run([1, 2])
+            assert seen == [*range(stopping + 1)]
+
+    def test_one_that_leaves_during_a_delivery_is_not_called(self, n: int) -> None:
+        for by, leaving in combinations(range(n), 2):
+            seen: list[int] = []
+            subject = EventSubject()
+            subscriptions: list[Disposable] = []
+
+            def handler(
+                _: State,
+                i: int,
+                seen: list[int] = seen,
+                by: int = by,
+                leaving: int = leaving,
+                subscriptions: list[Disposable] = subscriptions,
+            ) -> None:
+                seen.append(i)
+                if i == by:
+                    subscriptions[leaving].dispose()
+
+            subscriptions += [subject.add(partial(handler, i=i)) for i in range(n)]
+            left = [i for i in range(n) if i != leaving]
+            subject.on_next(item(1))
+            subject.on_next(item(2))
+            assert seen == left * 2
+
+
 class TestHandlers:
     def test_one_handler_added_twice_is_called_twice_and_leaves_one_at_a_time(self) -> None:
         seen: list[int] = []
@@ -329,7 +384,8 @@ class TestHandlers:
             subscription = subject.add(print)
             subject.arrange()
             subscription.dispose()
-            assert len(subject.handlers or subject.arrange()) == 0, n
+            subject.arrange()
+            assert subject.handlers == [], n
 
     def test_a_completed_subject_takes_no_handler(self) -> None:
         seen: list[State] = []

@@ -70,8 +70,8 @@ class EventSubject(Subject[State]):
     handler is skipped once ``state["running"]`` is false.
 
     ReactiveX's own Subject takes two lock round trips and copies its list for each item.
-    This one keeps ``handlers`` in delivery order, empty while that order has to be worked out
-    anew, so that a loop may walk ``subject.handlers or subject.arrange()`` itself.
+    This one keeps a function that calls its handlers in order, until somebody comes or goes: a
+    loop that has looked at the gate may call ``(subject.deliver or subject.arrange())(state)``.
     Handlers may come and go from any thread; items must come from one thread at a time.
 
     Args:
@@ -80,10 +80,10 @@ class EventSubject(Subject[State]):
 
     def __init__(self, *, inside_out: bool = False) -> None:
         super().__init__()
+        self.deliver: Callback | None = None
         self.handlers: list[Callback] = []
         self._inside_out = inside_out
         self._entries: dict[_Entry, None] = {}  # in the order of subscription
-        self._arranged: list[Callback] = []
         self._places: dict[_Entry, int] = {}
 
     def add(self, handler: Callback, *, layer: Layer = Layer.USER) -> Disposable:
@@ -115,22 +115,22 @@ class EventSubject(Subject[State]):
             raise wrong_type("layer", "a Layer", layer, "write for example Layer.REDUCE")
         return self._add(handler, None, layer)
 
-    def arrange(self) -> list[Callback]:
-        """Work out the delivery order, and return it."""
+    def arrange(self) -> Callback:
+        """Put ``handlers`` into delivery order, and return the function that calls them."""
         with self.lock:
             self.check_disposed()
             sign = -1 if self._inside_out else 1
             entries = sorted(self._entries, key=lambda entry: sign * entry.layer)
-            self.handlers = self._arranged = [entry.handler for entry in entries]
+            self.handlers = [entry.handler for entry in entries]
             self._places = {entry: place for place, entry in enumerate(entries)}
-            return self._arranged
+            self.deliver = deliver = _walk(self.handlers)
+            return deliver
 
     def on_next(self, value: State) -> None:
         """Deliver the state to the handlers, in order, while it is running."""
-        for handler in self.handlers or self.arrange():
-            if not value["running"]:
-                break
-            handler(value)
+        deliver = self.deliver or self.arrange()
+        if value["running"]:
+            deliver(value)
 
     def dispose(self) -> None:
         """Remove every handler, for good."""
@@ -167,7 +167,7 @@ class EventSubject(Subject[State]):
             self.check_disposed()
             if not self.is_stopped:
                 self._entries[entry] = None
-                self.handlers = []
+                self.deliver = None
         return Disposable(partial(self._remove, entry))
 
     def _remove(self, entry: _Entry) -> None:
@@ -175,12 +175,12 @@ class EventSubject(Subject[State]):
             self._entries.pop(entry, None)
             place = self._places.pop(entry, None)
             if place is not None:  # a delivery may be walking this very list
-                self._arranged[place] = _skip
-            self.handlers = []
+                self.handlers[place] = _skip
+            self.deliver = None
 
     def _clear(self) -> list[abc.ObserverBase[State]]:
         observers = [entry.observer for entry in self._entries if entry.observer]
-        self._entries, self._places, self.handlers, self._arranged = {}, {}, [], []
+        self._entries, self._places, self.handlers, self.deliver = {}, {}, [], None
         return observers
 
 
@@ -190,7 +190,8 @@ class _EndSubject(EventSubject):
     def on_next(self, value: State) -> None:
         """Deliver the state to every handler, then raise the first of their errors."""
         failures: list[BaseException] = []
-        for handler in self.handlers or self.arrange():
+        self.arrange()
+        for handler in self.handlers:
             try:
                 handler(value)
             except BaseException as error:  # noqa: BLE001  (what closes must all be closed)
@@ -202,6 +203,57 @@ class _EndSubject(EventSubject):
                 raise failures[0]
         finally:
             del failures  # a traceback that holds its own exception keeps the state alive
+
+
+def _walk(handlers: list[Callback]) -> Callback:
+    """Make the function that calls the handlers of a list in order, while the state is running.
+
+    The caller has looked at the gate for the first. The list is read at each call, so that one
+    who leaves meanwhile can be replaced in it. Up to three are written out: the loop around so
+    few takes as long as calling them.
+    """
+    walks = [_walk_none, _walk_one, _walk_two, _walk_three]
+    return (walks[len(handlers)] if len(handlers) < len(walks) else _walk_many)(handlers)
+
+
+def _walk_none(_: list[Callback]) -> Callback:
+    return _skip
+
+
+def _walk_one(handlers: list[Callback]) -> Callback:
+    return handlers[0]
+
+
+def _walk_two(handlers: list[Callback]) -> Callback:
+    def walk(state: State) -> None:
+        handlers[0](state)
+        if state["running"]:
+            handlers[1](state)
+
+    return walk
+
+
+def _walk_three(handlers: list[Callback]) -> Callback:
+    def walk(state: State) -> None:
+        handlers[0](state)
+        if not state["running"]:
+            return
+        handlers[1](state)
+        if not state["running"]:
+            return
+        handlers[2](state)
+
+    return walk
+
+
+def _walk_many(handlers: list[Callback]) -> Callback:
+    def walk(state: State) -> None:
+        for handler in handlers:
+            handler(state)
+            if not state["running"]:
+                return
+
+    return walk
 
 
 def judge_callback(name: str, callback: object) -> None:
