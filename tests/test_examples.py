@@ -7,7 +7,6 @@ import runpy
 import signal
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +14,6 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TESTED = ["custom_pipeline.py", "digits.py", "resume.py", "torch_digits.py"]
-
-needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="needs PyTorch")
 
 
 class Summary(NamedTuple):
@@ -144,13 +141,17 @@ def test_digits_returns_the_accuracy_that_it_prints(capsys: pytest.CaptureFixtur
     assert (accuracy_shown, n_epochs, best_epoch) == (round(100 * accuracy, 1), 1, 1)
 
 
-@needs_torch
 def test_torch_digits_recognizes_96_percent_of_the_held_out_digits(torch_digits: Training) -> None:
     assert torch_digits.summary.accuracy >= 96
     assert "RnnrWarning" not in torch_digits.stderr
 
 
-@needs_torch
+def test_torch_digits_prints_the_same_for_the_same_seed(
+    torch_digits: Training, tmp_path: Path
+) -> None:
+    assert train("torch_digits.py", 0, tmp_path).stdout == torch_digits.stdout
+
+
 def test_torch_digits_keeps_the_weights_of_its_best_model(torch_digits: Training) -> None:
     assert names(torch_digits.out) == [f"{torch_digits.summary.best_epoch}_model.pt"]
     load = "import sys, torch; print(*torch.load(sys.argv[1], weights_only=True))"

@@ -215,21 +215,12 @@ class TestState:
         assert seen == [4, 5]
 
     def test_the_state_dies_with_the_runner(self) -> None:
-        class Model:
-            pass
-
-        gc.disable()
-        try:
-            model, runner = Model(), Runner()
-            alive = weakref.ref(model)
-            runner.state["model"] = model
-            runner.on(Event.BATCH, lambda state: None)
+        def use(runner: Runner) -> None:
+            runner.on(Event.BATCH, lambda _: None)
             runner.stream(Event.BATCH).pipe(select("batch")).subscribe(lambda _: None)
             runner.run(range(3))
-            del model, runner
-            assert alive() is None
-        finally:
-            gc.enable()
+
+        assert not model_alive_after(use)
 
     def test_memory_stays_flat(self) -> None:
         runner = Runner()
@@ -242,6 +233,24 @@ class TestState:
 
         runner.run(range(100_000))
         assert blocks[1] - blocks[0] < 200
+
+
+def model_alive_after(use: Callable[[Runner], None]) -> bool:
+    """Tell whether what a state holds outlives its runner, without the garbage collector."""
+
+    class Model:
+        pass
+
+    gc.disable()
+    try:
+        model, runner = Model(), Runner()
+        alive = weakref.ref(model)
+        runner.state["model"] = model
+        use(runner)
+        del model, runner
+        return alive() is not None
+    finally:
+        gc.enable()
 
 
 class Loader:
@@ -728,22 +737,13 @@ class TestErrors:
         assert "error" not in other.state
 
     def test_nothing_keeps_the_state_alive_after_a_handler_of_failed_failed(self) -> None:
-        class Model:
-            pass
-
-        gc.disable()
-        try:
-            model, runner = Model(), Runner()
-            alive = weakref.ref(model)
-            runner.state["model"] = model
+        def use(runner: Runner) -> None:
             runner.on(Event.BATCH, lambda _: 1 / 0)
             runner.on(Event.FAILED, [lambda _: [][1], lambda _: [][2]])
             with pytest.raises(ZeroDivisionError):
                 runner.run([1])
-            del model, runner
-            assert alive() is None
-        finally:
-            gc.enable()
+
+        assert not model_alive_after(use)
 
     def test_batches_deleted_by_a_callback_are_missed_by_name(self) -> None:
         runner = Runner()

@@ -462,7 +462,6 @@ for bar in bars:
 
 
 def test_in_a_notebook_the_bar_is_a_widget_that_shows_the_last_statistics() -> None:
-    pytest.importorskip("ipywidgets", exc_type=ImportError)
     command = [sys.executable, "-W", "error", "-c", IN_A_NOTEBOOK]
     said = subprocess.run(command, check=True, capture_output=True, text=True)
     assert said.stdout.splitlines() == ["5.0 5.0 success =4]", "7.0 9.0 danger =6]"]
