@@ -15,7 +15,17 @@ import rnnr
 PACKAGE = Path(rnnr.__file__).parent
 
 PUBLIC = {
-    "rnnr": ["Event", "Layer", "RnnrWarning", "Runner", "State", "__version__", "isolate"],
+    "rnnr": [
+        "Emission",
+        "Event",
+        "Layer",
+        "RnnrWarning",
+        "Runner",
+        "Selection",
+        "State",
+        "__version__",
+        "isolate",
+    ],
     "rnnr.attachments": [
         "Attachment",
         "EpochTimer",
@@ -30,12 +40,12 @@ PUBLIC = {
 
 # From the ground up: a module imports from its own part and from those before it.
 LAYERS = [
-    ["errors"],
+    ["errors", "scheduling"],
     ["state"],
     ["event", "files"],
     ["batches", "stream", "values"],
-    ["isolation", "runner"],
-    ["operators"],
+    ["isolation", "observation"],
+    ["operators", "runner"],
     ["callbacks", "attachments"],
     ["__init__"],
 ]

@@ -890,10 +890,14 @@ class TestBadInput:
             (
                 lambda runner: runner.on("batch", print),
                 TypeError,
-                r"event must be an Event, got 'batch' \(str\); write for example Event.BATCH",
+                r"event must be an Event or a Selection, got 'batch' \(str\); write for exam",
             ),
             (lambda runner: runner.on("batch"), TypeError, "event must be an Event"),
-            (lambda runner: runner.stream(3), TypeError, "event must be an Event, got 3"),
+            (
+                lambda runner: runner.stream(3),
+                TypeError,
+                "event must be an Event or a Selection, got 3",
+            ),
             (
                 lambda runner: runner.on(Event.BATCH, 3),
                 TypeError,

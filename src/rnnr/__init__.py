@@ -1,12 +1,23 @@
 """A loop over batches and epochs that publishes what happens as event streams."""
 
 from rnnr.errors import RnnrWarning
-from rnnr.event import Event
+from rnnr.event import Event, Selection
 from rnnr.isolation import isolate
+from rnnr.observation import Emission
 from rnnr.runner import Runner
 from rnnr.state import State
 from rnnr.stream import Layer
 
-__all__ = ["Event", "Layer", "RnnrWarning", "Runner", "State", "__version__", "isolate"]
+__all__ = [
+    "Emission",
+    "Event",
+    "Layer",
+    "RnnrWarning",
+    "Runner",
+    "Selection",
+    "State",
+    "__version__",
+    "isolate",
+]
 
 __version__ = "1.0.0.dev0"

@@ -9,7 +9,7 @@ from typing import Any
 from reactivex import Observable
 
 from rnnr.errors import RnnrWarning, shown, wrong_type
-from rnnr.state import State, begin_drawing, epoch_memory, is_open, n_drawn
+from rnnr.state import State, begin_drawing, epoch_memory, failed_drawing, is_open, n_drawn
 
 __all__ = ["Batches", "can_be_iterated", "judge_batches", "warn_if_spent"]
 
@@ -33,6 +33,7 @@ class Batches:
             drawn = n_drawn(state)
             begin_drawing(state)
             memory["_spent"] = _is_dead(state["batches"])
+            memory.pop("_broken_at", None)
             self._source = self._left = iter(state["batches"])
             next(islice(self._source, drawn, drawn), None)
             self._memory = memory
@@ -52,10 +53,9 @@ class Batches:
 
         A generator that raised cannot, and would pass for exhausted: iterate anew.
         """
+        epoch_memory(state)["_broken_at"] = n_drawn(state)
         if _is_dead(self._source) and not _is_iterator(state.get("batches")):
             self.release()
-        else:
-            epoch_memory(state)["_broken_at"] = n_drawn(state)
 
     def judge_resumable(self, state: State) -> None:
         """Refuse an epoch whose position in its batches is lost."""
@@ -93,7 +93,7 @@ def can_be_iterated(thing: object) -> bool:
 def warn_if_spent(state: State, stacklevel: int) -> None:
     """Tell why an epoch may have missed batches: it had an iterator with nothing left."""
     memory, drawn = epoch_memory(state), n_drawn(state)
-    if memory.get("_broken_at") == drawn:
+    if failed_drawing(state):
         reason = "their iterator raised an error before and has nothing left: some may be missing"
     elif drawn or not _is_iterator(state["batches"]):
         return

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from inspect import iscoroutinefunction, isgeneratorfunction
 from operator import index
 from traceback import format_exception
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 __all__ = [
     "RnnrWarning",
     "add_note",
+    "judge_callback",
     "judge_string",
     "judged_integer",
     "missing_key",
@@ -39,6 +41,19 @@ def wrong_type(name: str, expected: str, got: object, cure: str) -> TypeError:
 def wrong_value(name: str, expected: str, got: object, cure: str) -> ValueError:
     """Return the error for an argument of the right type and a wrong value."""
     return ValueError(f"{name} must be {expected}, got {shown(got)}; {cure}")
+
+
+def judge_callback(name: str, callback: object) -> None:
+    """Refuse what cannot be called with a state, or does nothing when it is."""
+    if not callable(callback):
+        raise wrong_type(name, "callable", callback, "pass a function of the state")
+    expected = "a function that runs when it is called"
+    if iscoroutinefunction(callback):
+        cure = "it is async: call asyncio.run(...) in it, or use a loop in another thread"
+        raise wrong_type(name, expected, callback, cure)
+    if isgeneratorfunction(callback):
+        cure = "it is a generator function: take the yield out of it"
+        raise wrong_type(name, expected, callback, cure)
 
 
 def judge_string(name: str, got: object, cure: str) -> None:

@@ -6,7 +6,8 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any
 
-from rnnr.stream import Callback, judge_callback
+from rnnr.errors import judge_callback
+from rnnr.stream import Callback
 
 __all__ = ["isolate"]
 

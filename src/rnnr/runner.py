@@ -1,16 +1,27 @@
 """The loop over batches and epochs, and who listens to it."""
 
+import warnings
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any, TypeVar, overload
 
-from reactivex import abc
+from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
 from rnnr.batches import Batches, can_be_iterated, judge_batches, warn_if_spent
-from rnnr.errors import add_note, judged_integer, note_failure, wrong_type
-from rnnr.event import Event
+from rnnr.errors import (
+    RnnrWarning,
+    add_note,
+    judge_callback,
+    judged_integer,
+    note_failure,
+    wrong_type,
+)
+from rnnr.event import Event, Selection
+from rnnr.observation import Emission, OneRun, all_runs
+from rnnr.scheduling import idle_trampoline, is_inside_subscription
 from rnnr.state import MISSING, State, close_epoch, is_open, n_drawn, open_epoch
-from rnnr.stream import Callback, EventSubject, judge_callback, subject_of
+from rnnr.stream import Callback, EventSubject, SelectedStream, subject_of
 
 __all__ = ["Callback", "Runner"]
 
@@ -61,17 +72,19 @@ class Runner:
         self._tokens: dict[str, object] = {}
 
     @overload
-    def on(self, event: Event, callbacks: None = None) -> Callable[[_C], _C]: ...
+    def on(self, event: Event | Selection, callbacks: None = None) -> Callable[[_C], _C]: ...
     @overload
-    def on(self, event: Event, callbacks: Callback | Iterable[Callback]) -> abc.DisposableBase: ...
+    def on(
+        self, event: Event | Selection, callbacks: Callback | Iterable[Callback]
+    ) -> abc.DisposableBase: ...
 
     def on(
-        self, event: Event, callbacks: Callback | Iterable[Callback] | None = None
+        self, event: Event | Selection, callbacks: Callback | Iterable[Callback] | None = None
     ) -> Callable[[_C], _C] | abc.DisposableBase:
         """Call back when an event happens.
 
         Args:
-            event: Event to listen to.
+            event: Event to listen to, or a `Selection`, as in ``Event.BATCH.every(100)``.
             callbacks: A callable that accepts the state, or an iterable of such callables,
                 called in that order.
 
@@ -80,8 +93,8 @@ class Runner:
             ``dispose()`` ends the calls.
 
         Raises:
-            TypeError: If ``event`` is no `Event` or a callback cannot be called. None of
-                the callbacks is added then.
+            TypeError: If ``event`` is no `Event` or `Selection`, or a callback cannot be
+                called. None of the callbacks is added then.
 
         Example:
             >>> from rnnr import Event, Runner
@@ -103,17 +116,24 @@ class Runner:
 
         return decorator
 
-    def stream(self, event: Event) -> EventSubject:
+    @overload
+    def stream(self, event: Event) -> EventSubject: ...
+    @overload
+    def stream(self, event: Event | Selection) -> EventSubject | SelectedStream: ...
+
+    def stream(self, event: Event | Selection) -> EventSubject | SelectedStream:
         """Return the Subject of an event, to compose with any ReactiveX operator.
 
         It never completes and never errors, so it serves every run of this runner. It
-        carries the same dict each time: select or copy what is to be kept.
+        carries the same dict each time: select or copy what is to be kept. For an Observable
+        that ends, see `observe` and `runs`.
 
         Args:
-            event: Event whose Subject to return; the same object at every call.
+            event: Event whose Subject to return, the same object at every call; or a
+                `Selection`, for an Observable of the states that it selects.
 
         Raises:
-            TypeError: If ``event`` is no `Event`.
+            TypeError: If ``event`` is no `Event` or `Selection`.
 
         Example:
             >>> from reactivex import operators as ops
@@ -127,11 +147,73 @@ class Runner:
             (4, 9)
         """
         if not isinstance(event, Event):
-            raise wrong_type("event", "an Event", event, "write for example Event.BATCH")
+            if isinstance(event, Selection):
+                return SelectedStream(event, self.stream)
+            cure = "write for example Event.BATCH"
+            raise wrong_type("event", "an Event or a Selection", event, cure)
         stream = self._streams.get(event)
         if stream is None:  # setdefault: another thread may have been quicker
             stream = self._streams.setdefault(event, subject_of(event))
         return stream
+
+    def observe(self, batches: Iterable[Any], max_epoch: int = 1) -> Observable[Emission]:
+        """Return a cold Observable of a run: subscribing runs it.
+
+        It emits an `Emission`, the event and the state, for each event that happens, completes
+        when the run ends, and errors when the run fails. Disposing of the subscription stops
+        the run at the next gate. The observer takes part in each event as a callback does that
+        is added when the run begins. The run is on the thread that subscribes, unless
+        ``subscribe_on`` or ``scheduler=`` says otherwise.
+
+        Where its run has failed, the next subscription resumes it, so that ``retry`` goes on
+        where the failure was; a batch that its callbacks did not finish is delivered once more.
+
+        Args:
+            batches: Batches of an epoch, as for `run`.
+            max_epoch: Number of epochs to run.
+
+        Raises:
+            TypeError: If ``batches`` cannot be iterated or ``max_epoch`` is no integer.
+            ValueError: If ``max_epoch`` is negative.
+
+        Example:
+            >>> import reactivex as rx
+            >>> from reactivex import operators as ops
+            >>> from rnnr import Event, Runner
+            >>> runner = Runner()
+            >>> pretraining, training = runner.observe("ab"), runner.observe("cd", max_epoch=2)
+            >>> subscription = rx.concat(pretraining, training).pipe(
+            ...     ops.filter(lambda emission: emission.event is Event.BATCH),
+            ...     ops.map(lambda emission: emission.state["batch"]),
+            ...     ops.to_list(),
+            ... ).subscribe(print)
+            ['a', 'b', 'c', 'd', 'c', 'd']
+        """
+        beginning = _judged_beginning(batches, max_epoch)
+        return OneRun(self, lambda: self._go(Event.STARTED, beginning()), self._go_on)
+
+    @property
+    def runs(self) -> Observable[Observable[Emission]]:
+        """A hot Observable that emits an Observable for each `run` and `resume` to come.
+
+        Each of those emits an `Emission` for each event, completes when its run ends, and errors
+        when it fails. So operators that need an end (``last``, ``reduce``, ``to_list``) get one,
+        for a subscriber that stays for all runs. The error of a run would end ``flat_map`` for
+        all later ones: catch it below, as here.
+
+        Example:
+            >>> import reactivex as rx
+            >>> from reactivex import operators as ops
+            >>> from rnnr import Runner
+            >>> runner = Runner()
+            >>> n_events = lambda run: run.pipe(ops.count(), ops.catch(rx.of("failed")))
+            >>> subscription = runner.runs.pipe(ops.flat_map(n_events)).subscribe(print)
+            >>> runner.run("abc")
+            7
+            >>> runner.run("abc", max_epoch=2)
+            12
+        """
+        return all_runs(self)
 
     def run(self, batches: Iterable[Any], max_epoch: int = 1) -> None:
         """Run on batches for a number of epochs, in the order that `Event` tells.
@@ -155,16 +237,9 @@ class Runner:
             >>> runner.state["epoch"], runner.state["n_iters"], runner.state["batch"]
             (2, 4, 'b')
         """
-        judge_batches(batches)
-        beginning = {
-            "max_epoch": judged_integer("max_epoch", max_epoch, 0, _MAX_EPOCH_CURES),
-            "batches": batches,
-            "n_iters": 0,
-            "running": True,
-            "epoch": 0,
-            "_epoch": {},
-        }
-        self._go(Event.STARTED, beginning)
+        beginning = _judged_beginning(batches, max_epoch)
+        _warn_if_inside()
+        self._go(Event.STARTED, beginning())
 
     def resume(self, repeat_last_batch: bool = False) -> None:
         """Go on with a stopped or failed run from its state.
@@ -198,8 +273,8 @@ class Runner:
             >>> runner.resume()
             3
         """
-        self._judge_resumable()
-        self._go(Event.RESUMED, {"running": True}, repeat_last_batch)
+        _warn_if_inside()
+        self._go_on(repeat_last_batch)
 
     def stop(self) -> None:
         """Stop the run at the next gate; the same as ``state["running"] = False``.
@@ -217,6 +292,10 @@ class Runner:
             1
         """
         self.state["running"] = False
+
+    def _go_on(self, repeat_last_batch: bool) -> None:
+        self._judge_resumable()
+        self._go(Event.RESUMED, {"running": True}, repeat_last_batch)
 
     def _judge_resumable(self) -> None:
         state = self.state
@@ -241,7 +320,8 @@ class Runner:
                     "from one of its own callbacks or from another thread; use another Runner() "
                     "there, as for an evaluation"
                 )
-            self._loop(self.state, opening, beginning, repeat_last_batch)
+            with idle_trampoline() if is_inside_subscription() else nullcontext():
+                self._loop(self.state, opening, beginning, repeat_last_batch)
         finally:
             # No call in here: an interrupt comes after calls, and would leave the token. No branch
             # for coverage, because the other one is left by the error above.
@@ -322,6 +402,36 @@ class Runner:
             state.pop("error", None)
             if before is not MISSING:
                 state["error"] = before
+
+
+def _judged_beginning(batches: Iterable[Any], max_epoch: int) -> Callable[[], State]:
+    """Judge the arguments of a run; return what makes the keys with which it begins."""
+    judge_batches(batches)
+    n_epochs = judged_integer("max_epoch", max_epoch, 0, _MAX_EPOCH_CURES)
+
+    def beginning() -> State:
+        return {
+            "max_epoch": n_epochs,
+            "batches": batches,
+            "n_iters": 0,
+            "running": True,
+            "epoch": 0,
+            "_epoch": {},
+        }
+
+    return beginning
+
+
+def _warn_if_inside() -> None:
+    if is_inside_subscription():
+        warnings.warn(
+            "a run inside a ReactiveX subscription keeps others waiting: expected run outside of "
+            "subscribe(), got it in there, where what was subscribed without a scheduler may begin "
+            "after the run; use runner.observe(batches), or pass scheduler=InPlaceScheduler() "
+            "of rnnr.scheduling to those",
+            RnnrWarning,
+            stacklevel=3,
+        )
 
 
 def _callables(callbacks: Any) -> list[Callback]:

@@ -34,6 +34,7 @@ __all__ = [
     "begin_drawing",
     "close_epoch",
     "epoch_memory",
+    "failed_drawing",
     "is_open",
     "n_drawn",
     "open_epoch",
@@ -88,3 +89,8 @@ def n_drawn(state: State) -> int:
     n_iters: int = state["n_iters"]
     first: int = state.get(EPOCH, {}).get("_first_iter", n_iters)
     return max(0, n_iters - first)
+
+
+def failed_drawing(state: State) -> bool:
+    """Tell whether the batches have failed after those that the epoch has drawn."""
+    return epoch_memory(state).get("_broken_at") == n_drawn(state)

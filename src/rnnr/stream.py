@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from enum import IntEnum
 from functools import partial
-from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import TypeAlias
 
 from reactivex import abc
-from reactivex.disposable import Disposable
+from reactivex.disposable import CompositeDisposable, Disposable
 from reactivex.subject import Subject
 
-from rnnr.errors import note_failure, wrong_type
-from rnnr.event import Event
+from rnnr.errors import judge_callback, note_failure, wrong_type
+from rnnr.event import Event, Predicate, Selection
+from rnnr.scheduling import InPlaceObservable
 from rnnr.state import State
 
-__all__ = ["Callback", "EventSubject", "Layer", "judge_callback", "subject_of"]
+__all__ = ["Callback", "EventSubject", "Layer", "SelectedStream", "subject_of"]
 
 Callback: TypeAlias = Callable[[State], object]
 
@@ -62,7 +62,7 @@ class _Entry:
         self.observer = observer
 
 
-class EventSubject(Subject[State]):
+class EventSubject(InPlaceObservable[State], Subject[State]):
     """A ReactiveX Subject whose handlers run in layers and behind the gate.
 
     It delivers like any Subject, to those who were subscribed when the delivery began and
@@ -205,6 +205,38 @@ class _EndSubject(EventSubject):
             del failures  # a traceback that holds its own exception keeps the state alive
 
 
+class SelectedStream(InPlaceObservable[State]):
+    """An Observable of the states that a selection selects, in the order of their delivery.
+
+    Args:
+        selection: What to select.
+        subject_of: Returns the Subject of an event.
+    """
+
+    def __init__(self, selection: Selection, subject_of: Callable[[Event], EventSubject]) -> None:
+        super().__init__(lambda observer, _: self.add(observer.on_next))
+        self._selection = selection
+        self._subject_of = subject_of
+
+    def add(self, handler: Callback, *, layer: Layer = Layer.USER) -> abc.DisposableBase:
+        """Call a handler with each selected state, as `EventSubject.add` does."""
+        judge_callback("handler", handler)
+        return CompositeDisposable(
+            *(
+                self._subject_of(event).add(_selected(test, handler), layer=layer)
+                for event, test in self._selection.tests().items()
+            )
+        )
+
+
+def _selected(test: Predicate, handler: Callback) -> Callback:
+    def selected(state: State) -> None:
+        if test(state):
+            handler(state)
+
+    return selected
+
+
 def _walk(handlers: list[Callback]) -> Callback:
     """Make the function that calls the handlers of a list in order, while the state is running.
 
@@ -254,19 +286,6 @@ def _walk_many(handlers: list[Callback]) -> Callback:
                 return
 
     return walk
-
-
-def judge_callback(name: str, callback: object) -> None:
-    """Refuse what cannot be called with a state, or does nothing when it is."""
-    if not callable(callback):
-        raise wrong_type(name, "callable", callback, "pass a function of the state")
-    expected = "a function that runs when it is called"
-    if iscoroutinefunction(callback):
-        cure = "it is async: call asyncio.run(...) in it, or use a loop in another thread"
-        raise wrong_type(name, expected, callback, cure)
-    if isgeneratorfunction(callback):
-        cure = "it is a generator function: take the yield out of it"
-        raise wrong_type(name, expected, callback, cure)
 
 
 def subject_of(event: Event) -> EventSubject:

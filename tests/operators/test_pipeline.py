@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import operators as ops
 
-from rnnr import Event, Runner
+from rnnr import Event, RnnrWarning, Runner
 from rnnr.operators import Operator, Pipeline, fold, pipeline, select, stop, when
 from rnnr.state import State
 
@@ -209,7 +209,8 @@ class TestAPipeline:
             Event.BATCH,
             pipeline(select("batch"), ops.start_with("first"), ops.do_action(seen.append)),
         )
-        rx.of([1, 2, 3]).subscribe(runner.run)
+        with pytest.warns(RnnrWarning, match="inside a ReactiveX subscription"):
+            rx.of([1, 2, 3]).subscribe(runner.run)
         assert seen == ["first", 1, 2, 3]
 
     @pytest.mark.parametrize("wrong", [None, "better", 3])

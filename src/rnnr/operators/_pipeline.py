@@ -7,7 +7,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from rnnr.errors import wrong_type
-from rnnr.operators._in_place import InPlaceScheduler
+from rnnr.scheduling import InPlaceScheduler
 from rnnr.state import State
 from rnnr.stream import Callback
 

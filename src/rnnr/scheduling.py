@@ -1,0 +1,95 @@
+"""Where ReactiveX's deferral would lose or delay states, and what is done about it.
+
+Inside a subscription ReactiveX puts off whatever is scheduled on the current thread until that
+subscription returns: for a run inside one, until after its end. That queue is its trampoline.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from reactivex import Observable, abc
+from reactivex.scheduler import CurrentThreadScheduler, TimeoutScheduler
+from reactivex.scheduler.currentthreadscheduler import CurrentThreadSchedulerSingleton
+from reactivex.scheduler.trampoline import Trampoline
+
+__all__ = ["InPlaceObservable", "InPlaceScheduler", "idle_trampoline", "is_inside_subscription"]
+
+_T = TypeVar("_T")
+
+
+class InPlaceScheduler(TimeoutScheduler):
+    """Runs what is due now in place, and what is due later by a timer.
+
+    Pass it to ``subscribe`` where ReactiveX's default would come too late, inside a subscription or
+    below an operator that subscribes while it delivers. Pipelines over
+    `rnnr.Runner.stream` use it there by themselves.
+
+    Example:
+        >>> import reactivex as rx
+        >>> from reactivex import operators as ops
+        >>> from rnnr.scheduling import InPlaceScheduler
+        >>> def inside(_):
+        ...     late, now = rx.of("late"), rx.of("now")
+        ...     late.subscribe(print)
+        ...     now.subscribe(print, scheduler=InPlaceScheduler())
+        >>> subscription = rx.of(1).subscribe(inside)
+        now
+        late
+    """
+
+    def __new__(cls) -> "InPlaceScheduler":
+        """Return a new one, with a queue of its own; TimeoutScheduler would return the same."""
+        return object.__new__(cls)
+
+    def __init__(self) -> None:
+        self._now = CurrentThreadScheduler()
+
+    def schedule(
+        self, action: abc.ScheduledAction[_T], state: _T | None = None
+    ) -> abc.DisposableBase:
+        """Run an action now, or right after the one of this scheduler that is running."""
+        return self._now.schedule(lambda _, state: action(self, state), state)
+
+
+class InPlaceObservable(Observable[_T]):
+    """An Observable whose pipelines deliver in place, wherever they are subscribed."""
+
+    if not TYPE_CHECKING:  # pragma: no branch  (the overloads of the original give the types)
+
+        def pipe(self, *operators: Callable[[Any], Any]) -> Any:
+            """Apply operators, as every Observable does."""
+            piped = super().pipe(*operators)
+            return _Piped(piped) if type(piped) is Observable else piped
+
+
+class _Piped(InPlaceObservable[_T]):
+    """What operators made of such an Observable."""
+
+    def __init__(self, source: Observable[_T]) -> None:
+        super().__init__(source._subscribe_core)
+
+    def subscribe(self, *observer: Any, **arguments: Any) -> abc.DisposableBase:
+        """Subscribe, as to every Observable."""
+        if arguments.get("scheduler") is None and is_inside_subscription():
+            arguments["scheduler"] = InPlaceScheduler()
+        return super().subscribe(*observer, **arguments)
+
+
+def is_inside_subscription() -> bool:
+    """Tell whether ReactiveX is in the middle of a subscription on this thread."""
+    return not CurrentThreadScheduler.singleton().schedule_required()
+
+
+@contextmanager
+def idle_trampoline() -> Iterator[None]:
+    """Give the thread a trampoline of its own for a while, as if it were in no subscription.
+
+    ReactiveX has no public way to do so. The attribute is the same from 4.0 to 6.1.
+    """
+    local = CurrentThreadSchedulerSingleton._local
+    busy, local.tramp = local.tramp, Trampoline()
+    try:
+        yield
+    finally:
+        local.tramp = busy

@@ -1,0 +1,318 @@
+"""Selections of events, against a second implementation that looks at a whole story at once."""
+
+import math
+from collections.abc import Callable
+from itertools import accumulate, count
+from typing import Any, NamedTuple, TypeAlias
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnr import Event, Layer, Runner, Selection
+from rnnr.event import Selectable
+
+State = dict[str, Any]
+
+
+class Moment(NamedTuple):
+    """One event of a run, at a time that the test makes."""
+
+    event: Event
+    epoch: int
+    n_iters: int
+    time: int
+
+
+class Wish(NamedTuple):
+    """A selection, and the judge: which moments of a story are selected."""
+
+    text: str
+    select: Callable[[Callable[[], float]], Selectable]  # takes the clock
+    judge: Callable[[list[Moment]], list[bool]]
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def event(kind: Event) -> Wish:
+    return Wish(str(kind), lambda _: kind, lambda story: [m.event is kind for m in story])
+
+
+def every(wish: Wish, n: int) -> Wish:
+    def judge(story: list[Moment]) -> list[bool]:
+        counts = [m.n_iters if m.event is Event.BATCH else m.epoch for m in story]
+        return [
+            one and number % n == 0 for one, number in zip(wish.judge(story), counts, strict=True)
+        ]
+
+    return Wish(f"{wish}.every({n})", lambda clock: wish.select(clock).every(n), judge)
+
+
+def first(wish: Wish, n: int) -> Wish:
+    def judge(story: list[Moment]) -> list[bool]:
+        before = wish.judge(story)
+        return [one and seen <= n for one, seen in zip(before, accumulate(before), strict=True)]
+
+    return Wish(f"{wish}.first({n})", lambda clock: wish.select(clock).first(n), judge)
+
+
+def where(wish: Wish, remainder: int) -> Wish:
+    def judge(story: list[Moment]) -> list[bool]:
+        return [
+            one and m.n_iters % 3 == remainder
+            for one, m in zip(wish.judge(story), story, strict=True)
+        ]
+
+    def predicate(state: State) -> bool:
+        return bool(state["n_iters"] % 3 == remainder)
+
+    return Wish(
+        f"{wish}.where({remainder})", lambda clock: wish.select(clock).where(predicate), judge
+    )
+
+
+def seconds(wish: Wish, s: int) -> Wish:
+    def judge(story: list[Moment]) -> list[bool]:
+        selected, last = [], -math.inf
+        for one, m in zip(wish.judge(story), story, strict=True):
+            selected.append(one and m.time >= last + s)
+            last = m.time if selected[-1] else last
+        return selected
+
+    return Wish(f"{wish}.seconds({s})", lambda clock: wish.select(clock).seconds(s, clock), judge)
+
+
+def either(one: Wish, other: Wish) -> Wish:
+    def judge(story: list[Moment]) -> list[bool]:
+        return [a or b for a, b in zip(one.judge(story), other.judge(story), strict=True)]
+
+    return Wish(f"({one} | {other})", lambda clock: one.select(clock) | other.select(clock), judge)
+
+
+COUNTED = (Event.BATCH, Event.EPOCH_STARTED, Event.EPOCH_FINISHED)
+
+
+def wishes(events: tuple[Event, ...]) -> st.SearchStrategy[Wish]:
+    numbers = st.integers(1, 4)
+
+    def extend(part: st.SearchStrategy[Wish]) -> st.SearchStrategy[Wish]:
+        return st.one_of(
+            st.builds(first, part, numbers),
+            st.builds(where, part, st.integers(0, 2)),
+            st.builds(seconds, part, numbers),
+            st.builds(either, part, part),
+            *([st.builds(every, part, numbers)] if events == COUNTED else []),
+        )
+
+    return st.recursive(st.sampled_from(events).map(event), extend, max_leaves=5)
+
+
+Watch: TypeAlias = Callable[[Runner, Selectable, Callable[[State], None]], Any]
+
+
+def by_on(runner: Runner, selection: Any, handler: Callable[[State], None]) -> Any:
+    return runner.on(selection, handler)
+
+
+def by_stream(runner: Runner, selection: Any, handler: Callable[[State], None]) -> Any:
+    return runner.stream(selection).subscribe(handler)
+
+
+@pytest.mark.parametrize("watch", [by_on, by_stream])
+@given(
+    wish=st.one_of(
+        wishes(COUNTED),
+        wishes(tuple(Event)),
+        st.builds(either, wishes(COUNTED), wishes(tuple(Event))),
+    ),
+    n_batches=st.integers(0, 4),
+    max_epoch=st.integers(0, 4),
+    stops=st.sets(st.integers(1, 16), max_size=3),
+)
+def test_a_selection_selects_what_the_judge_does_also_over_stops_and_a_second_run(
+    watch: Watch, wish: Wish, n_batches: int, max_epoch: int, stops: set[int]
+) -> None:
+    story: list[Moment] = []
+    told: list[Moment] = []
+    runner = Runner()
+
+    def tell(state: State, event: Event) -> None:
+        story.append(Moment(event, state["epoch"], state["n_iters"], len(story)))
+
+    for kind in Event:
+        runner.stream(kind).add(
+            lambda state, kind=kind: tell(state, kind),  # type: ignore[misc]
+            layer=Layer.USER,
+        )
+    watch(runner, wish.select(lambda: len(story) - 1), lambda _: told.append(story[-1]))
+    runner.on(Event.BATCH, lambda state: state.update(running=state["n_iters"] not in stops))
+
+    for _ in range(2):
+        runner.run(range(n_batches), max_epoch)
+        while story[-1].event is Event.STOPPED:
+            runner.resume()
+    assert told == [m for m, one in zip(story, wish.judge(story), strict=True) if one]
+
+
+class TestSubscriptions:
+    def test_one_selection_serves_several_and_each_has_memory_of_its_own(self) -> None:
+        seen: list[str] = []
+        selection = Event.BATCH.first(2)
+        one, other = Runner(), Runner()
+        one.on(selection, lambda _: seen.append("a"))
+        one.on(selection, lambda _: seen.append("b"))
+        other.on(selection, lambda _: seen.append("c"))
+        one.run(range(3))
+        other.run(range(3))
+        assert seen == ["a", "b", "a", "b", "c", "c"]
+
+    def test_as_a_decorator_it_takes_a_callback(self) -> None:
+        seen: list[str] = []
+        runner = Runner()
+
+        @runner.on(Event.BATCH.every(2))
+        def keep(state: State) -> None:
+            seen.append(state["batch"])
+
+        runner.run("abcd")
+        assert seen == ["b", "d"]
+
+    def test_its_disposable_ends_all_of_it(self) -> None:
+        seen: list[int] = []
+        runner = Runner()
+        selection = Event.BATCH | Event.EPOCH_FINISHED.every(1)
+        with runner.on(selection, lambda _: seen.append(1)):
+            runner.run([1])
+        runner.run([1])
+        with runner.stream(selection).subscribe(lambda _: seen.append(2)):
+            runner.run([1])
+        runner.run([1])
+        assert seen == [1, 1, 2, 2]
+
+    def test_it_keeps_its_place_in_the_order_of_callbacks(self) -> None:
+        seen: list[str] = []
+        runner = Runner()
+        runner.on(Event.BATCH, lambda _: seen.append("first"))
+        runner.on(Event.BATCH.once() | Event.BATCH, lambda _: seen.append("second"))
+        runner.on(Event.BATCH, lambda _: seen.append("third"))
+        runner.run([1])
+        assert seen == ["first", "second", "third"]
+
+    def test_it_has_a_layer_like_every_handler(self) -> None:
+        seen: list[str] = []
+        runner = Runner()
+        runner.stream(Event.BATCH.every(1)).add(lambda _: seen.append("bar"), layer=Layer.DISPLAY)
+        runner.on(Event.BATCH, lambda _: seen.append("train"))
+        runner.run([1])
+        assert seen == ["train", "bar"]
+
+    def test_an_error_of_the_predicate_leaves_run_as_itself(self) -> None:
+        error = LookupError("no such thing")
+
+        def fail(_: State) -> bool:
+            raise error
+
+        runner = Runner()
+        runner.on(Event.BATCH.where(fail), print)
+        with pytest.raises(LookupError) as caught:
+            runner.run([1])
+        assert caught.value is error
+
+    def test_a_resumed_run_goes_on_in_step_in_another_process_too(self) -> None:
+        seen: list[int] = []
+        first = Runner()
+        first.on(Event.BATCH, lambda state: state.update(running=state["n_iters"] != 5))
+        first.run(range(10))
+        second = Runner()
+        second.state = dict(first.state)
+        second.on(Event.BATCH.every(3), lambda state: seen.append(state["n_iters"]))
+        second.resume()
+        assert seen == [6, 9]
+
+
+def test_an_event_is_still_a_member_of_an_enum() -> None:
+    assert [Event["BATCH"], Event.BATCH] == [Event.BATCH] * 2
+    assert len({*Event}) == len(Event.__members__) == 8
+
+
+def test_a_selection_shows_how_it_was_made() -> None:
+    selection = (Event.BATCH.every(100) | Event.EPOCH_FINISHED).first(3).seconds(0.5)
+    assert (
+        repr(selection) == "(Event.BATCH.every(100) | Event.EPOCH_FINISHED).first(3).seconds(0.5)"
+    )
+
+
+ANY: Any = Event  # for mypy, which refuses most of what follows
+RUNNER: Callable[[], Any] = Runner
+
+
+async def asynchronous(state: State) -> None:
+    """Be refused."""
+
+
+@pytest.mark.parametrize(
+    ("select", "error", "message"),
+    [
+        (lambda: ANY.BATCH.every(0), ValueError, "n must be an integer of 1 or more, got 0"),
+        (lambda: ANY.BATCH.every(-3), ValueError, "got -3 .*; pass 1 to select all"),
+        (lambda: ANY.BATCH.every(2.0), TypeError, "n must be an integer of 1 or more, got 2.0"),
+        (lambda: ANY.BATCH.every(None), TypeError, "got None"),
+        (
+            lambda: ANY.STARTED.every(2),
+            ValueError,
+            "every must be selected from Event.BATCH, Event.EPOCH_STARTED, Event.EPOCH_FINISHED, "
+            r"got <Event.STARTED.*as in Event.BATCH.every\(2\) \| Event.STARTED",
+        ),
+        (
+            lambda: (ANY.EPOCH_FINISHED | Event.STOPPED).every(2),
+            ValueError,
+            r"got <Event.STOPPED.*\| Event.STOPPED",
+        ),
+        (lambda: ANY.BATCH.first(0), ValueError, "n must be an integer of 1 or more, got 0"),
+        (lambda: ANY.BATCH.first("2"), TypeError, "n must be an integer of 1 or more, got '2'"),
+        (lambda: ANY.BATCH.where(3), TypeError, "predicate must be callable, got 3"),
+        (
+            lambda: ANY.BATCH.where(asynchronous),
+            TypeError,
+            "predicate must be a function that runs when it is called, got <.*it is async",
+        ),
+        (lambda: ANY.BATCH.seconds(0), ValueError, "s must be a finite number of seconds above"),
+        (lambda: ANY.BATCH.seconds(-1), ValueError, "got -1"),
+        (lambda: ANY.BATCH.seconds(math.nan), ValueError, "got nan"),
+        (lambda: ANY.BATCH.seconds(math.inf), ValueError, "got inf"),
+        (lambda: ANY.BATCH.seconds("30"), TypeError, "got '30' .*pass for example 30"),
+        (lambda: ANY.BATCH.seconds(3, clock=3), TypeError, "clock must be callable, got 3"),
+        (lambda: ANY.BATCH | 3, TypeError, "unsupported operand"),
+        (lambda: ANY.BATCH.once() | "STOPPED", TypeError, "unsupported operand"),
+        (lambda: RUNNER().on(ANY.BATCH.every(2), 3), TypeError, "callbacks must be callable"),
+        (lambda: RUNNER().stream(ANY.BATCH.every(2)).add(3), TypeError, "handler must be call"),
+        (
+            lambda: RUNNER().stream(ANY.BATCH.every(2)).add(print, layer="USER"),
+            TypeError,
+            "layer must be a Layer",
+        ),
+        (
+            lambda: RUNNER().on(ANY.BATCH.every, print),
+            TypeError,
+            "event must be an Event or a Selection, got <bound method",
+        ),
+    ],
+)
+def test_bad_input_is_refused_when_given(
+    select: Callable[[], Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        select()
+
+
+def test_the_clock_is_read_only_for_what_was_selected_before() -> None:
+    times = count()
+    runner = Runner()
+    runner.on(Event.BATCH.every(3).seconds(1, clock=times.__next__), lambda _: None)
+    runner.run(range(9))
+    assert next(times) == 3
+
+
+def test_selections_are_public() -> None:
+    assert isinstance(Event.BATCH.every(2) | Event.FINISHED, Selection)

@@ -1,0 +1,508 @@
+"""Runs as Observables: cold by `observe`, hot by `runs`."""
+
+import itertools
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import reactivex as rx
+from hypothesis import given
+from hypothesis import strategies as st
+from reactivex import operators as ops
+from reactivex.scheduler import NewThreadScheduler
+
+from rnnr import Emission, Event, RnnrWarning, Runner
+from rnnr.operators import select
+from rnnr.scheduling import InPlaceScheduler
+
+State = dict[str, Any]
+
+
+class Boom(Exception):
+    """What a fault raises."""
+
+
+def moment(emission: Emission) -> tuple[str, int, Any]:
+    return emission.event.name, emission.state["n_iters"], emission.state.get("batch")
+
+
+def batch_of(emission: Emission) -> Any:
+    return emission.state["batch"]
+
+
+def is_batch(emission: Emission) -> bool:
+    return emission.event is Event.BATCH
+
+
+def n_handlers(runner: Runner) -> int:
+    count = 0
+    for event in Event:
+        runner.stream(event).arrange()
+        count += len(runner.stream(event).handlers)
+    return count
+
+
+class TestObserve:
+    @given(
+        n_batches=st.integers(0, 3),
+        max_epoch=st.integers(0, 3),
+        stops=st.sets(st.integers(1, 12), max_size=2),
+        faults=st.sets(st.integers(1, 12), max_size=2),
+    )
+    def test_it_emits_what_callbacks_are_told_and_ends_as_the_run_does(
+        self, n_batches: int, max_epoch: int, stops: set[int], faults: set[int]
+    ) -> None:
+        def prepared() -> tuple[Runner, list[Any]]:
+            runner, calls = Runner(), itertools.count(1)
+
+            def act(state: State) -> None:
+                call = next(calls)
+                if call in stops:
+                    state["running"] = False
+                if call in faults:
+                    raise Boom
+
+            for event in set(Event) - {Event.STOPPED, Event.FAILED}:
+                runner.on(event, act)
+            return runner, []
+
+        told, expected = prepared()
+        for event in Event:
+            told.on(
+                event,
+                lambda state, event=event: expected.append(moment(Emission(event, state))),  # type: ignore[misc]
+            )
+        try:
+            told.run(range(n_batches), max_epoch)
+        except Boom as error:
+            expected.append(repr(error))
+        else:
+            expected.append("completed")
+
+        observed, seen = prepared()
+        observed.observe(range(n_batches), max_epoch).subscribe(
+            lambda emission: seen.append(moment(emission)),
+            lambda error: seen.append(repr(error)),
+            lambda: seen.append("completed"),
+        )
+        assert seen == expected
+        assert {**observed.state, "_epoch": 0} == {**told.state, "_epoch": 0}
+
+    def test_it_runs_when_it_is_subscribed_and_each_time_anew(self) -> None:
+        seen: list[Any] = []
+        runner = Runner()
+        run = runner.observe("ab").pipe(ops.filter(is_batch), ops.map(batch_of))
+        assert runner.state == {}
+        for _ in range(2):
+            run.subscribe(seen.append)
+        assert seen == ["a", "b"] * 2
+        assert n_handlers(runner) == 0
+
+    def test_an_error_nobody_handles_leaves_subscribe_as_itself(self) -> None:
+        error = Boom("a fault")
+
+        def fail(_: State) -> None:
+            raise error
+
+        runner = Runner()
+        runner.on(Event.BATCH, fail)
+        with pytest.raises(Boom) as caught:
+            runner.observe([1]).subscribe()
+        assert caught.value is error
+        assert error.__notes__ == ["rnnr: in a handler of Event.BATCH, epoch 1, iteration 1"]
+        assert n_handlers(runner) == 1
+
+    def test_an_interrupt_leaves_subscribe_as_itself_and_nothing_behind(self) -> None:
+        def interrupt(_: State) -> None:
+            raise KeyboardInterrupt
+
+        seen: list[Event] = []
+        runner = Runner()
+        runner.on(Event.BATCH, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            runner.observe([1]).subscribe(lambda emission: seen.append(emission.event))
+        assert seen[-1] is Event.FAILED
+        assert n_handlers(runner) == 1
+        assert not runner.state["running"]
+
+    def test_an_error_of_the_observer_fails_the_run(self) -> None:
+        seen: list[Any] = []
+
+        def fail(_: object) -> None:
+            raise Boom
+
+        runner = Runner()
+        runner.on(Event.FAILED, lambda state: seen.append(type(state["error"])))
+        with pytest.raises(Boom):
+            runner.observe([1]).subscribe(fail)
+        assert seen == [Boom]
+
+    @pytest.mark.parametrize("n", range(1, 7))
+    def test_disposing_stops_the_loop_at_the_next_gate(self, n: int) -> None:
+        seen: list[Any] = []
+        runner = Runner()
+        runner.on(Event.STOPPED, lambda state: seen.append(("stopped", state["n_iters"])))
+        endless = runner.observe(itertools.count())
+        endless.pipe(ops.filter(is_batch), ops.map(batch_of), ops.take(n)).subscribe(seen.append)
+        assert seen == [*range(n), ("stopped", n)]
+        assert n_handlers(runner) == 1
+
+    def test_disposing_before_it_begins_keeps_it_from_running(self) -> None:
+        runner = Runner()
+
+        def inside(_: object) -> None:  # where ReactiveX puts off what is subscribed
+            runner.observe([1]).subscribe().dispose()
+
+        rx.of(1).subscribe(inside)
+        assert runner.state == {}
+
+    def test_disposing_after_its_end_does_not_stop_a_later_run(self) -> None:
+        runner = Runner()
+        subscription = runner.observe([1]).subscribe()
+        runner.on(Event.BATCH, lambda _: subscription.dispose())
+        runner.run([1, 2])
+        assert runner.state["n_iters"] == 2
+
+    @pytest.mark.parametrize("how", ["subscribe_on", "scheduler"])
+    def test_it_can_be_disposed_of_from_another_thread(self, how: str) -> None:
+        ended = threading.Event()
+        first_batch = threading.Event()
+        runner = Runner()
+        runner.on(Event.BATCH, lambda _: first_batch.set())
+        runner.on(Event.STOPPED, lambda _: ended.set())
+        run, new = runner.observe(itertools.count()), NewThreadScheduler()
+        if how == "subscribe_on":
+            subscription = run.pipe(ops.subscribe_on(new), ops.map(moment)).subscribe()
+        else:
+            subscription = run.pipe(ops.map(moment)).subscribe(scheduler=new)
+        assert first_batch.wait(30)
+        subscription.dispose()
+        assert ended.wait(30)
+
+    @pytest.mark.parametrize("how", ["subscribe_on", "scheduler"])
+    def test_it_runs_on_the_thread_it_is_told(self, how: str) -> None:
+        threads: list[threading.Thread] = []
+        done = threading.Event()
+        runner = Runner()
+        runner.on(Event.BATCH, lambda _: threads.append(threading.current_thread()))
+        run, new = runner.observe([1]), NewThreadScheduler()
+        if how == "subscribe_on":
+            run.pipe(ops.subscribe_on(new)).subscribe(on_completed=done.set)
+        else:
+            run.subscribe(on_completed=done.set, scheduler=new)
+        assert done.wait(30)
+        run.subscribe()
+        assert threads[0] is not threading.current_thread()
+        assert threads[1] is threading.current_thread()
+
+    def test_a_second_subscription_while_it_runs_is_an_error_of_that_one(self) -> None:
+        errors: list[Exception] = []
+        runner = Runner()
+        run = runner.observe([1, 2])
+        runner.on(Event.BATCH.once(), lambda _: run.subscribe(on_error=errors.append))
+        run.subscribe()
+        assert [str(error)[:29] for error in errors] == ["a runner runs once at a time:"]
+        assert runner.state["n_iters"] == 2
+
+    def test_bad_input_is_refused_before_anything_is_subscribed(self) -> None:
+        with pytest.raises(TypeError, match="batches must be iterable, got 3"):
+            Runner().observe(3)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="max_epoch must be an integer of 0 or more, got -1"):
+            Runner().observe([], max_epoch=-1)
+
+
+class TestComposition:
+    def test_runs_of_two_runners_concatenate_and_take_ends_them_all(self) -> None:
+        seen: list[Any] = []
+        pretraining, training = Runner(), Runner()
+        both = rx.concat(pretraining.observe("ab"), training.observe(itertools.count()))
+        both.pipe(ops.filter(is_batch), ops.map(batch_of), ops.take(4)).subscribe(seen.append)
+        assert seen == ["a", "b", 0, 1]
+        assert training.state["n_iters"] == 2
+
+    def test_operators_that_need_an_end_have_one(self) -> None:
+        run = Runner().observe([3, 4], max_epoch=2)
+        batches = run.pipe(ops.filter(is_batch), ops.map(batch_of))
+        assert batches.pipe(ops.last()).run() == 4
+        assert batches.pipe(ops.sum()).run() == 14
+        assert batches.pipe(ops.to_list()).run() == [3, 4, 3, 4]
+
+    @given(
+        n_batches=st.integers(1, 4),
+        max_epoch=st.integers(1, 3),
+        faults=st.sets(st.integers(1, 30), max_size=4),
+        draws=st.sets(st.integers(1, 12), max_size=3),
+        place=st.sampled_from(["before", "after"]),
+    )
+    def test_retry_resumes_where_it_failed_and_no_batch_is_lost(
+        self, n_batches: int, max_epoch: int, faults: set[int], draws: set[int], place: str
+    ) -> None:
+        n_calls, n_draws = itertools.count(1), itertools.count(1)
+        trained: list[int] = []
+
+        class Loader:
+            def __iter__(self) -> Iterator[int]:
+                for batch in range(n_batches):
+                    if next(n_draws) in draws:
+                        raise Boom
+                    yield batch
+
+        def fail_sometimes(_: State) -> None:
+            if next(n_calls) in faults:
+                raise Boom
+
+        runner = Runner()
+        runner.on(Event.RESUMED, fail_sometimes)
+        if place == "before":
+            runner.on(Event.BATCH, fail_sometimes)
+        runner.on(Event.BATCH, lambda state: trained.append(state["n_iters"]))
+        if place == "after":
+            runner.on(Event.BATCH, fail_sometimes)
+        ends: list[Event] = []
+        runner.observe(Loader(), max_epoch).pipe(ops.retry()).subscribe(
+            lambda emission: ends.append(emission.event)
+        )
+        assert ends[-1] is Event.FINISHED
+        # what failed after it was trained on is trained on once more
+        assert list(dict.fromkeys(trained)) == [*range(1, n_batches * max_epoch + 1)]
+        assert trained == sorted(trained)
+        if place == "before":
+            assert len(trained) == n_batches * max_epoch
+
+    def test_a_run_of_its_runner_in_between_ends_what_could_be_retried(self) -> None:
+        runner = Runner()
+        faults = [Boom(), None, None]
+        runner.on(Event.BATCH, lambda _: fail_with(faults.pop(0)))
+        run = runner.observe([1])
+        run.subscribe(on_error=lambda _: None)
+        runner.run([1])
+        seen: list[Event] = []
+        run.subscribe(lambda emission: seen.append(emission.event))
+        assert seen[0] is Event.STARTED
+
+    def test_after_a_retried_run_has_finished_it_runs_anew(self) -> None:
+        runner = Runner()
+        faults = [Boom(), None, None]
+        runner.on(Event.BATCH, lambda _: fail_with(faults.pop(0)))
+        run = runner.observe([1])
+        run.pipe(ops.retry(2)).subscribe()
+        seen: list[Event] = []
+        run.subscribe(lambda emission: seen.append(emission.event))
+        assert seen[0] is Event.STARTED
+
+    def test_retry_gives_up_with_the_error_of_the_last_attempt(self) -> None:
+        errors = [Boom("1"), Boom("2"), Boom("3")]
+        left = list(errors)
+        runner = Runner()
+        runner.on(Event.BATCH, lambda _: fail_with(left.pop(0)))
+        with pytest.raises(Boom) as caught:
+            runner.observe([1]).pipe(ops.retry(2)).subscribe()
+        assert caught.value is errors[1]
+
+
+def fail_with(error: Exception | None) -> None:
+    if error is not None:
+        raise error
+
+
+class TestInsideSubscriptions:
+    @pytest.mark.parametrize("begin", ["run", "observe"])
+    def test_an_evaluation_inside_an_observed_training_is_in_place_and_no_reason_to_warn(
+        self, begin: str
+    ) -> None:
+        seen: list[Any] = []
+        trainer, evaluator = Runner(), Runner()
+
+        @trainer.on(Event.EPOCH_FINISHED)
+        def evaluate(state: State) -> None:
+            if begin == "run":
+                evaluator.run([1, 2])
+            else:  # .run() waits for the end, which ReactiveX alone would put off for ever
+                evaluator.observe([1, 2]).pipe(ops.last()).run()
+            seen.append((state["epoch"], evaluator.state["n_iters"]))
+
+        trainer.observe("a", max_epoch=2).subscribe()
+        assert seen == [(1, 2), (2, 2)]
+
+    def test_operators_that_subscribe_while_they_deliver_are_in_place_during_a_run(self) -> None:
+        seen: list[Any] = []
+        runner = Runner()
+
+        def twice(state: State) -> rx.Observable[Any]:
+            return rx.of(state["batch"], "again")
+
+        runner.stream(Event.BATCH).pipe(ops.flat_map(twice)).subscribe(seen.append)
+        runner.on(Event.BATCH, lambda _: seen.append("next callback"))
+        runner.observe([1, 2]).subscribe()
+        assert seen == [1, "again", "next callback", 2, "again", "next callback"]
+
+    def test_a_run_in_somebodys_subscription_warns_and_tells_the_remedy(self) -> None:
+        runner = Runner()
+        with pytest.warns(RnnrWarning, match=r"use runner.observe\(batches\), or pass") as caught:
+            rx.of([1]).subscribe(lambda batches: runner.run(batches))
+        assert caught[0].filename == __file__
+        runner.on(Event.BATCH, lambda state: state.update(running=False))
+        runner.run([1, 2])
+        with pytest.warns(RnnrWarning, match="a run inside a ReactiveX subscription") as caught:
+            rx.of([1]).subscribe(lambda _: runner.resume())
+        assert caught[0].filename == __file__
+
+    def test_a_run_leaves_the_subscription_it_is_in_as_it_was(self) -> None:
+        seen: list[Any] = []
+        runner = Runner()
+
+        def inside(n: int) -> None:
+            rx.of(f"later {n}").subscribe(seen.append)
+            runner.observe([n]).subscribe(lambda e: seen.append((e.event.name, n)))
+            seen.append(f"now {n}")
+
+        rx.of(1, 2).subscribe(inside)
+        told = [(name, n) for n in (1, 2) for name in ("STARTED", "EPOCH_STARTED", "BATCH")]
+        assert seen[:2] == ["now 1", "now 2"]
+        assert seen[2] == "later 1"
+        assert [each for each in seen if each in told] == told
+
+
+def watch(runner: Runner, *observer: Any, **observers: Any) -> None:
+    """Subscribe to every run to come."""
+
+    def subscribe(run: rx.Observable[Emission]) -> None:
+        run.subscribe(*observer, **observers)
+
+    runner.runs.subscribe(subscribe)
+
+
+class TestRuns:
+    def test_each_run_and_resume_is_an_observable_that_ends_with_it(self) -> None:
+        seen: list[Any] = []
+        runner = Runner()
+
+        def moments(run: rx.Observable[Emission]) -> rx.Observable[Any]:
+            return run.pipe(ops.map(moment), ops.to_list())
+
+        runner.runs.pipe(ops.flat_map(moments)).subscribe(seen.append)
+        runner.on(Event.BATCH, lambda state: state.update(running=state["n_iters"] != 1))
+        runner.run("ab")
+        runner.resume()
+        stopped, resumed = seen
+        assert [name for name, *_ in stopped] == ["STARTED", "EPOCH_STARTED", "BATCH", "STOPPED"]
+        assert [name for name, *_ in resumed] == ["RESUMED", "BATCH", "EPOCH_FINISHED", "FINISHED"]
+
+    def test_the_error_of_a_run_is_the_error_of_its_observable(self) -> None:
+        error = Boom()
+        seen: list[Any] = []
+        runner = Runner()
+        watch(runner, on_error=seen.append)
+        runner.on(Event.BATCH, lambda _: fail_with(error))
+        for _ in range(2):
+            with pytest.raises(Boom) as caught:
+                runner.run([1])
+            assert caught.value is error
+        assert seen == [error, error]
+
+    def test_one_that_subscribes_in_the_middle_of_a_run_sees_the_next(self) -> None:
+        seen: list[Any] = []
+        runner = Runner()
+        runner.on(Event.BATCH.once(), lambda _: watch(runner, seen.append))
+        runner.run([1])
+        assert seen == []
+        runner.run([])
+        assert [emission.event for emission in seen] == [
+            Event.STARTED,
+            Event.EPOCH_STARTED,
+            Event.EPOCH_FINISHED,
+            Event.FINISHED,
+        ]
+
+    def test_who_takes_one_run_sees_it_to_its_end_and_leaves_nothing(self) -> None:
+        seen: list[Any] = []
+        runner = Runner()
+
+        def length(run: rx.Observable[Emission]) -> rx.Observable[int]:
+            return run.pipe(ops.count())
+
+        runner.runs.pipe(ops.take(1), ops.flat_map(length)).subscribe(seen.append)
+        runner.run("ab")
+        assert seen == [6]
+        assert n_handlers(runner) == 0
+        runner.run("ab")
+        assert seen == [6]
+
+    def test_it_leaves_nothing_when_it_is_disposed_of_between_runs(self) -> None:
+        runner = Runner()
+        subscription = runner.runs.subscribe()
+        runner.run([1])
+        assert n_handlers(runner) == len(Event)
+        subscription.dispose()
+        assert n_handlers(runner) == 0
+
+    def test_a_run_of_whose_end_nobody_was_told_ends_when_the_next_begins(self) -> None:
+        seen: list[str] = []
+        runner = Runner()
+        runner.on(Event.FINISHED, lambda state: state.update(running=False))
+        watch(runner, on_completed=lambda: seen.append("end"))
+        runner.run([1])
+        assert seen == []
+        runner.run([1])
+        assert seen == ["end"]
+
+
+@pytest.mark.parametrize(
+    ("operator", "expected"),
+    [
+        (ops.start_with(0), [0, 1, 2]),
+        (ops.concat(rx.of(9)), [1, 2]),
+        (ops.merge(rx.of(9)), [9, 1, 2]),
+        (ops.retry(2), [1, 2]),
+        (ops.catch(rx.of(9)), [1, 2]),
+        (ops.flat_map(lambda n: rx.of(n, n)), [1, 1, 2, 2]),
+        (ops.flat_map(lambda n: rx.range(0, 3000).pipe(ops.last())), [2999, 2999]),
+        (ops.flat_map(lambda n: rx.of(n).pipe(ops.repeat(2))), [1, 1, 2, 2]),
+        (ops.replay(mapper=lambda shared: shared), [1, 2]),
+        (ops.observe_on(InPlaceScheduler()), [1, 2]),
+    ],
+)
+def test_a_pipeline_subscribed_inside_a_subscription_delivers_in_place(
+    operator: Any, expected: list[int]
+) -> None:
+    seen: list[int] = []
+    runner = Runner()
+
+    def inside(_: object) -> None:
+        batches = runner.stream(Event.BATCH).pipe(select("batch"))
+        batches.pipe(operator).subscribe(seen.append)
+        with pytest.warns(RnnrWarning):
+            runner.run([1, 2])
+        assert seen == expected
+
+    rx.of(1).subscribe(inside)
+    assert seen == expected
+
+
+def test_the_scheduler_does_what_is_due_later_by_a_timer() -> None:
+    done = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def act(*_: object) -> None:
+        threads.append(threading.current_thread())
+        done.set()
+
+    InPlaceScheduler().schedule_relative(0.001, act)
+    assert done.wait(30)
+    assert threads[0] is not threading.current_thread()
+    InPlaceScheduler().schedule_relative(0, act)
+    InPlaceScheduler().schedule_absolute(0, act)
+    assert threads[1:] == [threading.current_thread()] * 2
+
+
+def test_operators_that_give_no_plain_observable_are_left_as_they_are() -> None:
+    seen: list[Any] = []
+    runner = Runner()
+    published = runner.stream(Event.BATCH).pipe(ops.publish())
+    published.subscribe(lambda state: seen.append(state["batch"]))
+    runner.run([1])
+    assert seen == []
+    published.connect()
+    runner.run([2])
+    assert seen == [2]
