@@ -42,7 +42,8 @@ PUBLIC = {
 LAYERS = [
     ["errors", "scheduling"],
     ["state"],
-    ["event", "files"],
+    ["files", "selection"],
+    ["event"],
     ["batches", "stream", "values"],
     ["isolation", "observation"],
     ["operators", "runner"],

@@ -1,10 +1,11 @@
 """A loop over batches and epochs that publishes what happens as event streams."""
 
 from rnnr.errors import RnnrWarning
-from rnnr.event import Event, Selection
+from rnnr.event import Event
 from rnnr.isolation import isolate
 from rnnr.observation import Emission
 from rnnr.runner import Runner
+from rnnr.selection import Selection
 from rnnr.state import State
 from rnnr.stream import Layer
 

@@ -17,9 +17,10 @@ from rnnr.errors import (
     note_failure,
     wrong_type,
 )
-from rnnr.event import Event, Selection
+from rnnr.event import Event
 from rnnr.observation import Emission, OneRun, all_runs
 from rnnr.scheduling import idle_trampoline, is_inside_subscription
+from rnnr.selection import Selection
 from rnnr.state import MISSING, State, close_epoch, is_open, n_drawn, open_epoch
 from rnnr.stream import Callback, EventSubject, SelectedStream, subject_of
 

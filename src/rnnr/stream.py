@@ -10,8 +10,9 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from reactivex.subject import Subject
 
 from rnnr.errors import judge_callback, note_failure, wrong_type
-from rnnr.event import Event, Predicate, Selection
+from rnnr.event import Event
 from rnnr.scheduling import InPlaceObservable
+from rnnr.selection import Predicate, Selection
 from rnnr.state import State
 
 __all__ = ["Callback", "EventSubject", "Layer", "SelectedStream", "subject_of"]
@@ -224,7 +225,7 @@ class SelectedStream(InPlaceObservable[State]):
         return CompositeDisposable(
             *(
                 self._subject_of(event).add(_selected(test, handler), layer=layer)
-                for event, test in self._selection.tests().items()
+                for event, test in self._selection.predicates().items()
             )
         )
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnr import Event, Layer, Runner, Selection
-from rnnr.event import Selectable
+from rnnr.selection import Selectable
 
 State = dict[str, Any]
 
@@ -261,7 +261,7 @@ async def asynchronous(state: State) -> None:
         (
             lambda: ANY.STARTED.every(2),
             ValueError,
-            "every must be selected from Event.BATCH, Event.EPOCH_STARTED, Event.EPOCH_FINISHED, "
+            "every must be selected from batches or epochs, "
             r"got <Event.STARTED.*as in Event.BATCH.every\(2\) \| Event.STARTED",
         ),
         (

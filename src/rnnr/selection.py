@@ -1,0 +1,266 @@
+"""Some of what happens: events are values that can be selected from."""
+
+import math
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import Any, TypeAlias
+
+from rnnr.errors import judge_callback, judged_integer, wrong_type, wrong_value
+from rnnr.state import State
+
+__all__ = ["Predicate", "Predicates", "Selectable", "Selection", "always"]
+
+Predicate: TypeAlias = Callable[[State], bool]
+Predicates: TypeAlias = Mapping[Any, Predicate]
+"""For each `Event`, which is made of what is here, the test that a state has to pass."""
+
+
+class Selectable:
+    """What can be listened to: an `Event`, or a `Selection` of events.
+
+    The methods select, and what they give can be selected from again. A selection is a value: it
+    remembers nothing, so it can be kept and used for several runners and callbacks. What
+    `first` and `seconds` remember belongs to each subscription.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def predicates(self) -> Predicates:
+        """Return the events, each with a new predicate that tells which states are selected."""
+        ...
+
+    def every(self, n: int) -> "Selection":
+        """Select every n-th batch or epoch.
+
+        It selects the multiples of ``n`` by the run's own count, ``n_iters`` for ``BATCH`` and
+        ``epoch`` for ``EPOCH_STARTED`` and ``EPOCH_FINISHED``: a resumed run goes on in step.
+
+        Args:
+            n: Distance of what is selected, in batches or epochs.
+
+        Raises:
+            TypeError: If ``n`` is no integer.
+            ValueError: If ``n`` is below 1, or an event is counted neither in batches nor epochs.
+
+        Example:
+            >>> from rnnr import Event, Runner
+            >>> runner = Runner()
+            >>> @runner.on(Event.BATCH.every(3))
+            ... def report(state):
+            ...     print("batch", state["n_iters"])
+            >>> runner.run(range(7))
+            batch 3
+            batch 6
+        """
+        n = judged_integer("n", n, 1, ("count in batches or epochs", "pass 1 to select all"))
+        for event in self.predicates():
+            if event.counter is None:
+                cure = f"join it afterwards, as in Event.BATCH.every({n}) | {event}"
+                raise wrong_value("every", "selected from batches or epochs", event, cure)
+
+        def predicates() -> Predicates:
+            return {
+                event: _both(test, _multiples(event.counter, n))
+                for event, test in self.predicates().items()
+            }
+
+        return Selection(f"{self}.every({n})", predicates)
+
+    def first(self, n: int) -> "Selection":
+        """Select the first ``n`` that a subscription comes to see, in this run and later ones.
+
+        Args:
+            n: How many to select.
+
+        Raises:
+            TypeError: If ``n`` is no integer.
+            ValueError: If ``n`` is below 1.
+
+        Example:
+            >>> from rnnr import Event, Runner
+            >>> runner = Runner()
+            >>> subscription = runner.on(Event.BATCH.first(2), lambda state: print(state["batch"]))
+            >>> runner.run("abc", max_epoch=2)
+            a
+            b
+        """
+        n = judged_integer("n", n, 1, ("pass how many to select", "pass 1, or write once()"))
+
+        def make() -> Predicate:
+            seen = 0
+
+            def test(_: State) -> bool:
+                nonlocal seen
+                seen += 1
+                return seen <= n
+
+            return test
+
+        return self._narrowed(f"first({n})", make)
+
+    def once(self) -> "Selection":
+        """Select the first that a subscription comes to see; the same as ``first(1)``.
+
+        Example:
+            >>> from rnnr import Event, Runner
+            >>> runner = Runner()
+            >>> @runner.on(Event.BATCH.once())
+            ... def check(state):
+            ...     print("the first batch is", state["batch"])
+            >>> runner.run("abc", max_epoch=2)
+            the first batch is a
+        """
+        return self.first(1)
+
+    def where(self, predicate: Callable[[State], object]) -> "Selection":
+        """Select the states of which a predicate is true.
+
+        Args:
+            predicate: Called with the state at every event.
+
+        Raises:
+            TypeError: If ``predicate`` cannot be called.
+
+        Example:
+            >>> from rnnr import Event, Runner
+            >>> runner = Runner()
+            >>> spike = Event.BATCH.where(lambda state: state["batch"] > 10)
+            >>> subscription = runner.on(spike, lambda state: print("spike:", state["batch"]))
+            >>> runner.run([1, 30, 2])
+            spike: 30
+        """
+        judge_callback("predicate", predicate)
+
+        def test(state: State) -> bool:
+            return bool(predicate(state))
+
+        return self._narrowed(f"where({predicate!r})", lambda: test)
+
+    def seconds(self, s: float, clock: Callable[[], float] = time.monotonic) -> "Selection":
+        """Select at most one in a time: the first, and then the first after ``s`` seconds.
+
+        Args:
+            s: Least time between two that are selected, in seconds.
+            clock: Returns a time in seconds that never goes back.
+
+        Raises:
+            TypeError: If ``s`` is no number or ``clock`` cannot be called.
+            ValueError: If ``s`` is not positive and finite.
+
+        Example:
+            >>> from itertools import count
+            >>> from rnnr import Event, Runner
+            >>> runner = Runner()
+            >>> one_a_second = count().__next__  # in place of a clock
+            >>> seldom = Event.BATCH.seconds(30, clock=one_a_second)
+            >>> subscription = runner.on(seldom, lambda state: print("batch", state["batch"]))
+            >>> runner.run(range(90))
+            batch 0
+            batch 30
+            batch 60
+        """
+        expected = "a finite number of seconds above 0"
+        if not isinstance(s, Real):
+            raise wrong_type("s", expected, s, "pass for example 30")
+        if not 0 < s < math.inf:
+            raise wrong_value("s", expected, s, "leave seconds out to select all")
+        if not callable(clock):
+            raise wrong_type("clock", "callable", clock, "pass for example time.monotonic")
+
+        def make() -> Predicate:
+            last = -math.inf
+
+            def test(_: State) -> bool:
+                nonlocal last
+                now = clock()
+                if now - last < s:
+                    return False
+                last = now
+                return True
+
+            return test
+
+        return self._narrowed(f"seconds({s})", make)
+
+    def __or__(self, other: object) -> "Selection":
+        """Select what one of the two selects; what both do is selected once."""
+        if not isinstance(other, Selectable):
+            return NotImplemented
+        return Selection(
+            f"({self} | {other})", lambda: _joined(self.predicates(), other.predicates())
+        )
+
+    def _narrowed(self, text: str, make: Callable[[], Predicate]) -> "Selection":
+        """Return the selection whose events share one new test for each subscription."""
+
+        def predicates() -> Predicates:
+            test = make()
+            return {event: _both(before, test) for event, before in self.predicates().items()}
+
+        return Selection(f"{self}.{text}", predicates)
+
+
+class Selection(Selectable):
+    """Some of what happens in a run; made by the methods of an `Event`, or of another selection.
+
+    `rnnr.Runner.on` and `rnnr.Runner.stream` take it wherever they take an `Event`.
+
+    Example:
+        >>> from rnnr import Event, Runner
+        >>> runner = Runner()
+        >>> seldom = Event.BATCH.every(2).first(2) | Event.FINISHED
+        >>> seldom
+        (Event.BATCH.every(2).first(2) | Event.FINISHED)
+        >>> subscription = runner.on(seldom, lambda state: print("n_iters:", state["n_iters"]))
+        >>> runner.run(range(9))
+        n_iters: 2
+        n_iters: 4
+        n_iters: 9
+    """
+
+    __slots__ = ("_make", "_text")
+
+    def __init__(self, text: str, make: Callable[[], Predicates]) -> None:
+        self._text = text
+        self._make = make
+
+    def __repr__(self) -> str:
+        return self._text
+
+    def predicates(self) -> Predicates:
+        """Return the events, each with a new predicate that tells which states are selected."""
+        return self._make()
+
+
+def always(_: State) -> bool:
+    """Select everything."""
+    return True
+
+
+def _multiples(key: str, n: int) -> Predicate:
+    return lambda state: not state[key] % n
+
+
+def _both(first: Predicate, second: Predicate) -> Predicate:
+    """Return a test whose second part sees only what the first passes."""
+    if first is always:
+        return second
+    return lambda state: first(state) and second(state)
+
+
+def _joined(one: Predicates, other: Predicates) -> Predicates:
+    both = {event: _either(one[event], other[event]) for event in one.keys() & other.keys()}
+    return {**one, **other, **both}
+
+
+def _either(one: Predicate, other: Predicate) -> Predicate:
+    """Return a test whose two parts see everything, since they may count it."""
+
+    def test(state: State) -> bool:
+        passed = one(state)
+        return other(state) or passed
+
+    return test
