@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reactivex import Observable
 
 import rnnr.attachments
 import rnnr.callbacks
-from rnnr import Event, Layer, Runner, isolate
+import rnnr.operators
+from rnnr import Emission, Event, Layer, Runner, isolate
 from rnnr.attachments import EpochTimer, LambdaReducer, MeanReducer, ProgressBar, SumReducer
-from rnnr.callbacks import checkpoint, maybe_stop_early
-from rnnr.operators import fold, pipeline, stop, when
+from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
+from rnnr.operators import fold, pipeline, select, stop, when
 from rnnr.stream import EventSubject
 
 State = dict[str, Any]
@@ -47,6 +49,30 @@ def finished(callback: Any) -> Attach:
     return lambda runner: runner.on(Event.EPOCH_FINISHED, callback)
 
 
+def failing_view(runner: Runner) -> Any:
+    stream = runner.stream(Event.EPOCH_FINISHED)
+    return stream.pipe(select("no such key"), rnnr.operators.isolate()).subscribe()
+
+
+def history(runner: Runner) -> Any:
+    def keep(epoch: Any) -> None:
+        runner.state["history"] = (*runner.state.get("history", ()), epoch)
+
+    return runner.stream(Event.EPOCH_FINISHED).pipe(select("epoch", "n_iters")).subscribe(keep)
+
+
+def selected(runner: Runner) -> Any:
+    selection = (Event.BATCH.every(2) | Event.EPOCH_FINISHED).where(lambda state: state["n_iters"])
+    return runner.on(selection, pipeline(fold("seen", max, value="n_iters")))
+
+
+def every_run(runner: Runner) -> Any:
+    def watch(run: Observable[Emission]) -> None:
+        run.subscribe(lambda emission: emission.state.update(seen=emission.event.name))
+
+    return runner.runs.subscribe(watch)
+
+
 def parts(folder: Path) -> dict[str, Attach]:
     return {
         "EpochTimer": EpochTimer().attach_on,
@@ -56,9 +82,15 @@ def parts(folder: Path) -> dict[str, Attach]:
         "SumReducer": SumReducer("sum").attach_on,
         "MeanReducer": MeanReducer("mean").attach_on,
         "maybe_stop_early": finished(maybe_stop_early(patience=1)),
+        "early_stopping": early_stopping("worse", patience=1, restore="weights").attach_on,
+        "early_stopping without an end": finished(early_stopping("worse", "max", patience=1)),
         "checkpoint": finished(checkpoint("output", under=folder, when="better", at_most=2)),
         "pipeline": finished(pipeline(when("worse"), fold("seen", max, value="epoch"), stop())),
         "isolate": finished(isolate(lambda state: state["no such key"])),
+        "operators.isolate": failing_view,
+        "snapshot": history,
+        "selection": selected,
+        "runs": every_run,
     }
 
 
@@ -67,10 +99,22 @@ PARTS = sorted(parts(Path()))
 
 def test_every_part_of_the_library_is_among_them() -> None:
     names = {*rnnr.attachments.__all__, *rnnr.callbacks.__all__}
-    assert names - {"Attachment", "save"} <= set(PARTS)
+    assert names - {"Attachment", "EarlyStopping", "save"} <= set(PARTS)
 
 
-RESULTS = ("longest", "sum", "mean", "_counter", "_saved_output", "seen", "epoch", "n_iters")
+RESULTS = (
+    "longest",
+    "sum",
+    "mean",
+    "_counter",
+    "_early_stopping_worse",
+    "_saved_output",
+    "seen",
+    "weights",
+    "history",
+    "epoch",
+    "n_iters",
+)
 
 
 @pytest.fixture(params=PARTS)
@@ -91,6 +135,8 @@ def trained(attach: Attach) -> Runner:
     @runner.on(Event.BATCH)
     def train(state: State) -> None:
         state["output"] = state["batch"]
+        weights = state.setdefault("weights", [])  # changed in place, a repeated batch once
+        weights[state["n_iters"] - 1 :] = [state["epoch"] * state["batch"]]
         state["stats"] = {"loss": state["batch"]}
 
     @runner.on(Event.EPOCH_FINISHED)

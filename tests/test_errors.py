@@ -1,11 +1,15 @@
 """What a message says: expected, got, cure."""
 
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
+import numpy as np
 import pytest
 
 from rnnr import RnnrWarning
-from rnnr.errors import add_note, missing_key, note_failure, wrong_type, wrong_value
+from rnnr.errors import add_note, judged_number, missing_key, note_failure, wrong_type, wrong_value
 
 
 @pytest.mark.parametrize(("make", "kind"), [(wrong_type, TypeError), (wrong_value, ValueError)])
@@ -65,3 +69,21 @@ def test_an_exception_that_takes_no_note_is_left_as_it_is() -> None:
 
 def test_warnings_can_be_filtered_by_their_category() -> None:
     assert issubclass(RnnrWarning, UserWarning)
+
+
+@pytest.mark.parametrize("wrong", [None, "5", [5], 5j, Decimal(5)])
+def test_an_argument_that_is_no_real_number_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"n must be five, got .*; one cure"):
+        judged_number("n", wrong, "five", lambda n: n == 5, ("one cure", "another"))
+
+
+@pytest.mark.parametrize("right", [5, 5.0, Fraction(5), np.float32(5), np.int64(5)])
+def test_an_argument_that_is_right_is_a_plain_float(right: Any) -> None:
+    number = judged_number("n", right, "five", lambda n: n == 5, ("one cure", "another"))
+    assert (number, type(number)) == (5.0, float)
+
+
+@pytest.mark.parametrize("wrong", [6, 10**400, float("nan")])
+def test_an_argument_that_is_another_number_is_refused(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"n must be five, got .*; another"):
+        judged_number("n", wrong, "five", lambda n: n == 5, ("one cure", "another"))

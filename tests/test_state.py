@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import rnnr.state
 from rnnr import Event, Runner
 from rnnr.attachments import EpochTimer, ProgressBar, SumReducer
-from rnnr.callbacks import checkpoint, maybe_stop_early
+from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
 from rnnr.state import (
     State,
     close_epoch,
@@ -38,6 +38,7 @@ def test_every_key_that_the_library_writes_is_documented_in_its_place(tmp_path: 
         attachment.attach_on(runner)
     runner.on(Event.BATCH, lambda state: state.update(output=1, better=False))
     runner.on(Event.EPOCH_FINISHED, [maybe_stop_early(), checkpoint("it", 1, under=tmp_path)])
+    early_stopping("output").attach_on(runner)
     keys, memory = set[str](), set[str]()
     for event in Event:
         runner.on(event, lambda state: keys.update(state))
@@ -52,7 +53,9 @@ def test_every_key_that_the_library_writes_is_documented_in_its_place(tmp_path: 
 
     own, of_an_epoch = str(rnnr.state.__doc__).split("in the memory of an epoch")
     documented = rows(Runner.__doc__, "* ``") | rows(own, "``")
-    assert keys - {"output", "better", "sum"} == {key.format(what="it") for key in documented}
+    assert keys - {"output", "better", "sum"} == {
+        key.format(what="it", key="output") for key in documented
+    }
     assert memory == {key.format(name="sum") for key in rows(of_an_epoch, "``")}
 
 

@@ -1,8 +1,10 @@
 """What rnnr says when something is wrong: expected, got, cure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from inspect import iscoroutinefunction, isgeneratorfunction
+from math import nan
+from numbers import Real
 from operator import index
 from traceback import format_exception
 from typing import Any
@@ -13,6 +15,7 @@ __all__ = [
     "judge_callback",
     "judge_string",
     "judged_integer",
+    "judged_number",
     "missing_key",
     "note_failure",
     "shown",
@@ -79,6 +82,29 @@ def judged_integer(name: str, got: Any, least: int, cures: tuple[str, str]) -> i
     if integer < least:
         raise wrong_value(name, expected, got, cures[1])
     return integer
+
+
+def judged_number(
+    name: str, got: Any, expected: str, is_right: Callable[[float], bool], cures: tuple[str, str]
+) -> float:
+    """Return a real number of any type as a float; refuse others, and those that are not right.
+
+    Args:
+        name: Name of the argument.
+        got: What was given.
+        expected: Which numbers are right, in words.
+        is_right: Tells whether a float is right.
+        cures: What to do about something else, and about another number.
+    """
+    if not isinstance(got, Real):
+        raise wrong_type(name, expected, got, cures[0])
+    try:
+        number = float(got)
+    except OverflowError:  # an integer beyond the floats
+        number = nan
+    if not is_right(number):
+        raise wrong_value(name, expected, got, cures[1])
+    return number
 
 
 def missing_key(key: str, part: str, state: Mapping[str, Any], cure: str) -> KeyError:

@@ -9,7 +9,7 @@ from typing import Any
 from rnnr.errors import judge_callback
 from rnnr.stream import Callback
 
-__all__ = ["isolate"]
+__all__ = ["isolate", "log_failure"]
 
 logger = logging.getLogger("rnnr.isolation")
 
@@ -19,7 +19,8 @@ def isolate(callback: Callback) -> Callable[[Any], None]:
 
     It is meant for views: a dashboard, a logger, a message to a phone. An exception is logged at
     ERROR with its traceback on ``rnnr.isolation``; the callback stays subscribed and
-    is called again at the next event. ``KeyboardInterrupt`` and ``SystemExit`` pass.
+    is called again at the next event. ``KeyboardInterrupt`` and ``SystemExit`` pass. For a stream
+    with operators there is `rnnr.operators.isolate`.
 
     Args:
         callback: Callable that accepts the state.
@@ -45,8 +46,14 @@ def isolate(callback: Callback) -> Callable[[Any], None]:
     def isolated(state: Any) -> None:
         try:
             callback(state)
-        except Exception:
-            with suppress(Exception):  # a logging handler may fail, too
-                logger.exception("isolate(%r) caught an exception; the run goes on", callback)
+        except Exception as error:  # noqa: BLE001  (it is logged)
+            log_failure(error, callback)
 
     return isolated
+
+
+def log_failure(error: Exception, *what: object) -> None:
+    """Log what was caught, with its traceback."""
+    with suppress(Exception):  # a logging handler may fail, too
+        message = f"isolate({'%r' * len(what)}) caught an exception; the run goes on"
+        logger.error(message, *what, exc_info=error)

@@ -4,10 +4,9 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from numbers import Real
 from typing import Any, TypeAlias
 
-from rnnr.errors import judge_callback, judged_integer, wrong_type, wrong_value
+from rnnr.errors import judge_callback, judged_integer, judged_number, wrong_type, wrong_value
 from rnnr.state import State
 
 __all__ = ["Predicate", "Predicates", "Selectable", "Selection", "always"]
@@ -163,10 +162,8 @@ class Selectable:
             batch 60
         """
         expected = "a finite number of seconds above 0"
-        if not isinstance(s, Real):
-            raise wrong_type("s", expected, s, "pass for example 30")
-        if not 0 < s < math.inf:
-            raise wrong_value("s", expected, s, "leave seconds out to select all")
+        cures = ("pass for example 30", "leave seconds out to select all")
+        s = judged_number("s", s, expected, lambda x: 0 < x < math.inf, cures)
         if not callable(clock):
             raise wrong_type("clock", "callable", clock, "pass for example time.monotonic")
 

@@ -7,6 +7,9 @@ key                     what it holds
 ======================  ==================================================================
 ``_epoch``              memory that lives for one epoch, a dict (see `epoch_memory`)
 ``_counter``            `maybe_stop_early`: failures in a row (the name is its argument)
+``_early_stopping_{key}``
+                        `early_stopping`: the best so far, failures in a row, copies of what is
+                        to be restored, a dict (the name is its argument ``memory``)
 ``_saved_{what}``       `checkpoint`: the files kept (the name is its argument)
 ======================  ==================================================================
 

@@ -1,4 +1,4 @@
-"""Values of the state: how a part of the library reads one, and how it folds many."""
+"""Values of the state: how a part of the library reads one, and folds many."""
 
 from collections.abc import Callable
 from copy import copy
@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from rnnr.errors import judge_string, missing_key, wrong_type
 from rnnr.state import EPOCH, MISSING, State, epoch_memory
 
-__all__ = ["Reader", "accumulator", "reader"]
+__all__ = ["Reader", "accumulator", "number_of", "reader"]
 
 Reader: TypeAlias = Callable[[State], Any]
 
@@ -33,6 +33,21 @@ def reader(key: str, part: str, cure: str) -> Reader:
             raise missing_key(key, part, state, cure) from None
 
     return read
+
+
+def number_of(value: Any, part: str) -> float:
+    """Return a metric as a float, whether it is a float, a NumPy scalar or a tensor of one item.
+
+    ``__float__`` and not ``float()``, which would take a text for the number that it spells.
+
+    Raises:
+        TypeError: If it is no number.
+    """
+    try:
+        return float(value.__float__())
+    except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        cure = "select one first, for example with select('loss')"
+        raise wrong_type(f"a value for {part}", "a number", value, cure) from error
 
 
 def accumulator(

@@ -2,5 +2,6 @@
 
 from rnnr.callbacks._checkpoint import checkpoint, save
 from rnnr.callbacks._early_stopping import maybe_stop_early
+from rnnr.callbacks._early_stopping_on import EarlyStopping, early_stopping
 
-__all__ = ["checkpoint", "maybe_stop_early", "save"]
+__all__ = ["EarlyStopping", "checkpoint", "early_stopping", "maybe_stop_early", "save"]

@@ -1,12 +1,11 @@
 """Early stopping by a flag that another callback sets."""
 
 import logging
-from numbers import Real
 
 from reactivex import operators as ops
 
-from rnnr.errors import wrong_type, wrong_value
 from rnnr.operators import Pipeline, fold, pipeline, stop
+from rnnr.plateau import failures_in_a_row, judge_patience
 from rnnr.values import reader
 
 __all__ = ["maybe_stop_early"]
@@ -21,7 +20,7 @@ def maybe_stop_early(
 
     The callback counts the calls in a row for which ``state[check]`` is false. When the count
     exceeds ``patience`` it sets ``state["running"]`` to ``False`` and logs so on
-    ``rnnr.callbacks.early_stopping``.
+    ``rnnr.callbacks.early_stopping``. Where a metric decides, `early_stopping` needs no flag.
 
     Args:
         patience: How many failures in a row to bear; one more stops the run.
@@ -55,11 +54,7 @@ def maybe_stop_early(
         4 0.7
         5 0.8
     """
-    expected = "a number of 0 or more"
-    if not isinstance(patience, Real):
-        raise wrong_type("patience", expected, patience, "pass a number of failures to bear")
-    if not patience >= 0:
-        raise wrong_value("patience", expected, patience, "pass 0 to stop at the first failure")
+    judge_patience("patience", patience)
     cure = "set it to True or False in an EPOCH_FINISHED callback that is added before this one"
     better = reader(check, "maybe_stop_early", cure)
 
@@ -69,8 +64,3 @@ def maybe_stop_early(
         ops.do_action(lambda _: logger.info("Patience exceeded, stopping early")),
         stop(),
     )
-
-
-def failures_in_a_row(count: int, failed: bool) -> int:
-    """Return the count of failures in a row after one more outcome."""
-    return count + 1 if failed else 0

@@ -1,13 +1,41 @@
-"""Operators over streams of states, and `pipeline`, which makes a callback of them.
+"""Operators over streams of states and of values, and `pipeline`, which makes a callback of them.
 
 They combine freely with those of ``reactivex.operators``: ``stream.pipe(select("loss"),
-ops.pairwise())``. What one of them remembers between items lives in the state.
+ops.pairwise())``. `fold` remembers in the state. What the others remember between items
+(`every`, `chunk`, `running_mean`, `ema`, `improved`, `patience`, `throughput`) belongs to the
+subscription: it is born with it, goes on from run to run, and is lost with the process.
 """
 
+from rnnr.operators._chunk import chunk
+from rnnr.operators._ema import ema
+from rnnr.operators._every import every
 from rnnr.operators._fold import fold
+from rnnr.operators._improved import improved
+from rnnr.operators._isolate import isolate
+from rnnr.operators._patience import patience
 from rnnr.operators._pipeline import Operator, Pipeline, pipeline
+from rnnr.operators._running_mean import running_mean
 from rnnr.operators._select import select
+from rnnr.operators._snapshot import snapshot
 from rnnr.operators._stop import stop
+from rnnr.operators._throughput import throughput
 from rnnr.operators._when import when
 
-__all__ = ["Operator", "Pipeline", "fold", "pipeline", "select", "stop", "when"]
+__all__ = [
+    "Operator",
+    "Pipeline",
+    "chunk",
+    "ema",
+    "every",
+    "fold",
+    "improved",
+    "isolate",
+    "patience",
+    "pipeline",
+    "running_mean",
+    "select",
+    "snapshot",
+    "stop",
+    "throughput",
+    "when",
+]

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from reactivex import Observable
 from reactivex import operators as ops
 
 from rnnr.errors import wrong_value
-from rnnr.operators._pipeline import Operator
 from rnnr.state import MISSING, State
 from rnnr.values import accumulator
 
@@ -20,7 +20,7 @@ def fold(
     value: str | Callable[[State], Any],
     initial: Any = MISSING,
     per_epoch: bool = False,
-) -> Operator:
+) -> Callable[[Observable[State]], Observable[State]]:
     """Accumulate a value of each state in ``state[key]``, and pass the state on.
 
     It is ``scan`` with its memory in the state, so that the accumulator survives a pickle and

@@ -79,8 +79,8 @@ def pipeline(*operators: Operator) -> Pipeline:
     as it is and ends nothing: the pipeline takes the next state.
 
     Args:
-        operators: Operators of this package or of ``reactivex.operators``, in order. What an
-            operator of this package remembers lives in the state.
+        operators: Operators of this package or of ``reactivex.operators``, in order. What
+            `fold` remembers is in the state; what others do is lost after an error.
 
     Raises:
         TypeError: If an operator cannot be called.

@@ -1,17 +1,28 @@
 """Values out of the state."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, overload
 
+from reactivex import Observable
 from reactivex import operators as ops
 
 from rnnr.errors import wrong_value
+from rnnr.frozen import Frozen
 from rnnr.operators._pipeline import Operator
 from rnnr.state import State
 from rnnr.values import reader
 
 __all__ = ["select"]
+
+
+@overload
+def select(key: str, /) -> Callable[[Observable[State]], Observable[Any]]: ...
+@overload
+def select(
+    key: str, other: str, /, *more: str
+) -> Callable[[Observable[State]], Observable[Mapping[str, Any]]]: ...
+@overload
+def select(*keys: str) -> Callable[[Observable[State]], Observable[Any]]: ...
 
 
 def select(*keys: str) -> Operator:
@@ -22,8 +33,9 @@ def select(*keys: str) -> Operator:
     needs a value of its own.
 
     Args:
-        keys: One key for its value; several for an immutable mapping of those keys. The values
-            themselves are not copied.
+        keys: One key for its value; several for an immutable dict of those keys, which
+            pickles and becomes JSON if its values do. The values themselves are not copied: weights
+            that training changes in place change there, too. ``dict(...)`` of it takes changes.
 
     Raises:
         TypeError: If a key is no string.
@@ -53,6 +65,6 @@ def select(*keys: str) -> Operator:
     readers = [(key, reader(key, part, cure)) for key in keys]
 
     def read_all(state: State) -> Mapping[str, Any]:
-        return MappingProxyType({key: read(state) for key, read in readers})
+        return Frozen({key: read(state) for key, read in readers})
 
     return ops.map(readers[0][1] if len(readers) == 1 else read_all)

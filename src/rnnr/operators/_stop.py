@@ -1,14 +1,16 @@
 """The end of a run as an operator."""
 
+from collections.abc import Callable
+
+from reactivex import Observable
 from reactivex import operators as ops
 
-from rnnr.operators._pipeline import Operator
 from rnnr.state import State
 
 __all__ = ["stop"]
 
 
-def stop() -> Operator:
+def stop() -> Callable[[Observable[State]], Observable[State]]:
     """Stop the run that a state belongs to, and pass the state on.
 
     Example:

@@ -1,14 +1,17 @@
 """States for which a key holds something true."""
 
+from collections.abc import Callable
+
+from reactivex import Observable
 from reactivex import operators as ops
 
-from rnnr.operators._pipeline import Operator
+from rnnr.state import State
 from rnnr.values import reader
 
 __all__ = ["when"]
 
 
-def when(key: str) -> Operator:
+def when(key: str) -> Callable[[Observable[State]], Observable[State]]:
     """Pass the states on whose ``state[key]`` is true.
 
     Args:

@@ -1,0 +1,88 @@
+"""Copies of what was best, and how they are put back."""
+
+from copy import deepcopy
+from typing import Any, TypeAlias
+
+from rnnr.errors import wrong_type, wrong_value
+from rnnr.state import State
+from rnnr.values import Reader, reader
+
+__all__ = ["Keeper"]
+
+_Contents: TypeAlias = dict[str, Any]
+
+_OBJECT = ""  # stands for the key of an object that is not in the state
+
+
+class Keeper:
+    """Copies what is to be restored, and puts it back.
+
+    What has ``state_dict()`` and ``load_state_dict()``, as models and optimizers of PyTorch, is
+    copied and put back by these; anything else by a deep copy that replaces it in the state.
+
+    Args:
+        part: Who asks, for messages.
+        restore: ``None`` for nothing, a key of the state, a list of keys, or an object with
+            both methods.
+
+    Raises:
+        TypeError: If ``restore`` is something else.
+        ValueError: If it is an empty list.
+    """
+
+    def __init__(self, part: str, restore: Any) -> None:
+        self._object = restore if _is_loadable(restore) else None
+        cure = "set it in an earlier callback, or restore another key"
+        keys = [] if self._object is not None else _judged_keys(restore)
+        self._readers: dict[str, Reader] = {key: reader(key, part, cure) for key in keys}
+        if self._object is not None:
+            self._readers[_OBJECT] = lambda _: restore
+
+    def __bool__(self) -> bool:
+        return bool(self._readers)
+
+    def copies(self, state: State) -> _Contents:
+        """Return a copy of everything; together, so that what is shared stays shared."""
+        return deepcopy({key: _content(read(state)) for key, read in self._readers.items()})
+
+    def current(self, state: State) -> _Contents:
+        """Return what `put` would replace: a copy of what it changes, else the thing itself."""
+        targets = {key: self._target(state, key) for key in self._readers}
+        return {
+            key: deepcopy(_content(target)) if _is_loadable(target) else target
+            for key, target in targets.items()
+        }
+
+    def put(self, state: State, contents: _Contents) -> None:
+        """Put contents in their place."""
+        for key in self._readers.keys() & contents.keys():
+            target = self._target(state, key)
+            if _is_loadable(target):
+                target.load_state_dict(contents[key])
+            else:
+                state[key] = contents[key]
+
+    def _target(self, state: State, key: str) -> Any:
+        return self._object if key == _OBJECT else state.get(key)
+
+
+def _content(thing: Any) -> Any:
+    return thing.state_dict() if _is_loadable(thing) else thing
+
+
+def _is_loadable(thing: object) -> bool:
+    methods = (getattr(thing, name, None) for name in ("state_dict", "load_state_dict"))
+    return not isinstance(thing, type) and all(map(callable, methods))
+
+
+def _judged_keys(restore: Any) -> list[str]:
+    if restore is None:
+        return []
+    expected = "None, a key, a list of keys, or an object with state_dict() and load_state_dict()"
+    cure = "put the value into the state, and name its key"
+    keys = [restore] if isinstance(restore, str) else restore
+    if not isinstance(keys, list | tuple) or not all(isinstance(key, str) for key in keys):
+        raise wrong_type("restore", expected, restore, cure)
+    if not keys or _OBJECT in keys:
+        raise wrong_value("restore", expected, restore, "pass None to restore nothing")
+    return [*keys]

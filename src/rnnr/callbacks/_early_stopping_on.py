@@ -1,0 +1,219 @@
+"""Early stopping by a metric, and the return to its best."""
+
+import logging
+from copy import deepcopy
+from typing import Any
+
+from reactivex import abc
+from reactivex import operators as ops
+from reactivex.disposable import CompositeDisposable
+
+from rnnr.callbacks._best import Keeper
+from rnnr.errors import judge_string, judged_integer, wrong_type
+from rnnr.event import Event
+from rnnr.operators import Pipeline, fold, pipeline, stop
+from rnnr.plateau import Rule, failures_in_a_row, improvement_rule, judge_patience
+from rnnr.runner import Runner
+from rnnr.selection import Selection
+from rnnr.state import State
+from rnnr.stream import Callback, Layer
+from rnnr.values import number_of, reader
+
+__all__ = ["EarlyStopping", "early_stopping"]
+
+logger = logging.getLogger("rnnr.callbacks.early_stopping")
+
+_KEY_CURE = "set it in a callback or a reducer that runs before this one"
+
+
+def early_stopping(
+    key: str,
+    mode: str = "min",
+    patience: float = 5,
+    *,
+    min_delta: float = 0.0,
+    warm_up: int = 0,
+    nan: str = "no-improvement",
+    restore: Any = None,
+    memory: str | None = None,
+) -> "EarlyStopping":
+    """Make a callback that stops the run when a metric has not got better for a while.
+
+    The callback counts the values in a row of ``state[key]`` that are not better than the best
+    before them. When the count exceeds ``patience`` it sets ``state["running"]`` to ``False`` and
+    logs so on ``rnnr.callbacks.early_stopping``. What it remembers is in the state, so a resumed
+    run goes on with it, also in another process.
+
+    Attach it with ``early_stopping(...).attach_on(runner)``. Without ``restore`` it is also a plain
+    callback, for ``runner.on``, which goes on counting from one run to the next.
+
+    Note:
+        ``patience=n`` of Keras and Lightning is ``patience=n - 1`` here: they stop at the
+        n-th failure in a row, this one bears n of them, as `maybe_stop_early` does.
+
+    Args:
+        key: Key of the metric: a number, a NumPy scalar or a tensor of one item.
+        mode: ``"min"`` if less is better, ``"max"`` if more is.
+        patience: How many failures in a row to bear; one more stops the run.
+        min_delta: A value is better if it is so by more than this.
+        warm_up: How many values at the beginning to pass over; nobody looks at them.
+        nan: What to make of a NaN, which is never the best: ``"raise"`` a ValueError,
+            ``"ignore"`` it, or count it as ``"no-improvement"``.
+        restore: What to put back as it was when the metric was best, once the run ends, be it
+            finished, stopped or failed: a key of the state, a list of keys, or an object with
+            ``state_dict()`` and ``load_state_dict()``. At each improvement a deep copy is kept in
+            the state, of the value or, if it has these two methods, of what they give.
+            Callbacks of FINISHED, STOPPED and FAILED see the best. A resume puts back what was
+            there before, so a run that was stopped and resumed trains as if it never had been.
+        memory: Key of the state under which it remembers; by default ``_early_stopping_{key}``.
+            Two on one metric need one each.
+
+    Returns:
+        The callback.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument has a value that makes no sense.
+        KeyError: When the callback is called and ``state[key]`` is not set.
+
+    Example:
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.callbacks import early_stopping
+        >>> losses = iter([0.5, 0.4, 0.6, 0.7, 0.8, 0.3])
+        >>> runner = Runner()
+        >>> @runner.on(Event.EPOCH_FINISHED)
+        ... def evaluate(state):
+        ...     state["loss"] = next(losses)
+        ...     state["weights"] = f"weights of epoch {state['epoch']}"
+        >>> attached = early_stopping("loss", patience=2, restore="weights").attach_on(runner)
+        >>> runner.run([], max_epoch=6)
+        >>> runner.state["epoch"], runner.state["weights"]
+        (5, 'weights of epoch 2')
+    """
+    judge_string("key", key, "name the metric, for example 'loss'")
+    part = f"early_stopping({key!r})"
+    rule = improvement_rule(part, mode, min_delta, nan)
+    judge_patience("patience", patience)
+    cures = ("pass a number of values to pass over", "pass 0 to judge from the first value on")
+    warm_up = judged_integer("warm_up", warm_up, 0, cures)
+    memory = f"_early_stopping_{key}" if memory is None else memory
+    judge_string("memory", memory, "name the key under which to remember")
+    return EarlyStopping(key, part, rule, patience, warm_up, Keeper(part, restore), memory)
+
+
+class EarlyStopping:
+    """A callback that stops a run by a metric; `early_stopping` makes one."""
+
+    def __init__(
+        self,
+        key: str,
+        part: str,
+        rule: Rule,
+        patience: float,
+        warm_up: int,
+        keeper: Keeper,
+        memory: str,
+    ) -> None:
+        self._read = reader(key, part, _KEY_CURE)
+        self._part = part
+        self._rule = rule
+        self._warm_up = warm_up
+        self._keeper = keeper
+        self._memory = memory
+        self._judge = self._judging(patience)
+
+    def __call__(self, state: State) -> None:
+        """Judge the metric, and stop the run if it has not got better for too long.
+
+        Raises:
+            RuntimeError: If something is to be restored: the end of the run is another event.
+        """
+        if self._keeper:
+            raise RuntimeError(
+                f"{self._part} with restore must be attached, got called as a plain callback, "
+                "which does not see the end of the run; instead of "
+                "runner.on(Event.EPOCH_FINISHED, early_stopping(...)) write "
+                "early_stopping(...).attach_on(runner)"
+            )
+        self._judge(state)
+
+    def attach_on(
+        self, runner: Runner, event: Event | Selection = Event.EPOCH_FINISHED
+    ) -> abc.DisposableBase:
+        """Attach to a runner.
+
+        Attach it after the callbacks that the last epoch should still see: as one of the user's
+        callbacks it runs in the order in which these are added. A new run forgets the last.
+
+        Args:
+            runner: Runner to attach to.
+            event: Event at which to judge the metric, or a selection of events.
+
+        Returns:
+            A Disposable that detaches again.
+
+        Raises:
+            TypeError: If ``runner`` is no runner or ``event`` no event.
+        """
+        if not isinstance(runner, Runner):
+            raise wrong_type("runner", "a Runner", runner, "write attach_on(Runner())")
+        ends = (Event.FINISHED, Event.STOPPED, Event.FAILED)
+        # A run begins before the user's callbacks (in the outermost layer), which may set or read
+        # what is put back here; it ends before them, too, so that they can export the best.
+        places: list[tuple[Event, Callback, Layer]] = [
+            (Event.STARTED, self._forget, Layer.CLOCK),
+            (Event.RESUMED, self._put_back, Layer.CLOCK),
+            *((end, self._restore, Layer.REDUCE) for end in ends),
+        ]
+        return CompositeDisposable(
+            runner.on(event, self._judge),
+            *(runner.stream(when).add(handler, layer=layer) for when, handler, layer in places),
+        )
+
+    def _judging(self, patience: float) -> Pipeline:
+        def is_too_much(state: State) -> bool:
+            memory = state[self._memory]
+            return memory["better"] is False and memory["failures"] > patience
+
+        beginning = {"seen": 0, "failures": 0, "best": None}
+        return pipeline(
+            fold(self._memory, self._next, value=lambda state: state, initial=beginning),
+            ops.filter(is_too_much),
+            ops.do_action(self._log),
+            stop(),
+        )
+
+    def _next(self, memory: dict[str, Any], state: State) -> dict[str, Any]:
+        """Return the memory after one more value; a new dict, so that a copy of the state keeps."""
+        seen = memory["seen"] + 1
+        after = {**memory, "seen": seen, "better": None}
+        if seen <= self._warm_up:
+            return after
+        value = number_of(self._read(state), self._part)
+        after["better"] = better = self._rule(memory["best"], value, seen)
+        if better is not None:
+            after["failures"] = failures_in_a_row(memory["failures"], not better)
+        if better:
+            after |= {"best": value, "kept": self._keeper.copies(state)}
+        return after
+
+    def _log(self, state: State) -> None:
+        failures, best = (state[self._memory][key] for key in ("failures", "best"))
+        message = "Patience exceeded, stopping early: %s, no better than %s for %d values"
+        logger.info(message, self._part, best, failures)
+
+    def _forget(self, state: State) -> None:
+        state.pop(self._memory, None)
+
+    def _restore(self, state: State) -> None:
+        memory = state.get(self._memory, {})
+        if memory.get("kept") and "replaced" not in memory:  # FAILED may come after FINISHED
+            # first of all, so that a resume finds it even if the rest fails half-way
+            state[self._memory] = {**memory, "replaced": self._keeper.current(state)}
+            self._keeper.put(state, deepcopy(memory["kept"]))
+
+    def _put_back(self, state: State) -> None:
+        memory = {**state.get(self._memory, {})}
+        if "replaced" in memory:
+            self._keeper.put(state, memory.pop("replaced"))
+            state[self._memory] = memory

@@ -1,0 +1,73 @@
+"""The exponential moving average."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rnnr.errors import judged_number, wrong_type
+from rnnr.operators._memory import remembering
+from rnnr.operators._pipeline import Operator
+
+__all__ = ["ema"]
+
+
+def ema(decay: float) -> Operator:
+    """Turn each value into the exponential moving average of the values so far.
+
+    A value that came k items ago has the weight ``decay ** k``; the weights are divided by their
+    sum, so the average is not drawn towards zero at the beginning. That is the bias correction of
+    Kingma and Ba, `Adam: A Method for Stochastic Optimization
+    <https://arxiv.org/abs/1412.6980>`_ (2015), and the same as
+    ``ewm(alpha=1 - decay, adjust=True).mean()`` of pandas for values without NaN.
+
+    Values are numbers, arrays or tensors of floats. They are not changed, and what you change in
+    place afterwards does not change the average. A NaN stays in it for good: put
+    ``ops.filter`` before it where one may come. A tensor with a graph: detach it first.
+
+    Args:
+        decay: Weight of a value relative to the one after it, between 0 and 1: 0.9 averages
+            over about ten values, 0.99 over a hundred.
+
+    Raises:
+        TypeError: If ``decay`` is no number; in the stream, if a value cannot be averaged.
+        ValueError: If ``decay`` is not strictly between 0 and 1.
+
+    Example:
+        ::
+
+            source:   --4----1----1-----|
+                      [ ema(0.5) ]
+            result:   --4.0--2.0--1.43--|
+
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.operators import ema, select
+        >>> runner = Runner()
+        >>> smooth = runner.stream(Event.BATCH).pipe(select("batch"), ema(0.5))
+        >>> subscription = smooth.subscribe(lambda value: print(round(value, 2)))
+        >>> runner.run([4, 1, 1])
+        4.0
+        2.0
+        1.43
+    """
+    expected = "a number between 0 and 1, neither of them included"
+    cure = "pass for example 0.9, which averages over about ten values"
+    decay = judged_number("decay", decay, expected, lambda x: 0 < x < 1, (cure, cure))
+    part = f"ema({decay})"
+
+    def averaging() -> Callable[[Any], Any]:
+        total, weight = None, 0.0
+
+        def average(value: Any) -> Any:
+            nonlocal total, weight
+            try:
+                # * 1.0: an object of our own, for the value may be an array that changes in place
+                total = value * 1.0 if total is None else total * decay + value
+            except TypeError as error:
+                cure = "select one first, for example with select('loss')"
+                expected = "a number, array or tensor"
+                raise wrong_type(f"a value for {part}", expected, value, cure) from error
+            weight = weight * decay + 1.0
+            return total / weight
+
+        return average
+
+    return remembering(averaging)

@@ -1,0 +1,65 @@
+"""When values have stopped getting better: the rules, on plain values."""
+
+from collections.abc import Callable
+from math import inf, isnan
+from typing import Final, TypeAlias
+
+from rnnr.errors import judge_string, judged_number, wrong_value
+
+__all__ = ["Rule", "failures_in_a_row", "improvement_rule", "judge_patience"]
+
+Rule: TypeAlias = Callable[[float | None, float, int], bool | None]
+"""Judges (best so far, value, number of the value): better, not better, or None to drop it."""
+
+_MODES: Final = ("min", "max")
+_POLICIES: Final = ("raise", "ignore", "no-improvement")
+
+
+def improvement_rule(part: str, mode: str, min_delta: float, nan: str) -> Rule:
+    """Make the rule that tells whether a value is better than the best so far.
+
+    Args:
+        part: Who asks, for the message about a NaN.
+        mode: Whether less is better (``"min"``) or more (``"max"``).
+        min_delta: By how much more than this a value has to be better.
+        nan: What a NaN is: an error (``"raise"``), nothing (``"ignore"``), or a value that is
+            not better (``"no-improvement"``).
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If ``mode`` or ``nan`` is unknown, or ``min_delta`` is negative or infinite.
+    """
+    _judge_choice("mode", mode, _MODES, "'min' is for a loss, 'max' for an accuracy")
+    _judge_choice("nan", nan, _POLICIES, "'no-improvement' counts it as a failure")
+    expected = "a finite number of 0 or more"
+    cure = "pass 0.0 to count any improvement"
+    delta = judged_number("min_delta", min_delta, expected, lambda x: 0 <= x < inf, (cure, cure))
+    sign = 1 if mode == "min" else -1
+
+    def rule(best: float | None, value: float, number: int) -> bool | None:
+        if isnan(value):
+            if nan == "raise":
+                cure = "find out what made it, or pass nan='ignore' or nan='no-improvement'"
+                raise wrong_value(f"value {number} for {part}", "a number", value, cure)
+            return None if nan == "ignore" else False
+        return best is None or sign * value < sign * best - delta
+
+    return rule
+
+
+def failures_in_a_row(count: int, failed: bool) -> int:
+    """Return the count of failures in a row after one more outcome."""
+    return count + 1 if failed else 0
+
+
+def judge_patience(name: str, got: object) -> None:
+    """Refuse what is no number of failures to bear."""
+    expected = "a number of 0 or more"
+    cures = ("pass a number of failures to bear", "pass 0 to stop at the first failure")
+    judged_number(name, got, expected, lambda n: n >= 0, cures)
+
+
+def _judge_choice(name: str, got: object, choices: tuple[str, ...], cure: str) -> None:
+    judge_string(name, got, cure)
+    if got not in choices:
+        raise wrong_value(name, f"one of {', '.join(map(repr, choices))}", got, cure)
