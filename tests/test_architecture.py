@@ -59,14 +59,16 @@ PUBLIC = {
         "throughput",
         "when",
     ],
+    "rnnr.sources": ["Buffered", "buffered", "prefetch"],
 }
 
 # From the ground up: a module imports from its own part and from those before it.
 LAYERS = [
     ["errors", "scheduling"],
     ["state"],
-    ["files", "frozen", "selection"],
-    ["event"],
+    ["feed", "files", "frozen", "selection"],
+    ["event", "turns"],
+    ["sources"],
     ["batches", "stream", "values"],
     ["isolation", "observation", "plateau"],
     ["operators", "runner"],

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-TESTED = ["custom_pipeline.py", "digits.py", "resume.py", "torch_digits.py"]
+TESTED = ["asyncio_service.py", "custom_pipeline.py", "digits.py", "resume.py", "torch_digits.py"]
 
 
 class Summary(NamedTuple):
@@ -174,6 +174,20 @@ def test_custom_pipeline_tells_of_two_leaps_and_a_stop() -> None:
         "batch 24: a leap to 2.46",
         "batch 58: a leap to 2.16",
         "over at batch 73: the average is 0.195",
+    ]
+
+
+def test_asyncio_service_cancels_its_training_and_goes_on() -> None:
+    process = run("-W", "error", EXAMPLES / "asyncio_service.py")
+    assert process.stderr == ""
+    assert process.stdout.splitlines() == [
+        "source: connected",
+        "service: the slope is about 3.0, still training",
+        "source: disconnected",
+        "service: cancelled after 40 batches, running: False",
+        "source: connected",
+        "source: disconnected",
+        "service: resumed; 100 batches, slope 3.000",
     ]
 
 

@@ -1,18 +1,21 @@
 """For random runs, stopping points and faults: the runner does what the pseudocode says."""
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeAlias
 
 import pytest
+import reactivex
 from hypothesis import given
 from hypothesis import strategies as st
+from reactivex.scheduler import NewThreadScheduler
 
 from reference import Reference
 from rnnr import Event, Runner
 from rnnr.attachments import LambdaReducer, MeanReducer, SumReducer
 from rnnr.callbacks import maybe_stop_early
+from rnnr.sources import buffered, prefetch
 
 Moment: TypeAlias = tuple[Any, ...]
 
@@ -106,15 +109,49 @@ def test_a_run_delivers_what_the_pseudocode_says_wherever_it_is_resumed(
     assert told == expected
 
 
+class Asynchronous:
+    """The batches of a loader, as an async iterable."""
+
+    def __init__(self, loader: Iterable[int]) -> None:
+        self.loader = loader
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        for batch in self.loader:
+            yield batch
+
+
+KINDS: dict[str, Callable[[Iterable[int], int], Any]] = {
+    "a plain loader": lambda loader, _: loader,
+    "loaded ahead": prefetch,
+    "an Observable": lambda loader, _: reactivex.from_iterable(loader),
+    "an Observable with a buffer": lambda loader, size: buffered(
+        reactivex.from_iterable(loader), size
+    ),
+    "an Observable on a thread of its own": lambda loader, size: buffered(
+        reactivex.from_iterable(loader, NewThreadScheduler()), size
+    ),
+    "an async iterable": lambda loader, _: Asynchronous(loader),
+    "an async iterable with a buffer": lambda loader, size: buffered(Asynchronous(loader), size),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @given(
     batches=st.lists(st.integers(0, 9), max_size=5),
     max_epoch=st.integers(0, 3),
     stops=st.sets(st.integers(1, 15), max_size=4),
     faults=st.sets(st.integers(1, 15), max_size=4),
     across_processes=st.booleans(),
+    size=st.integers(1, 4),
 )
 def test_batches_that_stop_and_fail_while_they_are_drawn_are_all_delivered_once(
-    batches: list[int], max_epoch: int, stops: set[int], faults: set[int], across_processes: bool
+    kind: str,
+    batches: list[int],
+    max_epoch: int,
+    stops: set[int],
+    faults: set[int],
+    across_processes: bool,
+    size: int,
 ) -> None:
     draws = n_ends = 0
 
@@ -133,15 +170,16 @@ def test_batches_that_stop_and_fail_while_they_are_drawn_are_all_delivered_once(
         runner.on(Event.BATCH, lambda state: delivered.append(state["batch"]))
         runner.on(Event.FINISHED, finished.append)
 
+    source = KINDS[kind](Loader(), size)
     delivered, finished = list[int](), list[Any]()
     runner = Runner()
     listen()
-    go: Callable[[], None] = lambda: runner.run(Loader(), max_epoch)  # noqa: E731
+    go: Callable[[], None] = lambda: runner.run(source, max_epoch)  # noqa: E731
     while not finished:
         with suppress(Boom):
             go()
         n_ends += 1
-        assert n_ends <= len(stops | faults) + 1
+        assert n_ends <= len(stops) + len(faults) + 1
         if across_processes:
             state = runner.state
             runner = Runner()

@@ -300,6 +300,111 @@ class TestComposition:
             runner.observe([1]).pipe(ops.retry(2)).subscribe()
         assert caught.value is errors[1]
 
+    @pytest.mark.parametrize("how", ["here", "in another thread"])
+    def test_retry_above_an_operator_that_failed_runs_after_the_end_of_that_run(
+        self, how: str
+    ) -> None:
+        seen: list[Any] = []
+        done = threading.Event()
+        runner = Runner()
+        runner.on(Event.STOPPED | Event.FINISHED, lambda state: seen.append(state["n_iters"]))
+        faults = iter([False, True, False, False, False])
+
+        def fail_once(batch: int) -> int:
+            fail_with(Boom() if next(faults) else None)
+            return batch
+
+        runner.observe([7, 8, 9]).pipe(
+            ops.filter(is_batch), ops.map(batch_of), ops.map(fail_once), ops.retry(2)
+        ).subscribe(
+            seen.append,
+            on_completed=done.set,
+            scheduler=None if how == "here" else NewThreadScheduler(),
+        )
+        assert done.wait(30)
+        assert seen == [7, 2, 7, 8, 9, 3]
+
+    def test_an_attempt_in_another_thread_waits_for_the_end_of_one_that_was_disposed_of(
+        self,
+    ) -> None:
+        seen: list[str] = []
+        waits = threading.Event()
+        runner = Runner()
+        run: Any = runner.observe([1])
+        other = threading.Thread(target=run.subscribe)
+
+        @runner.on(Event.BATCH.once())
+        def dispose_and_let_the_other_begin(state: State) -> None:
+            ended = run.current._ended
+            wait = ended.wait
+
+            def tell_and_wait() -> None:
+                waits.set()
+                wait()
+
+            ended.wait = tell_and_wait
+            run.current.dispose()
+            other.start()
+            assert waits.wait(30)
+            seen.append("first")
+
+        runner.on(Event.STOPPED, lambda _: seen.append("stopped"))
+        runner.on(Event.FINISHED, lambda _: seen.append("finished"))
+        run.subscribe()
+        other.join(30)
+        assert seen == ["first", "stopped", "finished"]
+
+    def test_two_observed_runs_of_one_runner_take_turns_in_a_concatenation(self) -> None:
+        seen: list[Any] = []
+        runner = Runner()
+        rx.concat(runner.observe("ab"), runner.observe("cd")).pipe(
+            ops.filter(is_batch), ops.map(batch_of)
+        ).subscribe(seen.append)
+        assert seen == [*"abcd"]
+
+
+class TestBlocking:
+    def test_it_is_on_the_thread_that_waits(self) -> None:
+        threads: list[threading.Thread] = []
+        runner = Runner()
+        runner.on(Event.BATCH, lambda _: threads.append(threading.current_thread()))
+        run = runner.observe([1, 2])
+        assert run.run().event is Event.FINISHED
+        beginning: Any = ops.start_with("the first")
+        assert run.pipe(beginning, ops.count()).run() == 7
+        assert {*threads} == {threading.current_thread()}
+
+    def test_it_returns_also_inside_somebodys_subscription(self) -> None:
+        seen: list[Any] = []
+        run = Runner().observe([1, 2])
+        rx.of(1).subscribe(lambda _: seen.append(run.pipe(ops.count()).run()))
+        assert seen == [6]
+
+    def test_an_error_leaves_it_as_itself(self) -> None:
+        error = Boom()
+        runner = Runner()
+        runner.on(Event.BATCH, lambda _: fail_with(error))
+        with pytest.raises(Boom) as caught:
+            runner.observe([1]).run()
+        assert caught.value is error
+
+    def test_an_interrupt_leaves_it_and_ends_the_run(self) -> None:
+        def interrupt(_: State) -> None:
+            raise KeyboardInterrupt
+
+        runner = Runner()
+        runner.on(Event.BATCH, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            runner.observe([1]).run()
+        assert not runner.state["running"]
+
+    def test_a_scheduler_is_taken_at_its_word(self) -> None:
+        threads: list[threading.Thread] = []
+        runner = Runner()
+        runner.on(Event.BATCH, lambda _: threads.append(threading.current_thread()))
+        runner.observe([1]).run(NewThreadScheduler())
+        assert threads[0] is not threading.current_thread()
+
 
 def fail_with(error: Exception | None) -> None:
     if error is not None:

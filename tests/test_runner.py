@@ -931,9 +931,14 @@ class TestBadInput:
             ),
             (lambda runner: runner.run(None), TypeError, "batches must be iterable, got None"),
             (
-                lambda runner: runner.run(reactivex.of(1)),
+                lambda runner: runner.run(asynchronous),
                 TypeError,
-                "batches must be iterable, got <reactivex.*Observable",
+                "batches must be iterable, got <function .*an Observable or an async iterable",
+            ),
+            (
+                lambda runner: runner.on(Event.BATCH, reactivex.of(print)),
+                TypeError,
+                "callbacks must be callable or an iterable of callables, got <reactivex",
             ),
             (
                 lambda runner: runner.run([1], max_epoch=-1),

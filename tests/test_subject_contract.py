@@ -3,7 +3,6 @@
 Ours differs in the gate and the layers alone, which `test_stream.py` has.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest

@@ -3,13 +3,13 @@
 import warnings
 from collections.abc import Iterator
 from itertools import chain, islice
-from types import GeneratorType
 from typing import Any
 
-from reactivex import Observable
-
-from rnnr.errors import RnnrWarning, shown, wrong_type
-from rnnr.state import State, begin_drawing, epoch_memory, failed_drawing, is_open, n_drawn
+from rnnr.errors import RnnrWarning, note_failure, shown, wrong_type
+from rnnr.feed import Feed, is_dead
+from rnnr.sources import Buffered, buffered
+from rnnr.state import State, begin_drawing, epoch_memory, is_open, n_drawn
+from rnnr.turns import can_be_iterated, is_asynchronous
 
 __all__ = ["Batches", "can_be_iterated", "judge_batches", "warn_if_spent"]
 
@@ -29,19 +29,41 @@ class Batches:
     def left(self, state: State) -> Iterator[Any]:
         """Return the iterator, or make one and pass over what the epoch has drawn."""
         memory = epoch_memory(state)
-        if self._memory is not memory:
+        if not self._holds(memory):
             drawn = n_drawn(state)
             begin_drawing(state)
-            memory["_spent"] = _is_dead(state["batches"])
-            memory.pop("_broken_at", None)
-            self._source = self._left = iter(state["batches"])
-            next(islice(self._source, drawn, drawn), None)
+            memory["_spent"] = _is_spent(state["batches"])
+            self._source = self._left = _iterator(state["batches"], drawn)
+            if not isinstance(self._source, Feed):  # which does it by itself
+                next(islice(self._source, drawn, drawn), None)
             self._memory = memory
+        if isinstance(self._source, Feed):
+            self._source.running = lambda: bool(state["running"])
         return self._left
 
     def put_back(self, batch: Any) -> None:
         """Keep a batch for the next draw: the run was stopped while it was drawn."""
-        self._left = chain([batch], self._source)
+        if isinstance(self._source, Feed):
+            self._source.put_back(batch)
+        else:
+            self._left = chain([batch], self._source)
+
+    def wake(self) -> None:
+        """Make a draw that waits for its source look whether the run was stopped."""
+        source = self._source  # another thread may let go of it
+        if isinstance(source, Feed):
+            source.wake()
+
+    def pause(self, error: BaseException | None = None) -> None:
+        """End what works for an unfinished epoch; an error there never hides the run's own."""
+        if not isinstance(self._source, Feed):
+            return
+        try:
+            self._source.pause()
+        except BaseException as other:
+            if error is None:
+                raise
+            note_failure(error, other, "the closing of the source")
 
     def release(self) -> None:
         """Let go of the iterator: the epoch is over."""
@@ -51,17 +73,23 @@ class Batches:
     def failed(self, state: State) -> None:
         """After an error in the batches, go on with their iterator, if it can.
 
-        A generator that raised cannot, and would pass for exhausted: iterate anew.
+        A generator that raised cannot, and would pass for exhausted: iterate anew. So it is with
+        an Observable. What was interrupted while it waited for its source has not failed.
         """
-        epoch_memory(state)["_broken_at"] = n_drawn(state)
-        if _is_dead(self._source) and not _is_iterator(state.get("batches")):
+        drawn = epoch_memory(state)["_failed_at"] = n_drawn(state)
+        source = self._source
+        feed = source if isinstance(source, Feed) else None
+        if (feed.is_dead if feed else is_dead(source)) and not _is_one_shot(state.get("batches")):
             self.release()
+        elif feed is None or feed.has_failed:
+            epoch_memory(state)["_broken_at"] = drawn
 
     def judge_resumable(self, state: State) -> None:
         """Refuse an epoch whose position in its batches is lost."""
         judge_batches(state["batches"])
-        lost = self._memory is not epoch_memory(state)
-        if lost and is_open(state) and n_drawn(state) and _is_iterator(state["batches"]):
+        memory = epoch_memory(state)
+        lost = not self._holds(memory) and (n_drawn(state) or self._memory is memory)
+        if lost and is_open(state) and _is_one_shot(state["batches"]):
             raise RuntimeError(
                 f"epoch {state['epoch']} cannot be resumed after {n_drawn(state)} batches: "
                 "expected batches that can be iterated anew, to pass over those, got the "
@@ -69,33 +97,26 @@ class Batches:
                 "an object whose __iter__ is a generator function, into state['batches']"
             )
 
+    def _holds(self, memory: State) -> bool:
+        """Tell whether the iterator is that of an epoch, and stands where the epoch does."""
+        if isinstance(self._source, Feed) and self._source.is_lost:
+            return False
+        return self._memory is memory
+
 
 def judge_batches(batches: object) -> None:
-    """Refuse what cannot be iterated."""
-    if not can_be_iterated(batches):
-        raise wrong_type(
-            "batches", "iterable", batches, "pass a list, a generator or a loader of batches"
-        )
-
-
-def can_be_iterated(thing: object) -> bool:
-    """Tell whether something can be iterated, without doing it.
-
-    ``iter()`` would tell, but it starts the workers of a loader. An Observable has
-    ``__getitem__``, for slices, and would yield Observables without end.
-    """
-    kind = type(thing)
-    if getattr(kind, "__iter__", None) is not None:
-        return True
-    return hasattr(kind, "__getitem__") and not isinstance(thing, Observable)
+    """Refuse what cannot be iterated, awaited or subscribed to."""
+    if not can_be_iterated(batches) and not is_asynchronous(batches):
+        cure = "pass a list, a generator or a loader of batches, an Observable or an async iterable"
+        raise wrong_type("batches", "iterable", batches, cure)
 
 
 def warn_if_spent(state: State, stacklevel: int) -> None:
     """Tell why an epoch may have missed batches: it had an iterator with nothing left."""
     memory, drawn = epoch_memory(state), n_drawn(state)
-    if failed_drawing(state):
+    if memory.get("_broken_at") == drawn:
         reason = "their iterator raised an error before and has nothing left: some may be missing"
-    elif drawn or not _is_iterator(state["batches"]):
+    elif drawn or not _is_one_shot(state["batches"]):
         return
     elif state["epoch"] > 1 or memory.get("_spent"):
         reason = "an iterator gives them once, and it was exhausted before: this epoch has none"
@@ -110,9 +131,17 @@ def warn_if_spent(state: State, stacklevel: int) -> None:
     )
 
 
-def _is_iterator(batches: object) -> bool:
-    return hasattr(type(batches), "__next__")
+def _iterator(batches: Any, drawn: int) -> Iterator[Any]:
+    if is_asynchronous(batches):
+        batches = buffered(batches)
+    return batches.feed(drawn) if isinstance(batches, Buffered) else iter(batches)
 
 
-def _is_dead(iterator: object) -> bool:
-    return isinstance(iterator, GeneratorType) and iterator.gi_frame is None
+def _is_one_shot(batches: object) -> bool:
+    if isinstance(batches, Buffered):
+        return not batches.live and _is_one_shot(batches.source)
+    return any(hasattr(type(batches), name) for name in ("__next__", "__anext__"))
+
+
+def _is_spent(batches: object) -> bool:
+    return is_dead(batches.source if isinstance(batches, Buffered) else batches)

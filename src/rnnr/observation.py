@@ -1,7 +1,9 @@
 """A run as an Observable: cold, where subscribing runs it, and hot, for those who outlive runs."""
 
+import threading
 from collections.abc import Callable
 from functools import partial
+from threading import Thread, current_thread
 from typing import NamedTuple, Protocol
 
 from reactivex import Observable, abc
@@ -41,7 +43,7 @@ class Observed(Protocol):
         """Stop the run."""
 
 
-class OneRun(Observable[Emission]):
+class OneRun(InPlaceObservable[Emission]):
     """An Observable that runs when it is subscribed, and resumes what has failed.
 
     Args:
@@ -54,7 +56,8 @@ class OneRun(Observable[Emission]):
         self, runner: Observed, run: Callable[[], None], resume: Callable[[bool], None]
     ) -> None:
         super().__init__()
-        self._runner = runner
+        self.runner = runner
+        self.current: _Attempt | None = None
         self._run = run
         self._resume = resume
         self._failed_in: tuple[State, int] | None = None  # an epoch's memory, and n_iters
@@ -68,64 +71,100 @@ class OneRun(Observable[Emission]):
         scheduler: abc.SchedulerBase | None = None,
     ) -> abc.DisposableBase:
         """Run, and tell an observer about it."""
-        # In the scheduler of subscribe_on the disposal waits for the end of what it is to end, so
-        # the loop looks at the observer itself, which knows.
-        subscription = Observable(partial(self._begin, on_next))
-        return subscription.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 
-    def _begin(
-        self,
-        target: object,
-        observer: abc.ObserverBase[Emission],
-        scheduler: abc.SchedulerBase | None,
-    ) -> abc.DisposableBase:
-        if scheduler is None or isinstance(scheduler, InPlaceScheduler):
-            # In place it would run before anybody holds what disposes of it, and take(2) below
-            # could not end it. Here it comes when all are subscribed.
-            scheduler = CurrentThreadScheduler.singleton()
-        running = disposed = False
+        def begin(
+            observer: abc.ObserverBase[Emission], scheduler: abc.SchedulerBase | None
+        ) -> abc.DisposableBase:
+            attempt = _Attempt(self, observer, on_next)
+            if scheduler is None or isinstance(scheduler, InPlaceScheduler):
+                # In place it would run before anybody holds what disposes of it, and take(2)
+                # below could not end it. Here it comes when all are subscribed.
+                scheduler = CurrentThreadScheduler.singleton()
+            begun = scheduler.schedule(attempt.begin)
+            return CompositeDisposable(begun, Disposable(attempt.dispose))
 
-        def emit(event: Event, state: State) -> None:
-            if disposed or getattr(target, "is_stopped", False):
-                state["running"] = False
-            else:
-                observer.on_next(Emission(event, state))
+        return Observable(begin).subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 
-        def go(_: abc.SchedulerBase, __: object = None) -> None:
-            nonlocal running
-            failure: Exception | None = None
-            with CompositeDisposable(*_listen(self._runner, emit)):
-                running = True
-                try:
-                    self._go()
-                except Exception as error:  # noqa: BLE001  (it is the observer's)
-                    failure = error
-                finally:
-                    running = False
-            _end(observer, failure)
-
-        def dispose() -> None:
-            nonlocal disposed
-            disposed = True
-            if running:
-                self._runner.stop()
-
-        return CompositeDisposable(scheduler.schedule(go), Disposable(dispose))
-
-    def _go(self) -> None:
-        """Run, or resume what the last subscription has left where it failed."""
-        resumes = self._failed_in is not None and _is_at(self._runner.state, *self._failed_in)
-        failing = self._runner.stream(Event.FAILED).add(self._remember)
-        with failing:
+    def go(self) -> None:
+        """Run, or resume what the last attempt has left where it failed."""
+        state = self.runner.state
+        resumes = self._failed_in is not None and _is_at(state, *self._failed_in)
+        with self.runner.stream(Event.FAILED).add(self._remember):
             if resumes:
-                # a batch that its callbacks did not finish is to be repeated
-                self._resume(not failed_drawing(self._runner.state))
+                self._resume(not failed_drawing(state))  # callbacks did not finish the last batch
             else:
                 self._run()
         self._failed_in = None
 
     def _remember(self, state: State) -> None:
         self._failed_in = epoch_memory(state), state["n_iters"]
+
+
+class _Attempt:
+    """What one subscription does: one run, from its beginning or from where the last one failed.
+
+    Args:
+        source: What was subscribed.
+        observer: Who is to be told.
+        target: What was passed to ``subscribe``. The scheduler of ``subscribe_on`` puts a disposal
+            off until the end of what it is to end, but the observer itself knows of it.
+    """
+
+    def __init__(
+        self, source: OneRun, observer: abc.ObserverBase[Emission], target: object
+    ) -> None:
+        self._source = source
+        self._observer = observer
+        self._target = target
+        self._is_running = self._is_disposed = False
+        self._thread: Thread | None = None
+        self._ended = threading.Event()
+        self._next: list[Callable[[], None]] = []
+
+    def begin(self, *_: object) -> None:
+        """Run; after the end of an attempt that was disposed of and is not through yet.
+
+        For ``retry`` that is so where an operator above it has failed: it is called in the
+        middle of the run whose emission that was.
+        """
+        before = self._source.current
+        if before is not None and before._is_disposed:
+            if before._thread is current_thread():
+                before._next.append(self.begin)
+                return
+            before._ended.wait()
+        self._begin()
+        for begin in self._next:
+            begin()
+
+    def _begin(self) -> None:
+        failure: Exception | None = None
+        with CompositeDisposable(*_listen(self._source.runner, self._emit), Disposable(self._end)):
+            self._is_running, self._thread = True, current_thread()
+            self._source.current = self._source.current or self
+            try:
+                self._source.go()
+            except Exception as error:  # noqa: BLE001  (it is the observer's)
+                failure = error
+        _finish(self._observer, failure)
+
+    def _emit(self, event: Event, state: State) -> None:
+        if self._is_disposed or getattr(self._target, "is_stopped", False):
+            state["running"] = False
+        else:
+            self._observer.on_next(Emission(event, state))
+
+    def _end(self) -> None:
+        self._is_running = False
+        if self._source.current is self:
+            self._source.current = None
+        self._ended.set()
+
+    def dispose(self) -> None:
+        """Stop the run, if it is still going on."""
+        self._is_disposed = True
+        if self._is_running:
+            self._source.runner.stop()
 
 
 def _is_at(state: State, memory: State, n_iters: int) -> bool:
@@ -156,7 +195,7 @@ def all_runs(runner: Observed) -> Observable[Observable[Emission]]:
                 current = None
                 if disposed:
                     listening.dispose()
-                _end(run, state.get("error") if event is Event.FAILED else None)
+                _finish(run, state.get("error") if event is Event.FAILED else None)
 
         def dispose() -> None:  # take(1), say, leaves those who watch the run that it took
             nonlocal disposed
@@ -173,7 +212,7 @@ def all_runs(runner: Observed) -> Observable[Observable[Emission]]:
 _ENDS = (Event.FINISHED, Event.STOPPED, Event.FAILED)
 
 
-def _end(observer: abc.ObserverBase[Emission], error: Exception | None) -> None:
+def _finish(observer: abc.ObserverBase[Emission], error: Exception | None) -> None:
     if error is None:
         observer.on_completed()
     else:

@@ -1,9 +1,9 @@
 """The loop over batches and epochs, and who listens to it."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import nullcontext
-from typing import Any, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
@@ -24,9 +24,12 @@ from rnnr.selection import Selection
 from rnnr.state import MISSING, State, close_epoch, is_open, n_drawn, open_epoch
 from rnnr.stream import Callback, EventSubject, SelectedStream, subject_of
 
-__all__ = ["Callback", "Runner"]
+__all__ = ["Callback", "Runner", "Source"]
 
 _C = TypeVar("_C", bound=Callback)
+
+Source: TypeAlias = Iterable[Any] | AsyncIterable[Any] | Observable[Any]
+"""What gives the batches of an epoch."""
 
 _MAX_EPOCH_CURES = (
     "for a run without an end pass sys.maxsize and stop it from a callback",
@@ -157,7 +160,7 @@ class Runner:
             stream = self._streams.setdefault(event, subject_of(event))
         return stream
 
-    def observe(self, batches: Iterable[Any], max_epoch: int = 1) -> Observable[Emission]:
+    def observe(self, batches: Source, max_epoch: int = 1) -> Observable[Emission]:
         """Return a cold Observable of a run: subscribing runs it.
 
         It emits an `Emission`, the event and the state, for each event that happens, completes
@@ -216,12 +219,13 @@ class Runner:
         """
         return all_runs(self)
 
-    def run(self, batches: Iterable[Any], max_epoch: int = 1) -> None:
+    def run(self, batches: Source, max_epoch: int = 1) -> None:
         """Run on batches for a number of epochs, in the order that `Event` tells.
 
         Args:
             batches: Batches of an epoch. It is iterated anew in every epoch and needs no
-                length; an iterator, which can be iterated once, serves one epoch.
+                length; an iterator, which can be iterated once, serves one epoch. An async
+                iterable or an Observable is treated as ``rnnr.sources.buffered(batches)``.
             max_epoch: Number of epochs to run.
 
         Raises:
@@ -280,7 +284,8 @@ class Runner:
     def stop(self) -> None:
         """Stop the run at the next gate; the same as ``state["running"] = False``.
 
-        It may be called from any thread. The callbacks that are still to come for the current
+        It may be called from any thread, and wakes a run that waits for a source which is silent;
+        to set the key yourself does not. The callbacks that are still to come for the current
         event are skipped, so go on with ``resume(repeat_last_batch=True)``
         where a batch that only some callbacks have seen would matter.
 
@@ -293,6 +298,7 @@ class Runner:
             1
         """
         self.state["running"] = False
+        self._batches.wake()
 
     def _go_on(self, repeat_last_batch: bool) -> None:
         self._judge_resumable()
@@ -377,9 +383,11 @@ class Runner:
                 self._batches.failed(state)
             if not stopped:
                 self._publish_failure(error, state)
+            self._batches.pause(error)
             raise
         finally:
             state["running"] = False
+            self._batches.pause()
 
     def _publish(self, event: Event, state: State) -> None:
         # Most events of a short run have no listener; making their Subjects takes a tenth of it.
@@ -405,7 +413,7 @@ class Runner:
                 state["error"] = before
 
 
-def _judged_beginning(batches: Iterable[Any], max_epoch: int) -> Callable[[], State]:
+def _judged_beginning(batches: Source, max_epoch: int) -> Callable[[], State]:
     """Judge the arguments of a run; return what makes the keys with which it begins."""
     judge_batches(batches)
     n_epochs = judged_integer("max_epoch", max_epoch, 0, _MAX_EPOCH_CURES)

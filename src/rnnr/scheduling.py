@@ -62,6 +62,14 @@ class InPlaceObservable(Observable[_T]):
             piped = super().pipe(*operators)
             return _Piped(piped) if type(piped) is Observable else piped
 
+    def run(self, scheduler: abc.SchedulerBase | None = None) -> _T:
+        """Subscribe on this thread, wait for the end, and return the last item.
+
+        ReactiveX does this in a new thread, which an interrupt of this one does not reach.
+        """
+        with idle_trampoline():  # whose owner would wait for us, and we for it
+            return super().run(scheduler or InPlaceScheduler())
+
 
 class _Piped(InPlaceObservable[_T]):
     """What operators made of such an Observable."""
@@ -71,7 +79,7 @@ class _Piped(InPlaceObservable[_T]):
 
     def subscribe(self, *observer: Any, **arguments: Any) -> abc.DisposableBase:
         """Subscribe, as to every Observable."""
-        if arguments.get("scheduler") is None and is_inside_subscription():
+        if arguments.get("scheduler") is None:
             arguments["scheduler"] = InPlaceScheduler()
         return super().subscribe(*observer, **arguments)
 

@@ -21,6 +21,7 @@ key                     what it holds
 ``_open``               whether batches, or the end of the epoch, are still to be delivered
 ``_first_iter``         ``n_iters`` before the first batch
 ``_spent``              whether the batches were a generator that was exhausted before
+``_failed_at``          how many batches were drawn when an error came instead of the next
 ``_broken_at``          how many batches were drawn when the batches raised an error
 ``_started_at``         the time at which the epoch began, for the timer
 ``_bar``                where the bar stands, in items
@@ -95,5 +96,5 @@ def n_drawn(state: State) -> int:
 
 
 def failed_drawing(state: State) -> bool:
-    """Tell whether the batches have failed after those that the epoch has drawn."""
-    return epoch_memory(state).get("_broken_at") == n_drawn(state)
+    """Tell whether an error came while a batch was drawn, after those that the epoch has."""
+    return epoch_memory(state).get("_failed_at") == n_drawn(state)

@@ -1,0 +1,85 @@
+"""Train inside an asyncio program, and cancel the training cleanly.
+
+    python examples/asyncio_service.py
+
+A service receives measurements and learns from them. The run is a plain loop, so it has a thread
+of its own, `asyncio.to_thread(runner.run, batches)`, while the tasks of the service go on in the
+event loop. `batches` is an async iterable. The run drives it in another loop, on another thread, so
+it shares no asyncio object with the service.
+
+Cancelling a task does not reach into a thread. `train` below shows what to do about it:
+stop the run, wait until it has ended, and be cancelled then.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+
+from rnnr import Event, Runner, State
+from rnnr.sources import buffered
+
+
+class Measurements:
+    """Points of y = 3 x, as if they came over a network."""
+
+    async def __aiter__(self) -> AsyncIterator[tuple[float, float]]:
+        print("source: connected")
+        try:
+            for i in range(100):
+                await asyncio.sleep(0)  # a real source waits for its next message here
+                yield i % 10 / 10, 3 * (i % 10) / 10
+        finally:
+            print("source: disconnected")
+
+
+def fit(state: State) -> None:
+    x, y = state["batch"]
+    state["slope"] += 0.5 * x * (y - state["slope"] * x)
+
+
+async def train(runner: Runner, go: Callable[[], None]) -> None:
+    """Run in a thread; when this task is cancelled, stop the run and wait for its end."""
+    running = asyncio.ensure_future(asyncio.to_thread(go))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        runner.stop()
+        await running  # its errors are not lost either
+        raise
+
+
+async def main() -> None:
+    """Train, serve beside, cancel, and go on."""
+    runner = Runner()
+    runner.state["slope"] = 0.0
+    runner.on(Event.BATCH, fit)
+
+    # So that the output is the same each time, the training rests at batch 40 until the service
+    # has answered; a real one would just go on.
+    loop, learned_some, answered = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    @runner.on(Event.BATCH)
+    def rest(state: State) -> None:
+        if state["n_iters"] == 40 and not answered.is_set():
+            loop.call_soon_threadsafe(learned_some.set)
+            answered.wait()
+
+    batches = buffered(Measurements(), size=4)
+    training = asyncio.create_task(train(runner, lambda: runner.run(batches)))
+    await learned_some.wait()
+    print(f"service: the slope is about {runner.state['slope']:.1f}, still training")
+
+    training.cancel()
+    loop.call_soon(answered.set)
+    try:
+        await training
+    except asyncio.CancelledError:
+        n_iters, running = runner.state["n_iters"], runner.state["running"]
+        print(f"service: cancelled after {n_iters} batches, running: {running}")
+
+    await train(runner, runner.resume)
+    print(f"service: resumed; {runner.state['n_iters']} batches, slope {runner.state['slope']:.3f}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

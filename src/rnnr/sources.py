@@ -1,0 +1,153 @@
+"""Batches that another thread brings: Observables, async iterables, what is loaded ahead."""
+
+from collections.abc import AsyncIterable, Iterable
+from typing import Any
+
+from reactivex import Observable
+from reactivex.observable import ConnectableObservable
+from reactivex.subject import ReplaySubject, Subject
+
+from rnnr.errors import judged_integer, wrong_type
+from rnnr.feed import Feed, Inbox, Turn
+from rnnr.turns import Awaited, Loaded, Subscribed, can_be_iterated, is_asynchronous
+
+__all__ = ["Buffered", "buffered", "prefetch"]
+
+_SIZE_CURES = ("pass how many batches may wait", "pass 1 for the smallest buffer")
+
+
+class Buffered:
+    """Batches with a buffer between their source and the run; made by `buffered` and `prefetch`.
+
+    It can be iterated as often as its source can, and has a length if that has one. It
+    pickles if the source does: what is alive belongs to its iterators.
+
+    Attributes:
+        source: What was passed.
+        size (int): Number of batches for which there is room.
+        live (bool): Whether the source goes on by itself, so that one who subscribes again has
+            nothing to pass over.
+
+    Example:
+        >>> from rnnr.sources import prefetch
+        >>> batches = prefetch(range(3))
+        >>> list(batches), len(batches), batches
+        ([0, 1, 2], 3, prefetch(range(0, 3), size=2))
+    """
+
+    def __init__(self, source: Any, size: int, live: bool) -> None:
+        self.source = source
+        self.size = size
+        self.live = live
+
+    def __iter__(self) -> Feed:
+        return self.feed(0)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        name = "buffered" if is_asynchronous(self.source) else "prefetch"
+        return f"{name}({self.source!r}, size={self.size})"
+
+    def feed(self, passed: int) -> Feed:
+        """Return an iterator that passes over the first items, if the source gives them again."""
+        return Feed(Inbox(self.size, passed), self._begin)
+
+    def _begin(self, inbox: Inbox) -> Turn:
+        if isinstance(self.source, Observable):
+            return Subscribed(inbox, self.source, self.live)
+        if is_asynchronous(self.source):
+            return Awaited(inbox, self.source, self.live)
+        return Loaded(inbox, self.source)
+
+
+def buffered(
+    source: Observable[Any] | AsyncIterable[Any], size: int = 8, *, live: bool | None = None
+) -> Buffered:
+    """Put a bounded buffer between a run and a source that brings batches from other threads.
+
+    A runner does this by itself, with the defaults, where ``batches`` is an Observable or an
+    async iterable. Each epoch subscribes, or iterates, anew, on a thread of its own, from the
+    first draw to the end of the source or of the run. Nothing is lost or reordered: while the
+    buffer is full a producer waits in its ``on_next``, and an async iterable is not asked for
+    more. Only an ``on_next`` that a callback of the run calls, and which would wait for itself, is
+    taken in beyond the size.
+
+    When a run is stopped, or fails, the subscription is disposed of, or the async iterable
+    cancelled. What was received by then is kept for ``resume``. A source begins from its
+    beginning when it is subscribed to or iterated anew, so it is made to pass over what was
+    received, unless it is live.
+
+    Args:
+        source: Observable, or async iterable. An async iterator serves one epoch, which
+            cannot be resumed after a stop.
+        size: Number of batches for which there is room, 1 or more.
+        live: Whether the source goes on by itself, so that ``resume`` has nothing to pass over.
+            If not given, a Subject (other than a ReplaySubject) and a ConnectableObservable are
+            taken for live, and nothing else: say ``live=True`` for a sensor, or for what an
+            operator makes of a Subject.
+
+    Raises:
+        TypeError: If ``source`` is neither, ``size`` is no integer, or ``live`` no bool.
+        ValueError: If ``size`` is less than 1.
+
+    Example:
+        >>> import reactivex
+        >>> from reactivex import operators as ops
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.sources import buffered
+        >>> ticks = reactivex.interval(0.001).pipe(ops.take(3))
+        >>> runner = Runner()
+        >>> subscription = runner.on(Event.BATCH, lambda state: print(state["batch"]))
+        >>> runner.run(buffered(ticks, size=2))
+        0
+        1
+        2
+    """
+    if not is_asynchronous(source):
+        cure = "use prefetch for an iterable" if can_be_iterated(source) else "pass a Subject"
+        raise wrong_type("source", "an Observable or an async iterable", source, cure)
+    if live is None:
+        live = isinstance(source, Subject | ConnectableObservable)
+        live = live and not isinstance(source, ReplaySubject)
+    elif not isinstance(live, bool):
+        raise wrong_type("live", "True, False or None", live, "leave it out for the usual")
+    return Buffered(source, judged_integer("size", size, 1, _SIZE_CURES), live)
+
+
+def prefetch(iterable: Iterable[Any], size: int = 2) -> Buffered:
+    """Load batches ahead, on a thread, while the run is busy with those before.
+
+    Each epoch iterates over ``iterable`` anew, on a thread that loads a batch as soon as there is
+    room for it. When a run is stopped, or fails, the thread ends with the batch that it is
+    loading; what was loaded is kept for ``resume``. It pays where the loader waits, or computes
+    outside of Python's lock, as files, sockets and NumPy do.
+
+    Args:
+        iterable: What gives the batches of an epoch. As without `prefetch`, an iterator serves
+            one epoch.
+        size: Number of batches to load ahead, 1 or more.
+
+    Raises:
+        TypeError: If ``iterable`` cannot be iterated, or ``size`` is no integer.
+        ValueError: If ``size`` is less than 1.
+
+    Example:
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.sources import prefetch
+        >>> runner = Runner()
+        >>> subscription = runner.on(Event.BATCH, lambda state: print(state["batch"]))
+        >>> runner.run(prefetch(["one", "two"]))
+        one
+        two
+    """
+    if is_asynchronous(iterable):
+        cure = "use buffered for an Observable or an async iterable"
+        raise wrong_type("iterable", "an iterable", iterable, cure)
+    if not can_be_iterated(iterable):
+        raise wrong_type("iterable", "an iterable", iterable, "pass a list or a loader of batches")
+    return Buffered(iterable, judged_integer("size", size, 1, _SIZE_CURES), live=False)

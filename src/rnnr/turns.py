@@ -1,0 +1,169 @@
+"""How each kind of source brings its items: loaded, subscribed to, awaited."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from contextlib import suppress
+from functools import partial
+from threading import current_thread
+from typing import Any, cast
+
+from reactivex import Observable
+from reactivex.disposable import Disposable
+
+from rnnr.feed import Inbox, Turn, TurnOver, tell_nobody
+
+__all__ = ["Awaited", "Loaded", "Subscribed", "can_be_iterated", "is_asynchronous"]
+
+
+class Loaded(Turn):
+    """The thread loads the items of an iterable, each when there is room for it."""
+
+    def __init__(self, inbox: Inbox, source: Iterable[Any]) -> None:
+        super().__init__(inbox)
+        self._source = source
+        self._is_leaving = False
+
+    def bring(self) -> None:
+        """Load, from where the turn before this one stood."""
+        inbox = self.inbox
+        while self._goes_on():
+            if inbox.iterator is None:
+                inbox.iterator = iter(self._source)
+            try:
+                item = next(inbox.iterator)
+            except StopIteration:
+                return self.end()
+            with inbox.lock:
+                inbox.add(item)
+        return None
+
+    def _goes_on(self) -> bool:
+        with self.inbox.lock:
+            self.inbox.changed.wait_for(lambda: self.over or self.inbox.has_room())
+            self._is_leaving = self.over
+            return not self.over
+
+    def revive(self) -> bool:
+        """Go on if the thread is still loading: no other may load beside it."""
+        if self.thread.is_alive() and not self._is_leaving:
+            self.over = False
+        return not self.over
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Tell how the iterator ended, after a pause too, since it tells that only once."""
+        with self.inbox.lock:
+            self._is_leaving = True
+            self.inbox.end(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Tell of an error, after a pause too."""
+        self.end(error)
+
+
+class Subscribed(Turn):
+    """The thread subscribes to an Observable, whose items may come from any thread.
+
+    One that begins from its beginning for each observer is made to pass over what was received. A
+    live one is not, and what it brings when the turn is over is welcome.
+    """
+
+    def __init__(self, inbox: Inbox, source: Observable[Any], live: bool) -> None:
+        super().__init__(inbox)
+        inbox.skip = 0 if live else inbox.received
+        self._source = source
+        self._live = live
+
+    def bring(self) -> None:
+        """Subscribe; a source that emits at once keeps the thread until it is through."""
+        self.subscription.disposable = self._source.subscribe(self._add, self.end, self.end)
+
+    def _add(self, item: Any) -> None:
+        inbox = self.inbox
+        with inbox.lock:
+            inbox.changed.wait_for(lambda: self.over or inbox.has_room())
+            if self._live or inbox.turn is self:
+                inbox.add(item)
+        # A loop that does not look whether it was disposed is left by force, if it is on our own
+        # thread. An exception in anybody else's thread would be theirs to deal with.
+        if self.over and current_thread() is self.thread:
+            raise TurnOver
+
+
+class Awaited(Turn):
+    """The thread runs an event loop, which asks an async iterable when there is room."""
+
+    def __init__(self, inbox: Inbox, source: AsyncIterable[Any], live: bool) -> None:
+        super().__init__(inbox)
+        self._source = source
+        self._live = live
+        self._is_iterator = hasattr(type(source), "__anext__")
+        inbox.skip = 0 if live or self._is_iterator else inbox.received
+
+    @property
+    def is_closed_for_good(self) -> bool:
+        """Whether it is an iterator, of which nobody knows where the cancellation left it."""
+        return self._is_iterator and not self._live
+
+    def bring(self) -> None:
+        """Run the loop; a pause cancels the task in it."""
+        try:
+            asyncio.run(self._ask())
+        except asyncio.CancelledError:
+            if not self.over:
+                raise
+        else:
+            self.end()
+
+    async def _ask(self) -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def cancel() -> None:
+            with suppress(RuntimeError):  # the loop is closed: the source has just ended
+                loop.call_soon_threadsafe(cast("asyncio.Task[None]", task).cancel)
+
+        self.subscription.disposable = Disposable(cancel)
+        iterator = aiter(self._source)
+        try:
+            while await self._goes_on():
+                item = await anext(iterator)
+                with self.inbox.lock:
+                    if self._live or self.inbox.turn is self:
+                        self.inbox.add(item)
+        except StopAsyncIteration:
+            pass
+        finally:
+            if isinstance(iterator, AsyncGenerator):
+                await iterator.aclose()
+
+    async def _goes_on(self) -> bool:
+        room = asyncio.Event()
+        with self.inbox.lock:
+            if self.over or self.inbox.has_room():
+                return not self.over
+            tell = asyncio.get_running_loop().call_soon_threadsafe
+            self.tell_room = partial(tell, room.set)
+        try:
+            await room.wait()  # without blocking the loop: the source may have other tasks in it
+        finally:
+            with self.inbox.lock:  # nobody tells a loop that is closed
+                self.tell_room = tell_nobody
+        return not self.over
+
+
+def can_be_iterated(thing: object) -> bool:
+    """Tell whether something can be iterated, without doing it.
+
+    ``iter()`` would tell, but it starts the workers of a loader. An Observable has
+    ``__getitem__``, for slices, and would yield Observables without end.
+    """
+    kind = type(thing)
+    if getattr(kind, "__iter__", None) is not None:
+        return True
+    return hasattr(kind, "__getitem__") and not isinstance(thing, Observable)
+
+
+def is_asynchronous(thing: object) -> bool:
+    """Tell whether something is an Observable, or can be iterated with ``async for`` alone."""
+    if isinstance(thing, Observable):
+        return True
+    return getattr(type(thing), "__aiter__", None) is not None and not can_be_iterated(thing)
