@@ -9,7 +9,7 @@ from rnnr.errors import RnnrWarning, note_failure, shown, wrong_type
 from rnnr.feed import Feed, is_dead
 from rnnr.sources import Buffered, buffered
 from rnnr.state import State, begin_drawing, epoch_memory, is_open, n_drawn
-from rnnr.turns import can_be_iterated, is_asynchronous
+from rnnr.turns import can_be_iterated, is_asynchronous, is_closed_by_a_pause
 
 __all__ = ["Batches", "can_be_iterated", "judge_batches", "warn_if_spent"]
 
@@ -139,7 +139,8 @@ def _iterator(batches: Any, drawn: int) -> Iterator[Any]:
 
 def _is_one_shot(batches: object) -> bool:
     if isinstance(batches, Buffered):
-        return not batches.live and _is_one_shot(batches.source)
+        source, live = batches.source, batches.live
+        return hasattr(type(source), "__next__") or is_closed_by_a_pause(source, live)
     return any(hasattr(type(batches), name) for name in ("__next__", "__anext__"))
 
 

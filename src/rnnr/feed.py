@@ -143,7 +143,7 @@ class Turn(ABC):
 
 
 class TurnOver(BaseException):
-    """Takes the loop of a source off our own thread; never seen by anybody else."""
+    """Takes a loop inside ``subscribe`` off our own thread; seen by that source alone."""
 
 
 class Feed(Iterator[Any]):

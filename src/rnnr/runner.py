@@ -285,9 +285,10 @@ class Runner:
         """Stop the run at the next gate; the same as ``state["running"] = False``.
 
         It may be called from any thread, and wakes a run that waits for a source which is silent;
-        to set the key yourself does not. The callbacks that are still to come for the current
-        event are skipped, so go on with ``resume(repeat_last_batch=True)``
-        where a batch that only some callbacks have seen would matter.
+        to set the key yourself does not. A run that has not begun yet is not stopped. The
+        callbacks that are still to come for the current event are skipped, so go on with
+        ``resume(repeat_last_batch=True)`` where a batch that only some callbacks have seen would
+        matter.
 
         Example:
             >>> from rnnr import Event, Runner
@@ -385,9 +386,10 @@ class Runner:
                 self._publish_failure(error, state)
             self._batches.pause(error)
             raise
+        else:
+            self._batches.pause()
         finally:
             state["running"] = False
-            self._batches.pause()
 
     def _publish(self, event: Event, state: State) -> None:
         # Most events of a short run have no listener; making their Subjects takes a tenth of it.

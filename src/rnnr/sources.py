@@ -133,7 +133,8 @@ def prefetch(iterable: Iterable[Any], size: int = 2) -> Buffered:
         size: Number of batches to load ahead, 1 or more.
 
     Raises:
-        TypeError: If ``iterable`` cannot be iterated, or ``size`` is no integer.
+        TypeError: If ``iterable`` cannot be iterated or has a buffer already, or ``size`` is no
+            integer.
         ValueError: If ``size`` is less than 1.
 
     Example:
@@ -148,6 +149,9 @@ def prefetch(iterable: Iterable[Any], size: int = 2) -> Buffered:
     if is_asynchronous(iterable):
         cure = "use buffered for an Observable or an async iterable"
         raise wrong_type("iterable", "an iterable", iterable, cure)
+    if isinstance(iterable, Buffered):
+        cure = "pass the source itself, which has a buffer already"
+        raise wrong_type("iterable", "an iterable without a buffer", iterable, cure)
     if not can_be_iterated(iterable):
         raise wrong_type("iterable", "an iterable", iterable, "pass a list or a loader of batches")
     return Buffered(iterable, judged_integer("size", size, 1, _SIZE_CURES), live=False)

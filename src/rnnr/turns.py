@@ -9,10 +9,18 @@ from typing import Any, cast
 
 from reactivex import Observable
 from reactivex.disposable import Disposable
+from reactivex.scheduler import CurrentThreadScheduler
 
 from rnnr.feed import Inbox, Turn, TurnOver, tell_nobody
 
-__all__ = ["Awaited", "Loaded", "Subscribed", "can_be_iterated", "is_asynchronous"]
+__all__ = [
+    "Awaited",
+    "Loaded",
+    "Subscribed",
+    "can_be_iterated",
+    "is_asynchronous",
+    "is_closed_by_a_pause",
+]
 
 
 class Loaded(Turn):
@@ -64,7 +72,7 @@ class Subscribed(Turn):
     """The thread subscribes to an Observable, whose items may come from any thread.
 
     One that begins from its beginning for each observer is made to pass over what was received. A
-    live one is not, and what it brings when the turn is over is welcome.
+    live one is not; what it brings when the turn is over is welcome, while there is room.
     """
 
     def __init__(self, inbox: Inbox, source: Observable[Any], live: bool) -> None:
@@ -72,20 +80,32 @@ class Subscribed(Turn):
         inbox.skip = 0 if live else inbox.received
         self._source = source
         self._live = live
+        self._is_subscribed = False
 
     def bring(self) -> None:
-        """Subscribe; a source that emits at once keeps the thread until it is through."""
+        """Subscribe; a source that emits at once keeps the thread until it is through.
+
+        On the trampoline, so that most of these begin when they can be disposed of.
+        """
+        CurrentThreadScheduler.singleton().schedule(self._subscribe)
+
+    def _subscribe(self, *_: object) -> None:
         self.subscription.disposable = self._source.subscribe(self._add, self.end, self.end)
+        self._is_subscribed = True
 
     def _add(self, item: Any) -> None:
         inbox = self.inbox
         with inbox.lock:
-            inbox.changed.wait_for(lambda: self.over or inbox.has_room())
-            if self._live or inbox.turn is self:
+            if self.over:
+                is_welcome = self._live and inbox.has_room()
+            else:
+                inbox.changed.wait_for(lambda: self.over or inbox.has_room())
+                is_welcome = self._live or inbox.turn is self
+            if is_welcome:
                 inbox.add(item)
-        # A loop that does not look whether it was disposed is left by force, if it is on our own
-        # thread. An exception in anybody else's thread would be theirs to deal with.
-        if self.over and current_thread() is self.thread:
+        # A loop inside subscribe cannot look whether it was disposed of; it is left by force, if it
+        # is on our own thread. An exception in anybody else's would be theirs to deal with.
+        if self.over and not self._is_subscribed and current_thread() is self.thread:
             raise TurnOver
 
 
@@ -96,13 +116,12 @@ class Awaited(Turn):
         super().__init__(inbox)
         self._source = source
         self._live = live
-        self._is_iterator = hasattr(type(source), "__anext__")
-        inbox.skip = 0 if live or self._is_iterator else inbox.received
+        inbox.skip = 0 if live or hasattr(type(source), "__anext__") else inbox.received
 
     @property
     def is_closed_for_good(self) -> bool:
         """Whether it is an iterator, of which nobody knows where the cancellation left it."""
-        return self._is_iterator and not self._live
+        return is_closed_by_a_pause(self._source, self._live)
 
     def bring(self) -> None:
         """Run the loop; a pause cancels the task in it."""
@@ -148,6 +167,11 @@ class Awaited(Turn):
             with self.inbox.lock:  # nobody tells a loop that is closed
                 self.tell_room = tell_nobody
         return not self.over
+
+
+def is_closed_by_a_pause(source: object, live: bool) -> bool:
+    """Tell whether an async iterator is of no use any more when its iteration was cancelled."""
+    return isinstance(source, AsyncGenerator) or (hasattr(type(source), "__anext__") and not live)
 
 
 def can_be_iterated(thing: object) -> bool:
