@@ -55,6 +55,7 @@ PUBLIC = {
         "running_mean",
         "select",
         "snapshot",
+        "states",
         "stop",
         "throughput",
         "when",
@@ -72,6 +73,7 @@ LAYERS = [
     ["batches", "stream", "values"],
     ["isolation", "observation", "plateau"],
     ["operators", "runner"],
+    ["claims"],
     ["callbacks", "attachments"],
     ["__init__"],
 ]

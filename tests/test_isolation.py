@@ -119,3 +119,11 @@ def test_what_an_object_has_stays_its_own() -> None:
 def test_what_cannot_be_called_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match=rf"callback must be callable, got {wrong!r} .*pass a func"):
         isolate(wrong)
+
+
+def test_in_a_pipe_it_is_refused_with_the_name_of_the_operator() -> None:
+    stream: Any = Runner().stream(Event.BATCH)
+    with pytest.raises(TypeError, match=r"in a pipe write rnnr.operators.isolate\(\)"):
+        stream.pipe(isolate(print))
+    with pytest.raises(TypeError, match=r"in a pipe write rnnr.operators.isolate\(\)"):
+        stream.pipe(isolate)

@@ -1,7 +1,9 @@
 """Runs as Observables: cold by `observe`, hot by `runs`."""
 
+import gc
 import itertools
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,10 +12,16 @@ import reactivex as rx
 from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import operators as ops
-from reactivex.scheduler import NewThreadScheduler
+from reactivex.scheduler import (
+    CurrentThreadScheduler,
+    ImmediateScheduler,
+    NewThreadScheduler,
+    TrampolineScheduler,
+)
+from reactivex.subject import Subject
 
 from rnnr import Emission, Event, RnnrWarning, Runner
-from rnnr.operators import select
+from rnnr.operators import select, states
 from rnnr.scheduling import InPlaceScheduler
 
 State = dict[str, Any]
@@ -126,6 +134,18 @@ class TestObserve:
         assert n_handlers(runner) == 1
         assert not runner.state["running"]
 
+    def test_a_handler_that_an_interrupt_left_behind_does_nothing(self) -> None:
+        seen: list[Event] = []
+        attempts: list[Any] = []
+        runner = Runner()
+        run: Any = runner.observe([1])
+        runner.on(Event.BATCH, lambda _: attempts.append(run._current))
+        run.subscribe(lambda emission: seen.append(emission.event))
+        told = list(seen)
+        attempts[0].dispose()
+        attempts[0]._emit(Event.STARTED, {"running": True})
+        assert seen == told
+
     def test_an_error_of_the_observer_fails_the_run(self) -> None:
         seen: list[Any] = []
 
@@ -196,6 +216,61 @@ class TestObserve:
         assert threads[0] is not threading.current_thread()
         assert threads[1] is threading.current_thread()
 
+    @pytest.mark.parametrize(
+        "scheduler",
+        [InPlaceScheduler(), ImmediateScheduler(), CurrentThreadScheduler(), TrampolineScheduler()],
+        ids=lambda scheduler: type(scheduler).__name__,
+    )
+    def test_a_scheduler_of_this_thread_does_not_keep_take_from_ending_it(
+        self, scheduler: Any
+    ) -> None:
+        seen: list[Any] = []
+        endless = Runner().observe(itertools.count())
+        endless.pipe(states(Event.BATCH), select("batch"), ops.take(3)).subscribe(
+            seen.append, scheduler=scheduler
+        )
+        assert seen == [0, 1, 2]
+
+    def test_an_error_that_comes_after_disposing_leaves_subscribe(self) -> None:
+        error = OSError("disk full")
+        runner = Runner()
+        runner.on(Event.STOPPED, lambda _: fail_with(error))
+        with pytest.raises(OSError, match="disk full") as caught:
+            runner.observe("abc").pipe(ops.take(3)).subscribe()
+        assert caught.value is error
+
+    def test_so_does_one_of_the_callback_that_disposes(self) -> None:
+        told: list[Event] = []
+        enough = Subject[int]()
+        runner = Runner()
+
+        @runner.on(Event.BATCH)
+        def dispose_and_fail(_: State) -> None:
+            enough.on_next(1)
+            raise Boom
+
+        runner.on(Event.FAILED, lambda _: told.append(Event.FAILED))
+        with pytest.raises(Boom):
+            runner.observe("abc").pipe(ops.take_until(enough)).subscribe()
+        assert told == [Event.FAILED]
+
+    def test_what_is_dropped_is_freed_at_once(self) -> None:
+        def fail(_: State) -> None:
+            raise Boom
+
+        def failing() -> Runner:
+            runner = Runner()
+            runner.on(Event.BATCH.every(1), fail)
+            runner.observe([1]).subscribe(on_error=lambda _: None)
+            return runner
+
+        gc.disable()
+        try:
+            dropped = weakref.ref(failing())
+            assert dropped() is None
+        finally:
+            gc.enable()
+
     def test_a_second_subscription_while_it_runs_is_an_error_of_that_one(self) -> None:
         errors: list[Exception] = []
         runner = Runner()
@@ -204,6 +279,9 @@ class TestObserve:
         run.subscribe()
         assert [str(error)[:29] for error in errors] == ["a runner runs once at a time:"]
         assert runner.state["n_iters"] == 2
+
+    def test_it_shows_what_it_is(self) -> None:
+        assert repr(Runner().observe([])).startswith("<a run of <rnnr.runner.Runner object at ")
 
     def test_bad_input_is_refused_before_anything_is_subscribed(self) -> None:
         with pytest.raises(TypeError, match="batches must be iterable, got 3"):
@@ -270,6 +348,28 @@ class TestComposition:
         if place == "before":
             assert len(trained) == n_batches * max_epoch
 
+    def test_a_run_whose_beginning_failed_begins_again(self) -> None:
+        seen: list[str] = []
+        faults = [Boom(), None]
+        runner = Runner()
+        runner.on(Event.STARTED, lambda _: fail_with(faults.pop(0)))
+        runner.on(Event.STARTED, lambda _: seen.append("prepared"))
+        runner.on(Event.BATCH, lambda _: seen.append("trained"))
+        runner.observe([1]).pipe(ops.retry(2)).subscribe()
+        assert seen == ["prepared", "trained"]
+
+    @pytest.mark.parametrize("failing", [1, 2])
+    def test_one_that_was_resumed_by_hand_in_between_runs_anew(self, failing: int) -> None:
+        runner = Runner()
+        once = Event.BATCH.where(lambda state: state["batch"] == failing).once()
+        runner.on(once, lambda _: fail_with(Boom()))
+        run = runner.observe([1, 2])
+        run.subscribe(on_error=lambda _: None)
+        runner.resume(repeat_last_batch=True)
+        seen: list[Event] = []
+        run.subscribe(lambda emission: seen.append(emission.event))
+        assert seen[0] is Event.STARTED
+
     def test_a_run_of_its_runner_in_between_ends_what_could_be_retried(self) -> None:
         runner = Runner()
         faults = [Boom(), None, None]
@@ -324,6 +424,53 @@ class TestComposition:
         assert done.wait(30)
         assert seen == [7, 2, 7, 8, 9, 3]
 
+    def test_an_attempt_that_was_disposed_of_while_it_waited_does_not_begin(self) -> None:
+        told: list[str] = []
+        enough = Subject[int]()
+        runner = Runner()
+        runner.on(Event.STARTED | Event.STOPPED, lambda state: told.append(str(state["n_iters"])))
+        runner.on(Event.STOPPED, lambda _: enough.on_next(1))
+
+        def fail_at_the_second(emission: Emission) -> None:
+            fail_with(Boom() if emission.state["n_iters"] == 2 else None)
+
+        runner.observe("abc").pipe(
+            ops.do_action(fail_at_the_second), ops.retry(), ops.take_until(enough)
+        ).subscribe(on_completed=lambda: told.append("completed"))
+        assert told == ["0", "2", "completed"]
+        assert runner.state["n_iters"] == 2
+
+    def test_retry_goes_on_for_as_long_as_it_takes(self) -> None:
+        left = 1500
+
+        def fail_often(emission: Emission) -> None:
+            nonlocal left
+            left -= 1
+            fail_with(Boom() if left > 0 else None)
+
+        events = Runner().observe("a").pipe(ops.do_action(fail_often), ops.retry(), ops.to_list())
+        assert [emission.event for emission in events.run()][-1] is Event.FINISHED
+
+    def test_retry_is_not_misled_by_a_second_subscription_that_was_refused(self) -> None:
+        seen: list[Any] = []
+        runner = Runner()
+        run = runner.observe([7, 8])
+        faults = iter([True, False, False])
+
+        def subscribe_once_more_and_fail_once(batch: int) -> int:
+            if next(faults):
+                run.subscribe(on_error=lambda error: seen.append(type(error)))
+                raise Boom
+            return batch
+
+        run.pipe(
+            ops.filter(is_batch),
+            ops.map(batch_of),
+            ops.map(subscribe_once_more_and_fail_once),
+            ops.retry(2),
+        ).subscribe(seen.append)
+        assert seen == [RuntimeError, 7, 8]
+
     def test_an_attempt_in_another_thread_waits_for_the_end_of_one_that_was_disposed_of(
         self,
     ) -> None:
@@ -335,7 +482,7 @@ class TestComposition:
 
         @runner.on(Event.BATCH.once())
         def dispose_and_let_the_other_begin(state: State) -> None:
-            ended = run.current._ended
+            ended = run._current._ended
             wait = ended.wait
 
             def tell_and_wait() -> None:
@@ -343,7 +490,7 @@ class TestComposition:
                 wait()
 
             ended.wait = tell_and_wait
-            run.current.dispose()
+            run._current.dispose()
             other.start()
             assert waits.wait(30)
             seen.append("first")
@@ -505,6 +652,16 @@ class TestRuns:
                 runner.run([1])
             assert caught.value is error
         assert seen == [error, error]
+
+    def test_a_run_that_fails_when_it_has_finished_has_failed(self) -> None:
+        error = Boom()
+        seen: list[Any] = []
+        runner = Runner()
+        watch(runner, on_error=seen.append, on_completed=lambda: seen.append("completed"))
+        runner.on(Event.FINISHED, lambda _: fail_with(error))
+        with pytest.raises(Boom):
+            runner.run([1])
+        assert seen == [error]
 
     def test_one_that_subscribes_in_the_middle_of_a_run_sees_the_next(self) -> None:
         seen: list[Any] = []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnr import Event, Layer, Runner, Selection
+from rnnr import Event, Layer, Runner
 from rnnr.selection import Selectable
 
 State = dict[str, Any]
@@ -312,7 +312,3 @@ def test_the_clock_is_read_only_for_what_was_selected_before() -> None:
     runner.on(Event.BATCH.every(3).seconds(1, clock=times.__next__), lambda _: None)
     runner.run(range(9))
     assert next(times) == 3
-
-
-def test_selections_are_public() -> None:
-    assert isinstance(Event.BATCH.every(2) | Event.FINISHED, Selection)

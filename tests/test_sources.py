@@ -26,6 +26,7 @@ import rnnr.feed
 from rnnr import Event, RnnrWarning, Runner, State
 from rnnr.attachments import ProgressBar
 from rnnr.batches import Batches
+from rnnr.operators import select, states
 from rnnr.sources import buffered, prefetch
 
 GUARD = 30.0
@@ -592,6 +593,42 @@ class TestLive:
             runner.resume()
         assert seen == expected
 
+    def test_after_a_stop_no_more_is_kept_than_there_is_room_for(self) -> None:
+        source, runner = Raw(), Runner()
+        seen = delivered(runner)
+        stop_at(runner, 1)
+
+        def produce() -> None:
+            wait_for(source.subscribed)
+            source.on_next(0)
+
+        with in_thread(produce):
+            runner.run(buffered(source, size=2, live=True))
+        source.subscribed.clear()
+
+        def go_on() -> None:
+            for item in range(1, 1000):
+                late(item)
+            told.set()
+            wait_for(source.subscribed)
+            source.on_completed()
+
+        late, told = source.on_next, threading.Event()
+        with in_thread(go_on):
+            wait_for(told)
+            runner.resume()
+        assert seen == [0, 1, 2]
+
+    @pytest.mark.parametrize("live", [None, False, True])
+    def test_an_async_generator_that_was_closed_by_a_stop_is_refused(
+        self, live: bool | None
+    ) -> None:
+        runner = Runner()
+        stop_at(runner, 2)
+        runner.run(buffered(aiter(Asynchronous(range(1000))), size=1, live=live))
+        with pytest.raises(RuntimeError, match="epoch 1 cannot be resumed after 2 batches"):
+            runner.resume()
+
     def test_an_async_iterator_that_lives_goes_on(self) -> None:
         class Sensor:
             n = 0
@@ -921,6 +958,30 @@ class TestIterators:
         assert seen == [0, 1]
 
 
+class TestARunThatFeedsAnother:
+    @pytest.mark.parametrize("n", range(1, 6))
+    def test_it_is_stopped_with_it_and_nothing_is_lost_when_it_is_resumed(self, n: int) -> None:
+        told: list[Event] = []
+        teacher, pupil = Runner(), Runner()
+        for event in (Event.STOPPED, Event.FAILED, Event.FINISHED):
+            teacher.on(event, lambda _, event=event: told.append(event))
+        seen = delivered(pupil)
+        stop_at(pupil, n)
+        pupil.run(teacher.observe(range(20)).pipe(states(Event.BATCH), select("batch")))
+        pupil.resume()
+        assert seen == [*range(20)]
+        assert told == [Event.STOPPED, Event.FINISHED]
+
+    def test_a_second_run_gets_all_of_it_again(self) -> None:
+        teacher, pupil = Runner(), Runner()
+        source = teacher.observe(range(20)).pipe(states(Event.BATCH), select("batch"))
+        pupil.on(Event.BATCH.first(3), lambda state: state.update(running=state["n_iters"] < 3))
+        pupil.run(source)
+        seen = delivered(pupil)
+        pupil.run(source)
+        assert seen == [*range(20)]
+
+
 class TestBuffered:
     def test_it_can_be_iterated_by_hand_and_dropped(self) -> None:
         iterator = iter(prefetch(Endless()))
@@ -959,6 +1020,10 @@ class TestBuffered:
         seen = delivered(other)
         other.resume()
         assert seen == [3]
+
+    def test_one_in_another_is_refused(self) -> None:
+        with pytest.raises(TypeError, match="iterable must be an iterable without a buffer, got"):
+            prefetch(prefetch([1]))
 
     def test_it_shows_what_it_is_made_of(self) -> None:
         assert repr(prefetch([1], 3)) == "prefetch([1], size=3)"

@@ -11,7 +11,7 @@ from rnnr.sources import Buffered, buffered
 from rnnr.state import State, begin_drawing, epoch_memory, is_open, n_drawn
 from rnnr.turns import can_be_iterated, is_asynchronous, is_closed_by_a_pause
 
-__all__ = ["Batches", "can_be_iterated", "judge_batches", "warn_if_spent"]
+__all__ = ["Batches", "judge_batches", "warn_if_spent"]
 
 
 class Batches:
@@ -93,8 +93,8 @@ class Batches:
             raise RuntimeError(
                 f"epoch {state['epoch']} cannot be resumed after {n_drawn(state)} batches: "
                 "expected batches that can be iterated anew, to pass over those, got the "
-                f"iterator {shown(state['batches'])}, whose position is unknown; put a list, or "
-                "an object whose __iter__ is a generator function, into state['batches']"
+                f"iterator {shown(state['batches'])}, whose position is unknown; put a list, or an "
+                "object whose __iter__ or __aiter__ is a generator function, into state['batches']"
             )
 
     def _holds(self, memory: State) -> bool:
@@ -125,7 +125,7 @@ def warn_if_spent(state: State, stacklevel: int) -> None:
     warnings.warn(
         f"epoch {state['epoch']} needs batches that can be iterated anew, got "
         f"{shown(state['batches'])}: {reason}; pass a list, or an object whose __iter__ "
-        "is a generator function",
+        "or __aiter__ is a generator function",
         RnnrWarning,
         stacklevel=stacklevel + 1,
     )
@@ -141,7 +141,7 @@ def _is_one_shot(batches: object) -> bool:
     if isinstance(batches, Buffered):
         source, live = batches.source, batches.live
         return hasattr(type(source), "__next__") or is_closed_by_a_pause(source, live)
-    return any(hasattr(type(batches), name) for name in ("__next__", "__anext__"))
+    return hasattr(type(batches), "__next__") or hasattr(type(batches), "__anext__")
 
 
 def _is_spent(batches: object) -> bool:

@@ -6,7 +6,9 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any
 
-from rnnr.errors import judge_callback
+from reactivex import Observable
+
+from rnnr.errors import judge_callback, wrong_type
 from rnnr.stream import Callback
 
 __all__ = ["isolate", "log_failure"]
@@ -40,16 +42,24 @@ def isolate(callback: Callback) -> Callable[[Any], None]:
         >>> runner.state["n_iters"]
         3
     """
+    _refuse_stream(callback)
     judge_callback("callback", callback)
 
     @wraps(callback, updated=())
     def isolated(state: Any) -> None:
+        _refuse_stream(state)
         try:
             callback(state)
         except Exception as error:  # noqa: BLE001  (it is logged)
             log_failure(error, callback)
 
     return isolated
+
+
+def _refuse_stream(thing: object) -> None:
+    if isinstance(thing, Observable):
+        cure = "in a pipe write rnnr.operators.isolate()"
+        raise wrong_type("what isolate wraps", "a callback", thing, cure)
 
 
 def log_failure(error: Exception, *what: object) -> None:

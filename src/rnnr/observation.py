@@ -1,22 +1,23 @@
 """A run as an Observable: cold, where subscribing runs it, and hot, for those who outlive runs."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from threading import Thread, current_thread
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
-from reactivex.scheduler import CurrentThreadScheduler
+from reactivex.scheduler import CurrentThreadScheduler, ImmediateScheduler, TrampolineScheduler
 from reactivex.subject import Subject
 
 from rnnr.event import Event
 from rnnr.scheduling import InPlaceObservable, InPlaceScheduler
-from rnnr.state import State, epoch_memory, failed_drawing
-from rnnr.stream import EventSubject
+from rnnr.state import State, failed_drawing
+from rnnr.stream import EventSubject, Layer
 
-__all__ = ["Emission", "Observed", "OneRun", "all_runs"]
+__all__ = ["Emission", "ObservedRun", "RunnerLike", "all_runs"]
 
 
 class Emission(NamedTuple):
@@ -31,10 +32,16 @@ class Emission(NamedTuple):
     state: State
 
 
-class Observed(Protocol):
-    """What observing needs of a runner."""
+class RunnerLike(Protocol):
+    """What observing needs of a runner.
+
+    Attributes:
+        state: The state of the run.
+        _latest: Stands for the latest run or resume: another object for each.
+    """
 
     state: State
+    _latest: object
 
     def stream(self, event: Event) -> EventSubject:
         """Return the Subject of an event."""
@@ -43,24 +50,34 @@ class Observed(Protocol):
         """Stop the run."""
 
 
-class OneRun(InPlaceObservable[Emission]):
+Listening: TypeAlias = Callable[[], AbstractContextManager[object]]
+"""Makes what surrounds a run: somebody listens as long as it lasts."""
+
+
+class ObservedRun(InPlaceObservable[Emission]):
     """An Observable that runs when it is subscribed, and resumes what has failed.
 
     Args:
         runner: Whose run it is.
-        run: Runs from the beginning.
-        resume: Goes on with a failed run; takes whether to repeat its last batch.
+        run: Runs from the beginning, while somebody listens.
+        resume: Goes on with a failed run; takes whether to repeat its last batch, too.
     """
 
     def __init__(
-        self, runner: Observed, run: Callable[[], None], resume: Callable[[bool], None]
+        self,
+        runner: RunnerLike,
+        run: Callable[[Listening], None],
+        resume: Callable[[bool, Listening], None],
     ) -> None:
         super().__init__()
-        self.runner = runner
-        self.current: _Attempt | None = None
+        self._runner = runner
         self._run = run
         self._resume = resume
-        self._failed_in: tuple[State, int] | None = None  # an epoch's memory, and n_iters
+        self._current: _Attempt | None = None
+        self._failed: object = None  # the run that did, as the runner names it
+
+    def __repr__(self) -> str:
+        return f"<a run of {self._runner!r}, for who subscribes>"
 
     def subscribe(
         self,
@@ -76,7 +93,7 @@ class OneRun(InPlaceObservable[Emission]):
             observer: abc.ObserverBase[Emission], scheduler: abc.SchedulerBase | None
         ) -> abc.DisposableBase:
             attempt = _Attempt(self, observer, on_next)
-            if scheduler is None or isinstance(scheduler, InPlaceScheduler):
+            if scheduler is None or isinstance(scheduler, _IMMEDIATE):
                 # In place it would run before anybody holds what disposes of it, and take(2)
                 # below could not end it. Here it comes when all are subscribed.
                 scheduler = CurrentThreadScheduler.singleton()
@@ -85,19 +102,21 @@ class OneRun(InPlaceObservable[Emission]):
 
         return Observable(begin).subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 
-    def go(self) -> None:
+    def _go(self, listening: Listening) -> None:
         """Run, or resume what the last attempt has left where it failed."""
-        state = self.runner.state
-        resumes = self._failed_in is not None and _is_at(state, *self._failed_in)
-        with self.runner.stream(Event.FAILED).add(self._remember):
-            if resumes:
-                self._resume(not failed_drawing(state))  # callbacks did not finish the last batch
-            else:
-                self._run()
-        self._failed_in = None
+        if self._failed is not None and self._failed is self._runner._latest:
+            # the callbacks did not finish the last batch, unless it was drawing that failed
+            self._resume(not failed_drawing(self._runner.state), listening)
+        else:
+            self._run(listening)
+        self._failed = None
 
     def _remember(self, state: State) -> None:
-        self._failed_in = epoch_memory(state), state["n_iters"]
+        # a run whose beginning failed begins again: there is nothing to resume
+        self._failed = self._runner._latest if state["epoch"] else None
+
+
+_IMMEDIATE = (InPlaceScheduler, ImmediateScheduler, TrampolineScheduler)
 
 
 class _Attempt:
@@ -111,7 +130,7 @@ class _Attempt:
     """
 
     def __init__(
-        self, source: OneRun, observer: abc.ObserverBase[Emission], target: object
+        self, source: ObservedRun, observer: abc.ObserverBase[Emission], target: object
     ) -> None:
         self._source = source
         self._observer = observer
@@ -119,7 +138,7 @@ class _Attempt:
         self._is_running = self._is_disposed = False
         self._thread: Thread | None = None
         self._ended = threading.Event()
-        self._next: list[Callable[[], None]] = []
+        self._next: list[_Attempt] = []
 
     def begin(self, *_: object) -> None:
         """Run; after the end of an attempt that was disposed of and is not through yet.
@@ -127,51 +146,66 @@ class _Attempt:
         For ``retry`` that is so where an operator above it has failed: it is called in the
         middle of the run whose emission that was.
         """
-        before = self._source.current
+        before = self._source._current
         if before is not None and before._is_disposed:
             if before._thread is current_thread():
-                before._next.append(self.begin)
+                before._next.append(self)
                 return
             before._ended.wait()
-        self._begin()
-        for begin in self._next:
-            begin()
-
-    def _begin(self) -> None:
-        failure: Exception | None = None
-        with CompositeDisposable(*_listen(self._source.runner, self._emit), Disposable(self._end)):
-            self._is_running, self._thread = True, current_thread()
-            self._source.current = self._source.current or self
-            try:
-                self._source.go()
-            except Exception as error:  # noqa: BLE001  (it is the observer's)
-                failure = error
-        _finish(self._observer, failure)
-
-    def _emit(self, event: Event, state: State) -> None:
-        if self._is_disposed or getattr(self._target, "is_stopped", False):
-            state["running"] = False
-        else:
-            self._observer.on_next(Emission(event, state))
-
-    def _end(self) -> None:
-        self._is_running = False
-        if self._source.current is self:
-            self._source.current = None
-        self._ended.set()
+        waiting = [self]
+        while waiting:
+            attempt = waiting.pop(0)
+            attempt._begin()
+            waiting += attempt._next
 
     def dispose(self) -> None:
         """Stop the run, if it is still going on."""
         self._is_disposed = True
         if self._is_running:
-            self._source.runner.stop()
+            self._source._runner.stop()
+
+    def _begin(self) -> None:
+        if self._is_disposed:
+            return
+        failure: Exception | None = None
+        try:
+            try:
+                self._source._go(self._listening)
+            except Exception as error:
+                if self._is_unwanted():  # nobody would tell of it
+                    raise
+                failure = error
+            _finish(self._observer, failure)
+        finally:
+            del failure  # its traceback holds this frame
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Listen to the runner, while the run is this one and no other."""
+        source = self._source
+        handlers = _listen(source._runner, self._emit)
+        handlers.append(source._runner.stream(Event.FAILED).add(source._remember))
+        with CompositeDisposable(handlers):
+            self._is_running, self._thread, source._current = True, current_thread(), self
+            try:
+                yield
+            finally:
+                self._is_running, source._current = False, None
+                self._ended.set()
+
+    def _emit(self, event: Event, state: State) -> None:
+        if not self._is_running:  # an interrupt has left this handler behind
+            return
+        if self._is_unwanted():
+            state["running"] = False
+        else:
+            self._observer.on_next(Emission(event, state))
+
+    def _is_unwanted(self) -> bool:
+        return self._is_disposed or bool(getattr(self._target, "is_stopped", False))
 
 
-def _is_at(state: State, memory: State, n_iters: int) -> bool:
-    return epoch_memory(state) is memory and bool(state["n_iters"] == n_iters)
-
-
-def all_runs(runner: Observed) -> Observable[Observable[Emission]]:
+def all_runs(runner: RunnerLike) -> Observable[Observable[Emission]]:
     """Return a hot Observable of an Observable for each run to come."""
 
     def subscribe(
@@ -203,7 +237,8 @@ def all_runs(runner: Observed) -> Observable[Observable[Emission]]:
             if current is None:
                 listening.dispose()
 
-        listening = CompositeDisposable(*_listen(runner, emit))
+        # FINISHED as the last of all, since a callback of it may fail
+        listening = CompositeDisposable(*_listen(runner, emit, finished=Layer.CLOCK))
         return Disposable(dispose)
 
     return InPlaceObservable(subscribe)
@@ -219,5 +254,11 @@ def _finish(observer: abc.ObserverBase[Emission], error: Exception | None) -> No
         observer.on_error(error)
 
 
-def _listen(runner: Observed, emit: Callable[[Event, State], None]) -> list[abc.DisposableBase]:
-    return [runner.stream(event).add(partial(emit, event)) for event in Event]
+def _listen(
+    runner: RunnerLike, emit: Callable[[Event, State], None], finished: Layer = Layer.USER
+) -> list[abc.DisposableBase]:
+    layers = {Event.FINISHED: finished}
+    return [
+        runner.stream(event).add(partial(emit, event), layer=layers.get(event, Layer.USER))
+        for event in Event
+    ]

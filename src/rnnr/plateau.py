@@ -29,7 +29,12 @@ def improvement_rule(part: str, mode: str, min_delta: float, nan: str) -> Rule:
         TypeError: If an argument has the wrong type.
         ValueError: If ``mode`` or ``nan`` is unknown, or ``min_delta`` is negative or infinite.
     """
-    _judge_choice("mode", mode, _MODES, "'min' is for a loss, 'max' for an accuracy")
+    _judge_choice(
+        "mode",
+        mode,
+        _MODES,
+        "'min' is for a loss, 'max' for an accuracy; patience has its own name",
+    )
     _judge_choice("nan", nan, _POLICIES, "'no-improvement' counts it as a failure")
     expected = "a finite number of 0 or more"
     cure = "pass 0.0 to count any improvement"

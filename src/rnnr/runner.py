@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar, overload
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
-from rnnr.batches import Batches, can_be_iterated, judge_batches, warn_if_spent
+from rnnr.batches import Batches, judge_batches, warn_if_spent
 from rnnr.errors import (
     RnnrWarning,
     add_note,
@@ -18,11 +18,12 @@ from rnnr.errors import (
     wrong_type,
 )
 from rnnr.event import Event
-from rnnr.observation import Emission, OneRun, all_runs
+from rnnr.observation import Emission, Listening, ObservedRun, all_runs
 from rnnr.scheduling import idle_trampoline, is_inside_subscription
 from rnnr.selection import Selection
 from rnnr.state import MISSING, State, close_epoch, is_open, n_drawn, open_epoch
 from rnnr.stream import Callback, EventSubject, SelectedStream, subject_of
+from rnnr.turns import can_be_iterated
 
 __all__ = ["Callback", "Runner", "Source"]
 
@@ -30,6 +31,8 @@ _C = TypeVar("_C", bound=Callback)
 
 Source: TypeAlias = Iterable[Any] | AsyncIterable[Any] | Observable[Any]
 """What gives the batches of an epoch."""
+
+_NOTHING = nullcontext()
 
 _MAX_EPOCH_CURES = (
     "for a run without an end pass sys.maxsize and stop it from a callback",
@@ -74,6 +77,7 @@ class Runner:
         self._streams: dict[Event, EventSubject] = {}
         self._batches = Batches()
         self._tokens: dict[str, object] = {}
+        self._latest: object = None
 
     @overload
     def on(self, event: Event | Selection, callbacks: None = None) -> Callable[[_C], _C]: ...
@@ -153,7 +157,7 @@ class Runner:
         if not isinstance(event, Event):
             if isinstance(event, Selection):
                 return SelectedStream(event, self.stream)
-            cure = "write for example Event.BATCH"
+            cure = "write for example Event.BATCH, or Event.BATCH | Event.FINISHED for both"
             raise wrong_type("event", "an Event or a Selection", event, cure)
         stream = self._streams.get(event)
         if stream is None:  # setdefault: another thread may have been quicker
@@ -194,7 +198,15 @@ class Runner:
             ['a', 'b', 'c', 'd', 'c', 'd']
         """
         beginning = _judged_beginning(batches, max_epoch)
-        return OneRun(self, lambda: self._go(Event.STARTED, beginning()), self._go_on)
+
+        def run(listening: Listening) -> None:
+            self._go(Event.STARTED, beginning(), listening=listening)
+
+        def resume(repeat_last_batch: bool, listening: Listening) -> None:
+            self._judge_resumable()
+            self._go(Event.RESUMED, {"running": True}, repeat_last_batch, listening)
+
+        return ObservedRun(self, run, resume)
 
     @property
     def runs(self) -> Observable[Observable[Emission]]:
@@ -242,9 +254,7 @@ class Runner:
             >>> runner.state["epoch"], runner.state["n_iters"], runner.state["batch"]
             (2, 4, 'b')
         """
-        beginning = _judged_beginning(batches, max_epoch)
-        _warn_if_inside()
-        self._go(Event.STARTED, beginning())
+        self._go(Event.STARTED, _judged_beginning(batches, max_epoch)())
 
     def resume(self, repeat_last_batch: bool = False) -> None:
         """Go on with a stopped or failed run from its state.
@@ -278,8 +288,8 @@ class Runner:
             >>> runner.resume()
             3
         """
-        _warn_if_inside()
-        self._go_on(repeat_last_batch)
+        self._judge_resumable()
+        self._go(Event.RESUMED, {"running": True}, repeat_last_batch)
 
     def stop(self) -> None:
         """Stop the run at the next gate; the same as ``state["running"] = False``.
@@ -301,10 +311,6 @@ class Runner:
         self.state["running"] = False
         self._batches.wake()
 
-    def _go_on(self, repeat_last_batch: bool) -> None:
-        self._judge_resumable()
-        self._go(Event.RESUMED, {"running": True}, repeat_last_batch)
-
     def _judge_resumable(self) -> None:
         state = self.state
         missing = {"batches", "max_epoch", "n_iters", "epoch"} - state.keys()
@@ -315,12 +321,21 @@ class Runner:
             )
         self._batches.judge_resumable(state)
 
-    def _go(self, opening: Event, beginning: State, repeat_last_batch: bool = False) -> None:
-        """Run, unless this runner is running.
+    def _go(
+        self,
+        opening: Event,
+        beginning: State,
+        repeat_last_batch: bool = False,
+        listening: Listening | None = None,
+    ) -> None:
+        """Run, unless this runner is running, outside of every ReactiveX subscription.
 
         A token instead of a lock: an interrupt right after ``acquire`` would leave it locked.
         """
         token = object()
+        is_inside = is_inside_subscription()
+        if is_inside and listening is None:
+            _warn_inside(stacklevel=4)
         try:
             if self._tokens.setdefault("running", token) is not token:
                 raise RuntimeError(
@@ -328,7 +343,11 @@ class Runner:
                     "from one of its own callbacks or from another thread; use another Runner() "
                     "there, as for an evaluation"
                 )
-            with idle_trampoline() if is_inside_subscription() else nullcontext():
+            self._latest = token
+            with (
+                idle_trampoline() if is_inside else _NOTHING,
+                listening() if listening else _NOTHING,
+            ):
                 self._loop(self.state, opening, beginning, repeat_last_batch)
         finally:
             # No call in here: an interrupt comes after calls, and would leave the token. No branch
@@ -433,16 +452,15 @@ def _judged_beginning(batches: Source, max_epoch: int) -> Callable[[], State]:
     return beginning
 
 
-def _warn_if_inside() -> None:
-    if is_inside_subscription():
-        warnings.warn(
-            "a run inside a ReactiveX subscription keeps others waiting: expected run outside of "
-            "subscribe(), got it in there, where what was subscribed without a scheduler may begin "
-            "after the run; use runner.observe(batches), or pass scheduler=InPlaceScheduler() "
-            "of rnnr.scheduling to those",
-            RnnrWarning,
-            stacklevel=3,
-        )
+def _warn_inside(stacklevel: int) -> None:
+    warnings.warn(
+        "a run inside a ReactiveX subscription keeps others waiting: expected run outside of "
+        "subscribe(), got it in there, where what was subscribed without a scheduler may begin "
+        "after the run; use runner.observe(batches), or pass scheduler=InPlaceScheduler() "
+        "of rnnr.scheduling to those",
+        RnnrWarning,
+        stacklevel=stacklevel,
+    )
 
 
 def _callables(callbacks: Any) -> list[Callback]:
@@ -451,6 +469,8 @@ def _callables(callbacks: Any) -> list[Callback]:
         return [callbacks]
     if not can_be_iterated(callbacks):
         cure = "pass a function of the state, or several of them in a list"
+        if hasattr(callbacks, "attach_on"):
+            cure = "attach it by its attach_on(runner)"
         raise wrong_type("callbacks", "callable or an iterable of callables", callbacks, cure)
     several = list(callbacks)
     for i, callback in enumerate(several):

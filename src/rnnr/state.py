@@ -34,6 +34,7 @@ from typing import Any, Final, TypeAlias
 __all__ = [
     "EPOCH",
     "MISSING",
+    "RUN_KEYS",
     "State",
     "begin_drawing",
     "close_epoch",
@@ -51,6 +52,9 @@ MISSING: Final = object()
 
 EPOCH: Final = "_epoch"
 """Key of the memory that lives for one epoch."""
+
+RUN_KEYS: Final = ("batches", "max_epoch", "n_iters", "running", "epoch", "batch", "error", EPOCH)
+"""Keys that a run sets."""
 
 
 def epoch_memory(state: State) -> dict[str, Any]:

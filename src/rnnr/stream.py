@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from enum import IntEnum
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
@@ -15,7 +15,7 @@ from rnnr.scheduling import InPlaceObservable
 from rnnr.selection import Predicate, Selection
 from rnnr.state import State
 
-__all__ = ["Callback", "EventSubject", "Layer", "SelectedStream", "subject_of"]
+__all__ = ["CLOSING", "Callback", "EventSubject", "Layer", "SelectedStream", "subject_of"]
 
 Callback: TypeAlias = Callable[[State], object]
 
@@ -48,6 +48,10 @@ class Layer(IntEnum):
     USER = 1
     REDUCE = 2
     DISPLAY = 3
+
+
+CLOSING: Final = frozenset({Event.EPOCH_FINISHED, Event.FINISHED, Event.STOPPED, Event.FAILED})
+"""Events that run the layers inside-out."""
 
 
 class _Entry:
@@ -215,7 +219,7 @@ class SelectedStream(InPlaceObservable[State]):
     """
 
     def __init__(self, selection: Selection, subject_of: Callable[[Event], EventSubject]) -> None:
-        super().__init__(lambda observer, _: self.add(observer.on_next))
+        super().__init__()
         self._selection = selection
         self._subject_of = subject_of
 
@@ -228,6 +232,13 @@ class SelectedStream(InPlaceObservable[State]):
                 for event, test in self._selection.predicates().items()
             )
         )
+
+    def _subscribe_core(
+        self,
+        observer: abc.ObserverBase[State],
+        scheduler: abc.SchedulerBase | None = None,  # noqa: ARG002  (everything is in place)
+    ) -> abc.DisposableBase:
+        return self.add(observer.on_next)
 
 
 def _selected(test: Predicate, handler: Callback) -> Callback:
@@ -293,7 +304,7 @@ def subject_of(event: Event) -> EventSubject:
     """Return a new Subject with the rules of an event."""
     if event in (Event.STOPPED, Event.FAILED):
         return _EndSubject(inside_out=True)
-    return EventSubject(inside_out=event in (Event.EPOCH_FINISHED, Event.FINISHED))
+    return EventSubject(inside_out=event in CLOSING)
 
 
 def _skip(_: State) -> None:

@@ -1,6 +1,6 @@
 """Values of the state: how a part of the library reads one, and folds many."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any, TypeAlias
 
@@ -31,6 +31,11 @@ def reader(key: str, part: str, cure: str) -> Reader:
             return state[key]
         except KeyError:
             raise missing_key(key, part, state, cure) from None
+        except TypeError:
+            if isinstance(state, Mapping):
+                raise
+            remedy = "after runner.observe(...) put states(Event.BATCH) before it"
+            raise wrong_type(f"what comes to {part}", "a state", state, remedy) from None
 
     return read
 
@@ -46,7 +51,7 @@ def number_of(value: Any, part: str) -> float:
     try:
         return float(value.__float__())
     except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
-        cure = "select one first, for example with select('loss')"
+        cure = "give it one number: a float, a NumPy scalar, a tensor of one item"
         raise wrong_type(f"a value for {part}", "a number", value, cure) from error
 
 

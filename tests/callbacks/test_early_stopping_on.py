@@ -82,7 +82,7 @@ class TestRule:
 
     @pytest.mark.parametrize("value", [None, "0.5", [0.5]])
     def test_a_metric_that_is_no_number_is_named_with_who_wanted_it(self, value: Any) -> None:
-        expected = r"a value for early_stopping\('loss'\) must be a number, got .*; select one"
+        expected = r"a value for early_stopping\('loss'\) must be a number, got .*; give it one"
         with pytest.raises(TypeError, match=expected):
             run([value], early_stopping("loss"))
 
@@ -397,17 +397,83 @@ class TestRestore:
         with pytest.raises(KeyError, match=expected):
             run([1.0], early_stopping("loss", restore="weights"))
 
-    def test_one_that_was_never_attached_says_how_it_is_done(self) -> None:
-        early = early_stopping("loss", restore="weights")
+    def test_it_is_no_plain_callback_and_says_how_it_is_attached(self) -> None:
+        early: Any = early_stopping("loss", restore="weights")
+        expected = r"callbacks must be callable .*EarlyStopping.*; attach it by its attach_on"
+        with pytest.raises(TypeError, match=expected):
+            Runner().on(Event.EPOCH_FINISHED, early)
+
+    def test_a_key_that_was_not_there_when_the_run_ended_is_gone_again_after_a_resume(self) -> None:
+        seen: list[bool] = []
         runner = Runner()
-        runner.on(Event.EPOCH_FINISHED, early)
+
+        @runner.on(Event.EPOCH_FINISHED)
+        def train(state: State) -> None:
+            state["loss"] = float(state["epoch"])
+            if state["epoch"] == 1:
+                state["weights"] = [1]
+            else:
+                seen.append("weights" in state)
+                state.pop("weights", None)
+                state["running"] = False
+
+        early_stopping("loss", restore="weights").attach_on(runner)
+        runner.run([], max_epoch=3)
+        assert runner.state["weights"] == [1]
+        runner.resume()
+        assert seen == [True, False]
+
+    def test_it_judges_after_all_other_callbacks_of_the_event(self) -> None:
+        seen: list[int] = []
+        runner = Runner()
+        early_stopping("loss", patience=0).attach_on(runner)
+        runner.on(Event.EPOCH_FINISHED, lambda state: state.update(loss=state["epoch"]))
+        runner.on(Event.EPOCH_FINISHED, lambda state: seen.append(state["epoch"]))
+        runner.run([], max_epoch=5)
+        assert seen == [1, 2]
+
+    def test_it_judges_after_all_callbacks_of_a_batch_too(self) -> None:
+        seen: list[int] = []
+        runner = Runner()
+        early_stopping("loss", patience=0).attach_on(runner, Event.BATCH.every(2))
+        runner.on(Event.BATCH, lambda state: state.update(loss=state["n_iters"]))
+        runner.on(Event.BATCH, lambda state: seen.append(state["n_iters"]))
+        runner.run(range(9))
+        assert seen == [1, 2, 3, 4]
+
+
+class TestTwoOnOneRunner:
+    def test_of_one_memory_are_refused_and_nothing_is_attached(self) -> None:
+        seen: list[int] = []
+        runner = Runner()
+        first = early_stopping("loss", patience=2).attach_on(runner)
         expected = (
-            r"early_stopping\('loss'\) with restore must be attached, got called as a plain "
-            r"callback, .*; instead of runner.on\(Event.EPOCH_FINISHED, early_stopping\(...\)\) "
-            r"write early_stopping\(...\).attach_on\(runner\)"
+            "memory must be for one early_stopping on a runner alone, got '_early_stopping_loss' "
+            ".*; give each its own memory, or dispose of the other"
         )
-        with pytest.raises(RuntimeError, match=expected):
-            runner.run([])
+        with pytest.raises(ValueError, match=expected):
+            early_stopping("loss", patience=0).attach_on(runner)
+        runner.on(Event.EPOCH_FINISHED, lambda state: state.update(loss=0.0))
+        runner.on(Event.EPOCH_FINISHED, lambda state: seen.append(state["epoch"]))
+        runner.run([], max_epoch=9)
+        assert seen == [1, 2, 3, 4]
+        first.dispose()
+        early_stopping("loss").attach_on(runner)
+
+    @pytest.mark.parametrize("restore", ["weights", ["other", "weights"]])
+    def test_that_restore_the_same_are_refused(self, restore: Any) -> None:
+        runner = Runner()
+        early_stopping("loss", restore="weights").attach_on(runner)
+        with pytest.raises(ValueError, match=r"restore must be for one .* alone, got 'weights'"):
+            early_stopping("accuracy", "max", restore=restore).attach_on(runner)
+        early_stopping("accuracy", "max", restore="other").attach_on(runner)
+
+    def test_that_restore_the_same_object_are_refused(self) -> None:
+        runner, model = Runner(), torch.nn.Linear(1, 1)
+        early_stopping("loss", restore=model).attach_on(runner)
+        with pytest.raises(ValueError, match=r"restore must be for one .* alone, got 'object"):
+            early_stopping("accuracy", "max", restore=model).attach_on(runner)
+        early_stopping("accuracy", "max", restore=torch.nn.Linear(1, 1)).attach_on(runner)
 
 
 def batches_of(end: tuple[Any, Any, int]) -> Any:
@@ -419,7 +485,12 @@ class TestArguments:
     @pytest.mark.parametrize("name", ["key", "memory"])
     def test_a_key_that_is_no_string_is_refused(self, name: str) -> None:
         with pytest.raises(TypeError, match=rf"{name} must be a string, got 1 \(int\); name the"):
-            early_stopping(**{"key": "loss", name: 1})  # type: ignore[arg-type]
+            early_stopping(**{"key": "loss", name: 1})  # type: ignore[call-overload]
+
+    @pytest.mark.parametrize("memory", ["loss", "epoch", "running", "_epoch"])
+    def test_a_memory_that_is_in_use_is_refused(self, memory: str) -> None:
+        with pytest.raises(ValueError, match=f"memory must be a key of its own, got '{memory}'"):
+            early_stopping("loss", memory=memory)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

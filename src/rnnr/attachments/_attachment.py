@@ -2,19 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from itertools import count
-from weakref import WeakKeyDictionary
 
 from reactivex import abc
-from reactivex.disposable import CompositeDisposable, Disposable
+from reactivex.disposable import CompositeDisposable
 
-from rnnr.errors import wrong_type
+from rnnr.claims import judge_runner
 from rnnr.event import Event
 from rnnr.runner import Runner
-from rnnr.state import EPOCH
-from rnnr.stream import Callback, EventSubject, Layer
+from rnnr.stream import Callback, Layer
 
-__all__ = ["Attachment", "attach", "claim"]
+__all__ = ["Attachment", "attach"]
 
 
 class Attachment(ABC):
@@ -48,38 +45,7 @@ class Attachment(ABC):
 
 def attach(runner: Runner, layer: Layer, handlers: Mapping[Event, Callback]) -> CompositeDisposable:
     """Add a handler to each of several events, all in one layer."""
-    _judge(runner)
+    judge_runner(runner)
     return CompositeDisposable(
         *(runner.stream(event).add(handler, layer=layer) for event, handler in handlers.items())
     )
-
-
-_claimed: WeakKeyDictionary[EventSubject, set[str]] = WeakKeyDictionary()
-
-
-def claim(runner: Runner, wish: str) -> tuple[str, Disposable]:
-    """Reserve a key of the epoch's memory for one attachment of a runner.
-
-    Attachments of one kind must not share memory. The same attachments, attached in the
-    same order, get the same keys in another process, so that they find what they had kept.
-
-    Returns:
-        The key, which is the wish unless that is taken, and a Disposable that frees it.
-    """
-    _judge(runner)
-    # by a stream, which lives as long as its runner: a runner may be a dataclass without a hash
-    taken = _claimed.setdefault(runner.stream(Event.BATCH), set())
-    keys = (wish if i == 1 else f"{wish} #{i}" for i in count(1))
-    key = next(key for key in keys if key not in taken)
-    taken.add(key)
-
-    def release() -> None:
-        taken.discard(key)
-        runner.state.get(EPOCH, {}).pop(key, None)  # the next to claim it finds nothing
-
-    return key, Disposable(release)
-
-
-def _judge(runner: object) -> None:
-    if not isinstance(runner, Runner):
-        raise wrong_type("runner", "a Runner", runner, "write attach_on(Runner())")

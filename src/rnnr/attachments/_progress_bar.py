@@ -6,7 +6,8 @@ from typing import Any, Protocol
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from rnnr.attachments._attachment import Attachment, attach, claim
+from rnnr.attachments._attachment import Attachment, attach
+from rnnr.claims import claim
 from rnnr.errors import judge_string, wrong_type
 from rnnr.event import Event
 from rnnr.runner import Runner

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable
 
-from rnnr.attachments._attachment import Attachment, attach, claim
+from rnnr.attachments._attachment import Attachment, attach
+from rnnr.claims import claim
 from rnnr.errors import RnnrWarning, judge_string, wrong_type
 from rnnr.event import Event
 from rnnr.runner import Runner

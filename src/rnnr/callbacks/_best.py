@@ -38,29 +38,35 @@ class Keeper:
         if self._object is not None:
             self._readers[_OBJECT] = lambda _: restore
 
-    def __bool__(self) -> bool:
-        return bool(self._readers)
-
     def copies(self, state: State) -> _Contents:
         """Return a copy of everything; together, so that what is shared stays shared."""
         return deepcopy({key: _content(read(state)) for key, read in self._readers.items()})
 
     def current(self, state: State) -> _Contents:
         """Return what `put` would replace: a copy of what it changes, else the thing itself."""
-        targets = {key: self._target(state, key) for key in self._readers}
+        targets = {key: self._target(state, key) for key in self._readers if self._has(state, key)}
         return {
             key: deepcopy(_content(target)) if _is_loadable(target) else target
             for key, target in targets.items()
         }
 
     def put(self, state: State, contents: _Contents) -> None:
-        """Put contents in their place."""
-        for key in self._readers.keys() & contents.keys():
+        """Put contents in their place, and leave out what has none."""
+        for key in self._readers:
             target = self._target(state, key)
-            if _is_loadable(target):
+            if key not in contents:
+                state.pop(key, None)
+            elif _is_loadable(target):
                 target.load_state_dict(contents[key])
             else:
                 state[key] = contents[key]
+
+    def names(self) -> list[str]:
+        """Return a name for each thing, the same for the same thing in this process."""
+        return [f"object {id(self._object)}" if key == _OBJECT else key for key in self._readers]
+
+    def _has(self, state: State, key: str) -> bool:
+        return key == _OBJECT or key in state
 
     def _target(self, state: State, key: str) -> Any:
         return self._object if key == _OBJECT else state.get(key)

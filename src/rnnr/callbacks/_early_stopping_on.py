@@ -2,28 +2,55 @@
 
 import logging
 from copy import deepcopy
-from typing import Any
+from typing import Any, overload
 
 from reactivex import abc
 from reactivex import operators as ops
 from reactivex.disposable import CompositeDisposable
 
 from rnnr.callbacks._best import Keeper
-from rnnr.errors import judge_string, judged_integer, wrong_type
+from rnnr.claims import claim, judge_runner
+from rnnr.errors import judge_string, judged_integer, wrong_value
 from rnnr.event import Event
 from rnnr.operators import Pipeline, fold, pipeline, stop
 from rnnr.plateau import Rule, failures_in_a_row, improvement_rule, judge_patience
 from rnnr.runner import Runner
 from rnnr.selection import Selection
-from rnnr.state import State
-from rnnr.stream import Callback, Layer
+from rnnr.state import RUN_KEYS, State
+from rnnr.stream import CLOSING, Callback, Layer
 from rnnr.values import number_of, reader
 
-__all__ = ["EarlyStopping", "early_stopping"]
+__all__ = ["EarlyStopping", "EarlyStoppingCallback", "early_stopping"]
 
 logger = logging.getLogger("rnnr.callbacks.early_stopping")
 
 _KEY_CURE = "set it in a callback or a reducer that runs before this one"
+
+
+@overload
+def early_stopping(
+    key: str,
+    mode: str = "min",
+    patience: float = 5,
+    *,
+    min_delta: float = 0.0,
+    warm_up: int = 0,
+    nan: str = "no-improvement",
+    restore: None = None,
+    memory: str | None = None,
+) -> "EarlyStoppingCallback": ...
+@overload
+def early_stopping(
+    key: str,
+    mode: str = "min",
+    patience: float = 5,
+    *,
+    min_delta: float = 0.0,
+    warm_up: int = 0,
+    nan: str = "no-improvement",
+    restore: Any,
+    memory: str | None = None,
+) -> "EarlyStopping": ...
 
 
 def early_stopping(
@@ -44,8 +71,9 @@ def early_stopping(
     logs so on ``rnnr.callbacks.early_stopping``. What it remembers is in the state, so a resumed
     run goes on with it, also in another process.
 
-    Attach it with ``early_stopping(...).attach_on(runner)``. Without ``restore`` it is also a plain
-    callback, for ``runner.on``, which goes on counting from one run to the next.
+    Attach it with ``early_stopping(...).attach_on(runner)``: it judges after all other callbacks of
+    the event, and a new run forgets the last. Without ``restore`` it is also a plain callback,
+    for ``runner.on``, which goes on counting from one run to the next.
 
     Note:
         ``patience=n`` of Keras and Lightning is ``patience=n - 1`` here: they stop at the
@@ -98,7 +126,11 @@ def early_stopping(
     warm_up = judged_integer("warm_up", warm_up, 0, cures)
     memory = f"_early_stopping_{key}" if memory is None else memory
     judge_string("memory", memory, "name the key under which to remember")
-    return EarlyStopping(key, part, rule, patience, warm_up, Keeper(part, restore), memory)
+    if memory in (*RUN_KEYS, key):
+        cure = "leave it out, or name a key that nobody else uses"
+        raise wrong_value("memory", "a key of its own", memory, cure)
+    kind = EarlyStoppingCallback if restore is None else EarlyStopping
+    return kind(key, part, rule, patience, warm_up, Keeper(part, restore), memory)
 
 
 class EarlyStopping:
@@ -122,28 +154,13 @@ class EarlyStopping:
         self._memory = memory
         self._judge = self._judging(patience)
 
-    def __call__(self, state: State) -> None:
-        """Judge the metric, and stop the run if it has not got better for too long.
-
-        Raises:
-            RuntimeError: If something is to be restored: the end of the run is another event.
-        """
-        if self._keeper:
-            raise RuntimeError(
-                f"{self._part} with restore must be attached, got called as a plain callback, "
-                "which does not see the end of the run; instead of "
-                "runner.on(Event.EPOCH_FINISHED, early_stopping(...)) write "
-                "early_stopping(...).attach_on(runner)"
-            )
-        self._judge(state)
-
     def attach_on(
         self, runner: Runner, event: Event | Selection = Event.EPOCH_FINISHED
     ) -> abc.DisposableBase:
         """Attach to a runner.
 
-        Attach it after the callbacks that the last epoch should still see: as one of the user's
-        callbacks it runs in the order in which these are added. A new run forgets the last.
+        It judges after all callbacks of the event, whenever they were added, so they all see the
+        last epoch. A new run forgets the last one.
 
         Args:
             runner: Runner to attach to.
@@ -154,9 +171,11 @@ class EarlyStopping:
 
         Raises:
             TypeError: If ``runner`` is no runner or ``event`` no event.
+            ValueError: If another one on this runner has the same memory, or restores the same.
         """
-        if not isinstance(runner, Runner):
-            raise wrong_type("runner", "a Runner", runner, "write attach_on(Runner())")
+        judge_runner(runner)
+        stream = runner.stream(event)  # before anything is claimed: it may be no event
+        claims = self._claims(runner)
         ends = (Event.FINISHED, Event.STOPPED, Event.FAILED)
         # A run begins before the user's callbacks (in the outermost layer), which may set or read
         # what is put back here; it ends before them, too, so that they can export the best.
@@ -166,9 +185,25 @@ class EarlyStopping:
             *((end, self._restore, Layer.REDUCE) for end in ends),
         ]
         return CompositeDisposable(
-            runner.on(event, self._judge),
+            *claims,
+            stream.add(self._judge, layer=_last_layer(event)),
             *(runner.stream(when).add(handler, layer=layer) for when, handler, layer in places),
         )
+
+    def _claims(self, runner: Runner) -> list[abc.DisposableBase]:
+        """Claim what two may not share: one would undo what the other does."""
+        claims: list[abc.DisposableBase] = []
+        wishes = [("memory", self._memory), *(("restore", name) for name in self._keeper.names())]
+        for argument, name in wishes:
+            wish = f"_early_stopping {argument} {name}"
+            got, claimed = claim(runner, wish)
+            claims.append(claimed)
+            if got != wish:
+                CompositeDisposable(*claims).dispose()
+                cure = f"give each its own {argument}, or dispose of the other"
+                expected = "for one early_stopping on a runner alone"
+                raise wrong_value(argument, expected, name, cure)
+        return claims
 
     def _judging(self, patience: float) -> Pipeline:
         def is_too_much(state: State) -> bool:
@@ -217,3 +252,16 @@ class EarlyStopping:
         if "replaced" in memory:
             self._keeper.put(state, memory.pop("replaced"))
             state[self._memory] = memory
+
+
+class EarlyStoppingCallback(EarlyStopping):
+    """One that restores nothing, and so is a plain callback, too."""
+
+    def __call__(self, state: State) -> None:
+        """Judge the metric, and stop the run if it has not got better for too long."""
+        self._judge(state)
+
+
+def _last_layer(event: Event | Selection) -> Layer:
+    """Return the layer whose turn is last: closing events go outwards, the others inwards."""
+    return Layer.CLOCK if {*event.predicates()} <= CLOSING else Layer.DISPLAY

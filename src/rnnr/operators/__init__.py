@@ -17,6 +17,7 @@ from rnnr.operators._pipeline import Operator, Pipeline, pipeline
 from rnnr.operators._running_mean import running_mean
 from rnnr.operators._select import select
 from rnnr.operators._snapshot import snapshot
+from rnnr.operators._states import states
 from rnnr.operators._stop import stop
 from rnnr.operators._throughput import throughput
 from rnnr.operators._when import when
@@ -35,6 +36,7 @@ __all__ = [
     "running_mean",
     "select",
     "snapshot",
+    "states",
     "stop",
     "throughput",
     "when",

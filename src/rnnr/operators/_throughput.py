@@ -53,7 +53,7 @@ def throughput(
     cure = "pass for example 10"
     least = judged_number("seconds", seconds, expected, lambda x: 0 < x < inf, (cure, cure))
     if not callable(clock):
-        raise wrong_type("clock", "callable", clock, "pass for example time.monotonic")
+        raise wrong_type("clock", "callable", clock, "pass for example time.perf_counter")
 
     def counting() -> Callable[[Any], Any]:
         began: float | None = None

@@ -1,0 +1,60 @@
+"""The states of an observed run."""
+
+from collections.abc import Callable
+
+from reactivex import Observable
+
+from rnnr.errors import wrong_type
+from rnnr.observation import Emission
+from rnnr.operators._memory import remembering
+from rnnr.selection import Selectable
+from rnnr.state import MISSING, State
+
+__all__ = ["states"]
+
+
+def states(selection: Selectable) -> Callable[[Observable[Emission]], Observable[State]]:
+    """Turn what `rnnr.Runner.observe` emits into the states of some events.
+
+    It is to an observed run what `rnnr.Runner.stream` is to a runner. The state is one dict
+    that goes on changing: select from it next.
+
+    Args:
+        selection: An `Event`, or a `Selection` of events.
+
+    Raises:
+        TypeError: If ``selection`` is neither; in the stream, if what comes is no `Emission`.
+
+    Example:
+        ::
+
+            source:   --(STARTED,s)--(BATCH,s)--(BATCH,s)--(FINISHED,s)--|
+                      [ states(Event.BATCH) ]
+            result:   ---------------s----------s------------------------|
+
+        >>> from reactivex import operators as ops
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.operators import select, states
+        >>> batches = Runner().observe("abcd").pipe(
+        ...     states(Event.BATCH.every(2)), select("batch"), ops.to_list()
+        ... )
+        >>> batches.run()
+        ['b', 'd']
+    """
+    if not isinstance(selection, Selectable):
+        cure = "write for example Event.BATCH"
+        raise wrong_type("selection", "an Event or a Selection", selection, cure)
+
+    def selecting() -> Callable[[Emission], object]:
+        predicates = selection.predicates()
+
+        def step(emission: Emission) -> object:
+            if not isinstance(emission, Emission):
+                cure = "put it right after runner.observe(...), or a run of runner.runs"
+                raise wrong_type("what comes to states", "an Emission", emission, cure)
+            predicate = predicates.get(emission.event)
+            return emission.state if predicate and predicate(emission.state) else MISSING
+
+        return step
+
+    return remembering(selecting)
