@@ -43,8 +43,10 @@ async def train(runner: Runner, go: Callable[[], None]) -> None:
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
-        runner.stop()
-        await running  # its errors are not lost either
+        while not running.done():  # a run that has not begun yet does not hear the first stop
+            runner.stop()
+            await asyncio.wait([running], timeout=0.1)
+        running.result()  # its error, if there was one
         raise
 
 

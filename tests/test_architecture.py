@@ -36,6 +36,7 @@ PUBLIC = {
     ],
     "rnnr.callbacks": [
         "EarlyStopping",
+        "EarlyStoppingCallback",
         "checkpoint",
         "early_stopping",
         "maybe_stop_early",

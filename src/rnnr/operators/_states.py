@@ -5,25 +5,26 @@ from collections.abc import Callable
 from reactivex import Observable
 
 from rnnr.errors import wrong_type
+from rnnr.event import Event
 from rnnr.observation import Emission
 from rnnr.operators._memory import remembering
-from rnnr.selection import Selectable
+from rnnr.selection import Selection
 from rnnr.state import MISSING, State
 
 __all__ = ["states"]
 
 
-def states(selection: Selectable) -> Callable[[Observable[Emission]], Observable[State]]:
+def states(selection: Event | Selection) -> Callable[[Observable[Emission]], Observable[State]]:
     """Turn what `rnnr.Runner.observe` emits into the states of some events.
 
     It is to an observed run what `rnnr.Runner.stream` is to a runner. The state is one dict
     that goes on changing: select from it next.
 
     Args:
-        selection: An `Event`, or a `Selection` of events.
+        selection: An `rnnr.Event`, or an `rnnr.Selection`.
 
     Raises:
-        TypeError: If ``selection`` is neither; in the stream, if what comes is no `Emission`.
+        TypeError: If ``selection`` is neither; in the stream, if what comes is no `rnnr.Emission`.
 
     Example:
         ::
@@ -41,7 +42,7 @@ def states(selection: Selectable) -> Callable[[Observable[Emission]], Observable
         >>> batches.run()
         ['b', 'd']
     """
-    if not isinstance(selection, Selectable):
+    if not isinstance(selection, Event | Selection):
         cure = "write for example Event.BATCH"
         raise wrong_type("selection", "an Event or a Selection", selection, cure)
 
