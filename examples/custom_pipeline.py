@@ -49,8 +49,8 @@ averages.subscribe(store)
 # 3. A stop. A pipeline is a callback; this one is added after the average, so it runs after it.
 runner.on(Event.BATCH, pipeline(when("converged"), stop()))
 
-# 4. An end. A run that goes well is finished or stopped; merged, the two events are one stream.
-ends = runner.stream(Event.FINISHED).pipe(ops.merge(runner.stream(Event.STOPPED)))
+# 4. An end. A run that goes well is finished or stopped; a selection makes one stream of both.
+ends = runner.stream(Event.FINISHED | Event.STOPPED)
 ends.pipe(select("n_iters", "average")).subscribe(
     lambda end: print("over at batch {n_iters}: the average is {average:.3f}".format(**end))
 )

@@ -188,12 +188,11 @@ class Runner:
             >>> import reactivex as rx
             >>> from reactivex import operators as ops
             >>> from rnnr import Event, Runner
+            >>> from rnnr.operators import select, states
             >>> runner = Runner()
             >>> pretraining, training = runner.observe("ab"), runner.observe("cd", max_epoch=2)
             >>> subscription = rx.concat(pretraining, training).pipe(
-            ...     ops.filter(lambda emission: emission.event is Event.BATCH),
-            ...     ops.map(lambda emission: emission.state["batch"]),
-            ...     ops.to_list(),
+            ...     states(Event.BATCH), select("batch"), ops.to_list()
             ... ).subscribe(print)
             ['a', 'b', 'c', 'd', 'c', 'd']
         """

@@ -441,6 +441,17 @@ class TestRestore:
         runner.run(range(9))
         assert seen == [1, 2, 3, 4]
 
+    def test_for_events_of_both_kinds_it_stands_in_the_order_of_the_callbacks(self) -> None:
+        seen: list[str] = []
+        runner = Runner()
+        both = Event.BATCH.every(2) | Event.EPOCH_FINISHED
+        runner.on(both, lambda state: state.update(loss=state.get("loss", 0) + 1))
+        runner.on(Event.EPOCH_FINISHED, lambda _: seen.append("before"))
+        early_stopping("loss", patience=0).attach_on(runner, both)
+        runner.on(Event.EPOCH_FINISHED, lambda _: seen.append("after"))
+        runner.run(range(3), max_epoch=9)
+        assert seen == ["before"]
+
 
 class TestTwoOnOneRunner:
     def test_of_one_memory_are_refused_and_nothing_is_attached(self) -> None:

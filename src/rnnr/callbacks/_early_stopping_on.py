@@ -160,7 +160,9 @@ class EarlyStopping:
         """Attach to a runner.
 
         It judges after all callbacks of the event, whenever they were added, so they all see the
-        last epoch. A new run forgets the last one.
+        last epoch. (For a selection of opening and closing events, such as BATCH and
+        EPOCH_FINISHED, it stands in the order of the user's callbacks.) A new run forgets
+        the last one.
 
         Args:
             runner: Runner to attach to.
@@ -264,4 +266,7 @@ class EarlyStoppingCallback(EarlyStopping):
 
 def _last_layer(event: Event | Selection) -> Layer:
     """Return the layer whose turn is last: closing events go outwards, the others inwards."""
-    return Layer.CLOCK if {*event.predicates()} <= CLOSING else Layer.DISPLAY
+    closing = [kind in CLOSING for kind in event.predicates()]
+    if all(closing):
+        return Layer.CLOCK
+    return Layer.USER if any(closing) else Layer.DISPLAY
