@@ -391,6 +391,26 @@ class TestComposition:
         run.subscribe(lambda emission: seen.append(emission.event))
         assert seen[0] is Event.STARTED
 
+    def test_a_run_that_failed_when_it_was_stopped_is_resumed(self) -> None:
+        seen: list[Any] = []
+        runner = Runner()
+        runner.on(Event.BATCH.once(), lambda _: runner.stop())
+        runner.on(Event.STOPPED.once(), lambda _: fail_with(Boom()))
+        run = runner.observe("ab").pipe(ops.retry(2), states(Event.BATCH), select("batch"))
+        run.subscribe(seen.append)
+        assert seen == ["a", "b"]
+
+    def test_another_state_is_not_the_one_that_failed(self) -> None:
+        runner = Runner()
+        faults = [Boom(), None]
+        runner.on(Event.BATCH, lambda _: fail_with(faults.pop(0)))
+        run = runner.observe([1])
+        run.subscribe(on_error=lambda _: None)
+        runner.state = {}
+        seen: list[Event] = []
+        run.subscribe(lambda emission: seen.append(emission.event))
+        assert seen[0] is Event.STARTED
+
     def test_retry_gives_up_with_the_error_of_the_last_attempt(self) -> None:
         errors = [Boom("1"), Boom("2"), Boom("3")]
         left = list(errors)

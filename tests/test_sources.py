@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import reactivex
 from reactivex import Observable, Subject, operators
+from reactivex import operators as ops
 from reactivex.disposable import Disposable
 from reactivex.scheduler import NewThreadScheduler, VirtualTimeScheduler
 from reactivex.subject import BehaviorSubject, ReplaySubject
@@ -956,6 +957,25 @@ class TestIterators:
         runner.resume()
         thread.join(GUARD)
         assert seen == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda loop: reactivex.concat(reactivex.of(-1), loop),
+        lambda loop: loop.pipe(ops.start_with(-1)),
+        lambda loop: loop.pipe(ops.retry()),
+        lambda loop: reactivex.of(0).pipe(ops.flat_map(lambda _: loop)),
+        lambda loop: reactivex.merge(reactivex.of(-1), loop),
+    ],
+    ids=["concat", "start_with", "retry", "flat_map", "merge"],
+)
+def test_a_loop_that_never_looks_is_left_wherever_it_is(around: Callable[[Any], Any]) -> None:
+    runner = Runner()
+    stop_at(runner, 3)
+    runner.run(around(created(Endless())))
+    join_source_threads()
+    assert source_threads() == []
 
 
 class TestARunThatFeedsAnother:

@@ -74,7 +74,7 @@ class ObservedRun(InPlaceObservable[Emission]):
         self._run = run
         self._resume = resume
         self._current: _Attempt | None = None
-        self._failed: object = None  # the run that did, as the runner names it
+        self._failed: tuple[object, State] | None = None  # the run that did, and its state
 
     def __repr__(self) -> str:
         return f"<a run of {self._runner!r}, for who subscribes>"
@@ -104,16 +104,17 @@ class ObservedRun(InPlaceObservable[Emission]):
 
     def _go(self, listening: Listening) -> None:
         """Run, or resume what the last attempt has left where it failed."""
-        if self._failed is not None and self._failed is self._runner._latest:
+        failed, state = self._failed or (None, None)
+        if state is not None and failed is self._runner._latest and state is self._runner.state:
             # the callbacks did not finish the last batch, unless it was drawing that failed
-            self._resume(not failed_drawing(self._runner.state), listening)
+            self._resume(not failed_drawing(state), listening)
         else:
             self._run(listening)
-        self._failed = None
 
-    def _remember(self, state: State) -> None:
+    def _remember(self, failed: object) -> None:
+        state = self._runner.state
         # a run whose beginning failed begins again: there is nothing to resume
-        self._failed = self._runner._latest if state["epoch"] else None
+        self._failed = (failed, state) if state["epoch"] else None
 
 
 _IMMEDIATE = (InPlaceScheduler, ImmediateScheduler, TrampolineScheduler)
@@ -137,6 +138,7 @@ class _Attempt:
         self._target = target
         self._is_running = self._is_disposed = False
         self._thread: Thread | None = None
+        self._mine: object = None  # the run that this attempt has begun, as the runner names it
         self._ended = threading.Event()
         self._next: list[_Attempt] = []
 
@@ -172,9 +174,15 @@ class _Attempt:
             try:
                 self._source._go(self._listening)
             except Exception as error:
+                if self._mine is not None:
+                    self._source._remember(self._mine)
                 if self._is_unwanted():  # nobody would tell of it
                     raise
                 failure = error
+            finally:  # from here on the runner takes another run
+                if self._source._current is self:
+                    self._source._current = None
+                self._ended.set()
             _finish(self._observer, failure)
         finally:
             del failure  # its traceback holds this frame
@@ -183,19 +191,17 @@ class _Attempt:
     def _listening(self) -> Iterator[None]:
         """Listen to the runner, while the run is this one and no other."""
         source = self._source
-        handlers = _listen(source._runner, self._emit)
-        handlers.append(source._runner.stream(Event.FAILED).add(source._remember))
-        with CompositeDisposable(handlers):
+        self._mine = source._runner._latest
+        with CompositeDisposable(_listen(source._runner, self._emit)):
             self._is_running, self._thread, source._current = True, current_thread(), self
             try:
                 yield
             finally:
-                self._is_running, source._current = False, None
-                self._ended.set()
+                self._is_running = False
 
     def _emit(self, event: Event, state: State) -> None:
-        if not self._is_running:  # an interrupt has left this handler behind
-            return
+        if not self._is_running or self._mine is not self._source._runner._latest:
+            return  # an interrupt has left this handler behind
         if self._is_unwanted():
             state["running"] = False
         else:

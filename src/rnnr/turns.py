@@ -12,6 +12,7 @@ from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler
 
 from rnnr.feed import Inbox, Turn, TurnOver, tell_nobody
+from rnnr.scheduling import InPlaceObservable
 
 __all__ = [
     "Awaited",
@@ -85,9 +86,13 @@ class Subscribed(Turn):
     def bring(self) -> None:
         """Subscribe; a source that emits at once keeps the thread until it is through.
 
-        On the trampoline, so that most of these begin when they can be disposed of.
+        It is left by force then, if its turn is over. Not so a run that feeds this one: it
+        begins when it can be disposed of, and is stopped.
         """
-        CurrentThreadScheduler.singleton().schedule(self._subscribe)
+        if isinstance(self._source, InPlaceObservable):
+            CurrentThreadScheduler.singleton().schedule(self._subscribe)
+        else:
+            self._subscribe()
 
     def _subscribe(self, *_: object) -> None:
         self.subscription.disposable = self._source.subscribe(self._add, self.end, self.end)

@@ -147,7 +147,7 @@ class TestMemory:
             early.attach_on(runner)
         runner.run([], max_epoch=9)
         assert runner.state["epoch"] == 3
-        assert (runner.state["one"]["seen"], runner.state["other"]["seen"]) == (3, 2)
+        assert (runner.state["one"]["seen"], runner.state["other"]["seen"]) == (3, 3)
 
     def test_it_judges_at_the_event_that_is_asked_for(self) -> None:
         runner = Runner()
@@ -423,25 +423,25 @@ class TestRestore:
         runner.resume()
         assert seen == [True, False]
 
-    def test_it_judges_after_all_other_callbacks_of_the_event(self) -> None:
+    def test_callbacks_that_are_added_later_see_the_last_epoch_too(self) -> None:
         seen: list[int] = []
         runner = Runner()
-        early_stopping("loss", patience=0).attach_on(runner)
         runner.on(Event.EPOCH_FINISHED, lambda state: state.update(loss=state["epoch"]))
+        early_stopping("loss", patience=0).attach_on(runner)
         runner.on(Event.EPOCH_FINISHED, lambda state: seen.append(state["epoch"]))
         runner.run([], max_epoch=5)
         assert seen == [1, 2]
 
-    def test_it_judges_after_all_callbacks_of_a_batch_too(self) -> None:
+    def test_they_see_the_last_batch_too(self) -> None:
         seen: list[int] = []
         runner = Runner()
-        early_stopping("loss", patience=0).attach_on(runner, Event.BATCH.every(2))
         runner.on(Event.BATCH, lambda state: state.update(loss=state["n_iters"]))
+        early_stopping("loss", patience=0).attach_on(runner, Event.BATCH.every(2))
         runner.on(Event.BATCH, lambda state: seen.append(state["n_iters"]))
         runner.run(range(9))
         assert seen == [1, 2, 3, 4]
 
-    def test_for_events_of_both_kinds_it_stands_in_the_order_of_the_callbacks(self) -> None:
+    def test_they_do_so_for_events_of_both_kinds(self) -> None:
         seen: list[str] = []
         runner = Runner()
         both = Event.BATCH.every(2) | Event.EPOCH_FINISHED
@@ -450,7 +450,48 @@ class TestRestore:
         early_stopping("loss", patience=0).attach_on(runner, both)
         runner.on(Event.EPOCH_FINISHED, lambda _: seen.append("after"))
         runner.run(range(3), max_epoch=9)
-        assert seen == ["before"]
+        assert seen == ["before", "after"]
+
+    @pytest.mark.parametrize("killed_after", range(1, 5))
+    def test_a_run_that_was_killed_after_a_save_at_the_end_of_an_epoch_goes_on_as_it_was(
+        self, killed_after: int
+    ) -> None:
+        saved: list[bytes] = []
+        losses = [0.5, 0.4, 0.6, 0.7, 0.1]
+
+        def trainer() -> Runner:
+            runner = Runner()
+
+            @runner.on(Event.EPOCH_FINISHED)
+            def train(state: State) -> None:
+                state["loss"] = losses[state["epoch"] - 1]
+                state["weights"] = [state["epoch"]]
+
+            early_stopping("loss", patience=1, restore="weights").attach_on(runner)
+            runner.on(Event.EPOCH_FINISHED, lambda state: saved.append(pickle.dumps(state)))
+            return runner
+
+        whole = trainer()
+        whole.run([], max_epoch=5)
+        other = trainer()
+        other.state = pickle.loads(saved[killed_after - 1])
+        other.resume()
+        assert whole.state["weights"] == [2]
+        if killed_after < 4:
+            assert (other.state["epoch"], other.state["weights"]) == (4, [2])
+
+    def test_what_an_older_script_did_not_keep_is_left_alone(self) -> None:
+        runner = Runner()
+        losses = iter([0.4, 0.5, 0.6, 0.3])
+        runner.state.update(weights=[0], momentum=[7])
+        runner.on(Event.EPOCH_FINISHED, lambda state: state.update(loss=next(losses)))
+        older = early_stopping("loss", patience=1, restore="weights").attach_on(runner)
+        runner.run([], max_epoch=4)
+        older.dispose()
+        restore = ["weights", "momentum"]
+        early_stopping("loss", patience=9, restore=restore).attach_on(runner)
+        runner.resume()
+        assert runner.state["momentum"] == [7]
 
 
 class TestTwoOnOneRunner:
@@ -464,7 +505,7 @@ class TestTwoOnOneRunner:
         )
         with pytest.raises(ValueError, match=expected):
             early_stopping("loss", patience=0).attach_on(runner)
-        runner.on(Event.EPOCH_FINISHED, lambda state: state.update(loss=0.0))
+        runner.state["loss"] = 0.0
         runner.on(Event.EPOCH_FINISHED, lambda state: seen.append(state["epoch"]))
         runner.run([], max_epoch=9)
         assert seen == [1, 2, 3, 4]
@@ -511,8 +552,12 @@ class TestArguments:
             ({"min_delta": nan}, "min_delta must be a finite number of 0 or more, got nan"),
             ({"warm_up": -1}, "warm_up must be an integer of 0 or more, got -1"),
             ({"nan": "skip"}, "nan must be one of 'raise', 'ignore', 'no-improvement', got"),
-            ({"restore": []}, "restore must be None, a key, .*; pass None to restore nothing"),
-            ({"restore": ""}, "restore must be None, a key, .*; pass None to restore nothing"),
+            (
+                {"restore": []},
+                "restore must be None, a key, .*; name keys of your own, or pass None",
+            ),
+            ({"restore": ""}, "restore must be None, a key, .*; name keys of your own, or pass"),
+            ({"restore": ["w", "epoch"]}, "restore must be None, a key, .*; name keys of your"),
         ],
     )
     def test_a_value_that_makes_no_sense_is_refused(

@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Any, TypeAlias
 
 from rnnr.errors import wrong_type, wrong_value
-from rnnr.state import State
+from rnnr.state import RUN_KEYS, State
 from rnnr.values import Reader, reader
 
 __all__ = ["Keeper"]
@@ -42,17 +42,18 @@ class Keeper:
         """Return a copy of everything; together, so that what is shared stays shared."""
         return deepcopy({key: _content(read(state)) for key, read in self._readers.items()})
 
-    def current(self, state: State) -> _Contents:
+    def current(self, state: State, kept: _Contents) -> _Contents:
         """Return what `put` would replace: a copy of what it changes, else the thing itself."""
-        targets = {key: self._target(state, key) for key in self._readers if self._has(state, key)}
+        keys = [key for key in self._mine(kept) if key == _OBJECT or key in state]
+        targets = {key: self._target(state, key) for key in keys}
         return {
             key: deepcopy(_content(target)) if _is_loadable(target) else target
             for key, target in targets.items()
         }
 
-    def put(self, state: State, contents: _Contents) -> None:
-        """Put contents in their place, and leave out what has none."""
-        for key in self._readers:
+    def put(self, state: State, contents: _Contents, kept: _Contents) -> None:
+        """Put contents in the place of what was kept, and take away what had none."""
+        for key in self._mine(kept):
             target = self._target(state, key)
             if key not in contents:
                 state.pop(key, None)
@@ -65,8 +66,8 @@ class Keeper:
         """Return a name for each thing, the same for the same thing in this process."""
         return [f"object {id(self._object)}" if key == _OBJECT else key for key in self._readers]
 
-    def _has(self, state: State, key: str) -> bool:
-        return key == _OBJECT or key in state
+    def _mine(self, kept: _Contents) -> list[str]:
+        return [key for key in self._readers if key in kept]  # another script may have kept it
 
     def _target(self, state: State, key: str) -> Any:
         return self._object if key == _OBJECT else state.get(key)
@@ -89,6 +90,6 @@ def _judged_keys(restore: Any) -> list[str]:
     keys = [restore] if isinstance(restore, str) else restore
     if not isinstance(keys, list | tuple) or not all(isinstance(key, str) for key in keys):
         raise wrong_type("restore", expected, restore, cure)
-    if not keys or _OBJECT in keys:
-        raise wrong_value("restore", expected, restore, "pass None to restore nothing")
+    if not keys or {_OBJECT, *RUN_KEYS} & {*keys}:
+        raise wrong_value("restore", expected, restore, "name keys of your own, or pass None")
     return [*keys]

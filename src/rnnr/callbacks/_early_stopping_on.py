@@ -12,7 +12,7 @@ from rnnr.callbacks._best import Keeper
 from rnnr.claims import claim, judge_runner
 from rnnr.errors import judge_string, judged_integer, wrong_value
 from rnnr.event import Event
-from rnnr.operators import Pipeline, fold, pipeline, stop
+from rnnr.operators import fold, pipeline, stop
 from rnnr.plateau import Rule, failures_in_a_row, improvement_rule, judge_patience
 from rnnr.runner import Runner
 from rnnr.selection import Selection
@@ -71,9 +71,10 @@ def early_stopping(
     logs so on ``rnnr.callbacks.early_stopping``. What it remembers is in the state, so a resumed
     run goes on with it, also in another process.
 
-    Attach it with ``early_stopping(...).attach_on(runner)``: it judges after all other callbacks of
-    the event, and a new run forgets the last. Without ``restore`` it is also a plain callback,
-    for ``runner.on``, which goes on counting from one run to the next.
+    Attach it with ``early_stopping(...).attach_on(runner)``: the run stops when all callbacks of
+    the event have had their turn, and a new run forgets the last. Without ``restore`` it is
+    also a plain callback, for ``runner.on``, which stops the run at once, and goes on counting
+    from one run to the next.
 
     Note:
         ``patience=n`` of Keras and Lightning is ``patience=n - 1`` here: they stop at the
@@ -152,17 +153,19 @@ class EarlyStopping:
         self._warm_up = warm_up
         self._keeper = keeper
         self._memory = memory
-        self._judge = self._judging(patience)
+        self._patience = patience
+        beginning = {"seen": 0, "failures": 0, "best": None}
+        self._judge = pipeline(fold(memory, self._next, value=_all_of_it, initial=beginning))
+        self._stop = pipeline(ops.filter(self._is_due), ops.do_action(self._log), stop())
 
     def attach_on(
         self, runner: Runner, event: Event | Selection = Event.EPOCH_FINISHED
     ) -> abc.DisposableBase:
         """Attach to a runner.
 
-        It judges after all callbacks of the event, whenever they were added, so they all see the
-        last epoch. (For a selection of opening and closing events, such as BATCH and
-        EPOCH_FINISHED, it stands in the order of the user's callbacks.) A new run forgets
-        the last one.
+        Attach it after what computes the metric, and before what saves the state: it judges in
+        the order of the callbacks. The run stops when all callbacks of the event have had
+        their turn, so they all see the last epoch. A new run forgets the last one.
 
         Args:
             runner: Runner to attach to.
@@ -185,10 +188,15 @@ class EarlyStopping:
             (Event.STARTED, self._forget, Layer.CLOCK),
             (Event.RESUMED, self._put_back, Layer.CLOCK),
             *((end, self._restore, Layer.REDUCE) for end in ends),
+            *((kind, self._stop, _last(kind)) for kind in event.predicates()),
         ]
         return CompositeDisposable(
             *claims,
-            stream.add(self._judge, layer=_last_layer(event)),
+            stream.add(self._judge),
+            *(
+                runner.stream(kind).add(self._stop, layer=_last(kind))
+                for kind in event.predicates()
+            ),
             *(runner.stream(when).add(handler, layer=layer) for when, handler, layer in places),
         )
 
@@ -207,34 +215,26 @@ class EarlyStopping:
                 raise wrong_value(argument, expected, name, cure)
         return claims
 
-    def _judging(self, patience: float) -> Pipeline:
-        def is_too_much(state: State) -> bool:
-            memory = state[self._memory]
-            return memory["better"] is False and memory["failures"] > patience
-
-        beginning = {"seen": 0, "failures": 0, "best": None}
-        return pipeline(
-            fold(self._memory, self._next, value=lambda state: state, initial=beginning),
-            ops.filter(is_too_much),
-            ops.do_action(self._log),
-            stop(),
-        )
-
     def _next(self, memory: dict[str, Any], state: State) -> dict[str, Any]:
         """Return the memory after one more value; a new dict, so that a copy of the state keeps."""
         seen = memory["seen"] + 1
-        after = {**memory, "seen": seen, "better": None}
+        after = {**memory, "seen": seen, "due": False}
         if seen <= self._warm_up:
             return after
         value = number_of(self._read(state), self._part)
-        after["better"] = better = self._rule(memory["best"], value, seen)
+        better = self._rule(memory["best"], value, seen)
         if better is not None:
             after["failures"] = failures_in_a_row(memory["failures"], not better)
+            after["due"] = not better and after["failures"] > self._patience
         if better:
             after |= {"best": value, "kept": self._keeper.copies(state)}
         return after
 
+    def _is_due(self, state: State) -> bool:
+        return bool(state.get(self._memory, {}).get("due"))
+
     def _log(self, state: State) -> None:
+        state[self._memory] = {**state[self._memory], "due": False}
         failures, best = (state[self._memory][key] for key in ("failures", "best"))
         message = "Patience exceeded, stopping early: %s, no better than %s for %d values"
         logger.info(message, self._part, best, failures)
@@ -246,13 +246,16 @@ class EarlyStopping:
         memory = state.get(self._memory, {})
         if memory.get("kept") and "replaced" not in memory:  # FAILED may come after FINISHED
             # first of all, so that a resume finds it even if the rest fails half-way
-            state[self._memory] = {**memory, "replaced": self._keeper.current(state)}
-            self._keeper.put(state, deepcopy(memory["kept"]))
+            state[self._memory] = {
+                **memory,
+                "replaced": self._keeper.current(state, memory["kept"]),
+            }
+            self._keeper.put(state, deepcopy(memory["kept"]), memory["kept"])
 
     def _put_back(self, state: State) -> None:
         memory = {**state.get(self._memory, {})}
         if "replaced" in memory:
-            self._keeper.put(state, memory.pop("replaced"))
+            self._keeper.put(state, memory.pop("replaced"), memory["kept"])
             state[self._memory] = memory
 
 
@@ -262,11 +265,13 @@ class EarlyStoppingCallback(EarlyStopping):
     def __call__(self, state: State) -> None:
         """Judge the metric, and stop the run if it has not got better for too long."""
         self._judge(state)
+        self._stop(state)
 
 
-def _last_layer(event: Event | Selection) -> Layer:
+def _last(event: Event) -> Layer:
     """Return the layer whose turn is last: closing events go outwards, the others inwards."""
-    closing = [kind in CLOSING for kind in event.predicates()]
-    if all(closing):
-        return Layer.CLOCK
-    return Layer.USER if any(closing) else Layer.DISPLAY
+    return Layer.CLOCK if event in CLOSING else Layer.DISPLAY
+
+
+def _all_of_it(state: State) -> State:
+    return state
