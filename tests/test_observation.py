@@ -309,7 +309,7 @@ class TestComposition:
     @given(
         n_batches=st.integers(1, 4),
         max_epoch=st.integers(1, 3),
-        faults=st.sets(st.integers(1, 30), max_size=4),
+        faults=st.sets(st.integers(1, 40), max_size=6),
         draws=st.sets(st.integers(1, 12), max_size=3),
         place=st.sampled_from(["before", "after"]),
     )
@@ -331,10 +331,15 @@ class TestComposition:
                 raise Boom
 
         runner = Runner()
-        runner.on(Event.RESUMED, fail_sometimes)
+        for event in set(Event) - {Event.BATCH, Event.STOPPED, Event.FAILED}:
+            runner.on(event, fail_sometimes)
+        runner.on(Event.STARTED, lambda state: state.update(prepared=True))
         if place == "before":
             runner.on(Event.BATCH, fail_sometimes)
-        runner.on(Event.BATCH, lambda state: trained.append(state["n_iters"]))
+        runner.on(
+            Event.BATCH.where(lambda state: state["prepared"]),
+            lambda state: trained.append(state["n_iters"]),
+        )
         if place == "after":
             runner.on(Event.BATCH, fail_sometimes)
         ends: list[Event] = []
