@@ -92,6 +92,12 @@ def test_names_of_0_4_0_stay_importable_from_their_modules() -> None:
         assert hasattr(importlib.import_module(f"rnnr.{module}"), name)
 
 
+@pytest.mark.parametrize("name", sorted({*PUBLIC["rnnr.operators"]} - {"Operator", "Pipeline"}))
+def test_every_operator_has_a_marble_diagram_and_an_example(name: str) -> None:
+    text = getattr(importlib.import_module("rnnr.operators"), name).__doc__
+    assert all(part in text for part in ("source:  ", "[ ", "result:  ", ">>> ")), text
+
+
 def part_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 

@@ -6,10 +6,8 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from types import FrameType
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -19,6 +17,7 @@ import reactivex
 from reactivex import operators as ops
 from reactivex.subject import Subject
 
+from interrupts import interrupt_at_call
 from rnnr import Event, RnnrWarning, Runner
 from rnnr.operators import select
 
@@ -790,7 +789,7 @@ class TestInterrupt:
             story = told(runner)
             runner.on(Event.BATCH, lambda state, seen=seen: seen.append(state["batch"]))  # type: ignore[misc]
             try:
-                with interrupt_at_call(n):
+                with interrupt_at_call(n, "rnnr.runner"):
                     runner.run(Loader(), max_epoch=2)
                 interrupted = False
             except KeyboardInterrupt:
@@ -802,27 +801,6 @@ class TestInterrupt:
                     assert len(seen) in (7, 8)  # one may have been under way
                 runner.run([1, 2])
         assert n > 40
-
-
-@contextmanager
-def interrupt_at_call(n: int) -> Iterator[None]:
-    """Raise KeyboardInterrupt where the runner makes its n-th call of a Python function."""
-    left = n
-
-    def trace(frame: FrameType, event: str, arg: object) -> None:
-        nonlocal left
-        caller = frame.f_back
-        if caller is not None and caller.f_globals.get("__name__") == "rnnr.runner":
-            left -= 1
-            if left == 0:
-                raise KeyboardInterrupt
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        yield
-    finally:
-        sys.settrace(before)
 
 
 class TestReentrance:

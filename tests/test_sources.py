@@ -6,13 +6,11 @@ import io
 import itertools
 import pickle
 import signal
-import sys
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from queue import Queue
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -24,6 +22,7 @@ from reactivex.scheduler import NewThreadScheduler, VirtualTimeScheduler
 from reactivex.subject import BehaviorSubject, ReplaySubject
 
 import rnnr.feed
+from interrupts import interrupt_at_call
 from rnnr import Event, RnnrWarning, Runner, State
 from rnnr.attachments import ProgressBar
 from rnnr.batches import Batches
@@ -1097,36 +1096,10 @@ class TestInterrupt:
             runner = Runner()
             seen = delivered(runner)
             try:
-                with interrupt_at_call(n):
+                with interrupt_at_call(n, "rnnr.feed"):
                     runner.run(kind(range(4)))
                 interrupted = False
             except KeyboardInterrupt:
                 runner.resume()
             assert seen == [0, 1, 2, 3]
         assert n > 20
-
-
-@contextmanager
-def interrupt_at_call(n: int) -> Iterator[None]:
-    """Raise KeyboardInterrupt at the n-th call of a Python function that the feed makes."""
-    left = n
-
-    def trace(frame: FrameType, event: str, arg: object) -> None:
-        nonlocal left
-        caller = frame.f_back
-        if caller is None or caller.f_globals.get("__name__") != "rnnr.feed":
-            return
-        names = {caller.f_code.co_name, frame.f_code.co_name}
-        if not names & {"__del__", "_remove"}:  # finalizers, which no error leaves
-            left -= 1
-            if left == 0:
-                raise KeyboardInterrupt
-
-    before = sys.gettrace()
-    gc.disable()  # it would call this and that in our name
-    sys.settrace(trace)
-    try:
-        yield
-    finally:
-        sys.settrace(before)
-        gc.enable()

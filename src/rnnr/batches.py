@@ -1,7 +1,7 @@
 """Where the batches of an epoch come from, and what of them is still to be drawn."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import Any
 
@@ -23,8 +23,8 @@ class Batches:
 
     def __init__(self) -> None:
         self._memory: State | None = None
-        self._source: Iterator[Any] = iter(())
-        self._left = self._source
+        self._source: Feed | _Plain = _NOTHING
+        self._left = iter(self._source)
 
     def left(self, state: State) -> Iterator[Any]:
         """Return the iterator, or make one and pass over what the epoch has drawn."""
@@ -33,31 +33,22 @@ class Batches:
             drawn = n_drawn(state)
             begin_drawing(state)
             memory["_spent"] = _is_spent(state["batches"])
-            self._source = self._left = _iterator(state["batches"], drawn)
-            if not isinstance(self._source, Feed):  # which does it by itself
-                next(islice(self._source, drawn, drawn), None)
+            self._source = _opened(state["batches"], drawn)
+            self._left = iter(self._source)
             self._memory = memory
-        if isinstance(self._source, Feed):
-            self._source.running = lambda: bool(state["running"])
+        self._source.running = lambda: bool(state["running"])
         return self._left
 
     def put_back(self, batch: Any) -> None:
         """Keep a batch for the next draw: the run was stopped while it was drawn."""
-        if isinstance(self._source, Feed):
-            self._source.put_back(batch)
-        else:
-            self._left = chain([batch], self._source)
+        self._left = self._source.put_back(batch)
 
     def wake(self) -> None:
         """Make a draw that waits for its source look whether the run was stopped."""
-        source = self._source  # another thread may let go of it
-        if isinstance(source, Feed):
-            source.wake()
+        self._source.wake()
 
     def pause(self, error: BaseException | None = None) -> None:
         """End what works for an unfinished epoch; an error there never hides the run's own."""
-        if not isinstance(self._source, Feed):
-            return
         try:
             self._source.pause()
         except BaseException as other:
@@ -67,8 +58,8 @@ class Batches:
 
     def release(self) -> None:
         """Let go of the iterator: the epoch is over."""
-        self._memory, self._source = None, iter(())
-        self._left = self._source
+        self._memory, self._source = None, _NOTHING
+        self._left = iter(_NOTHING)
 
     def failed(self, state: State) -> None:
         """After an error in the batches, go on with their iterator, if it can.
@@ -77,11 +68,9 @@ class Batches:
         an Observable. What was interrupted while it waited for its source has not failed.
         """
         drawn = epoch_memory(state)["_failed_at"] = n_drawn(state)
-        source = self._source
-        feed = source if isinstance(source, Feed) else None
-        if (feed.is_dead if feed else is_dead(source)) and not _is_one_shot(state.get("batches")):
+        if self._source.is_dead and not _is_one_shot(state.get("batches")):
             self.release()
-        elif feed is None or feed.has_failed:
+        elif self._source.has_failed:
             epoch_memory(state)["_broken_at"] = drawn
 
     def judge_resumable(self, state: State) -> None:
@@ -99,9 +88,43 @@ class Batches:
 
     def _holds(self, memory: State) -> bool:
         """Tell whether the iterator is that of an epoch, and stands where the epoch does."""
-        if isinstance(self._source, Feed) and self._source.is_lost:
-            return False
-        return self._memory is memory
+        return self._memory is memory and not self._source.is_lost
+
+
+class _Plain:
+    """A plain iterator, with nothing behind it that would have to be woken or to rest.
+
+    It has what a `Feed` has, so that nobody asks which of the two it is; the loop iterates
+    over the iterator itself.
+    """
+
+    running: Callable[[], bool]
+    is_lost = False
+    has_failed = True  # an error that comes from it is its own
+
+    def __init__(self, iterator: Iterator[Any]) -> None:
+        self._iterator = iterator
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._iterator
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it can give nothing more, after an error."""
+        return is_dead(self._iterator)
+
+    def put_back(self, batch: Any) -> Iterator[Any]:
+        """Return an iterator that begins with a batch that was drawn."""
+        return chain([batch], self._iterator)
+
+    def wake(self) -> None:
+        """Do nothing: who waits for it, waits in its own code."""
+
+    def pause(self) -> None:
+        """Do nothing."""
+
+
+_NOTHING = _Plain(iter(()))
 
 
 def judge_batches(batches: object) -> None:
@@ -131,10 +154,16 @@ def warn_if_spent(state: State, stacklevel: int) -> None:
     )
 
 
-def _iterator(batches: Any, drawn: int) -> Iterator[Any]:
+def _opened(batches: Any, drawn: int) -> Feed | _Plain:
+    """Begin to iterate, behind what was drawn before."""
     if is_asynchronous(batches):
         batches = buffered(batches)
-    return batches.feed(drawn) if isinstance(batches, Buffered) else iter(batches)
+    if isinstance(batches, Buffered):
+        return batches.feed(drawn)
+    iterator = iter(batches)
+    next(islice(iterator, drawn, drawn), None)
+    # a Feed, if the user has made it by iter(prefetch(...))
+    return iterator if isinstance(iterator, Feed) else _Plain(iterator)
 
 
 def _is_one_shot(batches: object) -> bool:

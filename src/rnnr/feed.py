@@ -177,9 +177,10 @@ class Feed(Iterator[Any]):
         del inbox.items[0]
         return item
 
-    def put_back(self, item: Any) -> None:
-        """Make an item that was drawn the next one again."""
+    def put_back(self, item: Any) -> "Feed":
+        """Make an item that was drawn the next one again; return the iterator that gives it."""
         self._inbox.items.appendleft(item)
+        return self
 
     def wake(self) -> None:
         """Make a draw that waits look at ``running``; for any thread, and for signal handlers."""

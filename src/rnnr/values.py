@@ -59,7 +59,7 @@ def accumulator(
     key: str,
     function: Callable[[Any, Any], Any],
     *,
-    value: str | Callable[[State], Any],
+    value: str | Callable[[State], Any] | None = None,
     initial: Any = MISSING,
     per_epoch: bool = False,
 ) -> Callable[[State], None]:
@@ -71,6 +71,11 @@ def accumulator(
     judge_string("key", key, "name the key of the accumulator")
     if not callable(function):
         raise wrong_type("function", "callable", function, "pass for example operator.add")
+    if value is None:
+        if initial is MISSING:
+            cure = "pass initial=0, say, or name the value of each state, value='batch'"
+            raise wrong_type("initial", "given where value is not", None, cure)
+        value = _itself
     if not callable(value):
         cure = f"set state[{value!r}] in an earlier callback"
         value = reader(value, f"fold({key!r})", cure)
@@ -88,3 +93,7 @@ def accumulator(
         memory[key] = function(before, read(state))
 
     return accumulate
+
+
+def _itself(state: State) -> State:
+    return state

@@ -22,10 +22,12 @@ from typing import Any, NamedTuple
 
 import ignite
 from ignite.engine import Engine, Events
+from reactivex import operators as ops
+from reactivex.subject import Subject
 
 import rnnr
 import rnnr.attachments
-from rnnr.operators import fold
+from rnnr.operators import chunk, fold
 from rnnr.sources import prefetch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -211,6 +213,22 @@ def five_selected_out(rounds: int, n_batches: int) -> tuple[float, float]:
     return a_handler(here), a_handler(there)
 
 
+def lists_of_ten(rounds: int, n_items: int) -> tuple[float, float]:
+    """Return what an item costs in `chunk(10)` and in ReactiveX's own, beyond a bare Subject."""
+
+    def take(*operators: Any) -> float:
+        subject = Subject[int]()
+        (subject.pipe(*operators) if operators else subject).subscribe(lambda _: None)
+        start = perf_counter()
+        for item in range(n_items):
+            subject.on_next(item)
+        return (perf_counter() - start) / n_items * 1e9
+
+    taken = [(take(), take(chunk(10)), take(ops.buffer_with_count(10))) for _ in range(rounds)]
+    ours = median(chunked - bare for bare, chunked, _ in taken)
+    return ours, median(buffered - bare for bare, _, buffered in taken)
+
+
 def growth_with_observers(rounds: int) -> float:
     """Return how much dearer each of 10,000 observers that come and go is than each of 1,000."""
 
@@ -288,6 +306,7 @@ def main(arguments: list[str] | None = None) -> None:
     ]
     reactivex, more = import_milliseconds(max(rounds // 10, 1))
     ours, ignites = five_selected_out(max(rounds // 5, 1), n)
+    chunked, windowed = lists_of_ten(max(rounds // 5, 1), n)
     dearer = growth_with_observers(max(rounds // 10, 1))
     long = n * 1000
     growth = growth_in_mib(long)
@@ -307,6 +326,8 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"| {imported} | {more:.1f} ms | ≤ 15 ms |")
     print(f"| a handler of `every(100)` that is not called, of five | {ours:.0f} ns | ≤ 300 ns |")
     print(f"| the same in pytorch-ignite {ignite.__version__} | {ignites:.0f} ns | |")
+    print(f"| an item in `chunk(10)`, beyond a bare Subject | {chunked:.0f} ns | |")
+    print(f"| an item in `ops.buffer_with_count(10)`, beyond it | {windowed:.0f} ns | |")
     print(f"| each of 10,000 observers that come and go, to each of 1,000 | {dearer:.2f} | flat |")
     print(f"| growth of the process over {long:,} batches | {growth:.1f} MiB | flat |")
     slow = f"`prefetch`, a loader and a step of {SlowLoader.SECONDS * 1000:.0f} ms each"

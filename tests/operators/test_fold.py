@@ -199,3 +199,16 @@ def test_an_initial_value_that_the_function_changes_is_not_shared() -> None:
         runner.on(Event.BATCH, collected)
         runner.run([1, 2])
     assert (first.state["seen"], second.state["seen"]) == ([1, 2], [1, 2])
+
+
+def test_without_a_value_the_function_gets_the_state_itself() -> None:
+    runner = Runner()
+    total = fold("total", lambda total, state: total + state["batch"], initial=0)
+    runner.on(Event.BATCH, pipeline(total))
+    runner.run([1, 2, 3])
+    assert runner.state["total"] == 6
+
+
+def test_without_a_value_and_a_beginning_it_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"initial must be given where value is not.*initial=0"):
+        fold("total", max)

@@ -155,7 +155,7 @@ class EarlyStopping:
         self._memory = memory
         self._patience = patience
         beginning = {"seen": 0, "failures": 0, "best": None}
-        self._judge = pipeline(fold(memory, self._next, value=_all_of_it, initial=beginning))
+        self._judge = pipeline(fold(memory, self._next, initial=beginning))
         self._stop = pipeline(ops.filter(self._is_due), ops.do_action(self._log), stop())
 
     def attach_on(
@@ -271,7 +271,3 @@ class EarlyStoppingCallback(EarlyStopping):
 def _last(event: Event) -> Layer:
     """Return the layer whose turn is last: closing events go outwards, the others inwards."""
     return Layer.CLOCK if event in CLOSING else Layer.DISPLAY
-
-
-def _all_of_it(state: State) -> State:
-    return state

@@ -17,7 +17,7 @@ def fold(
     key: str,
     function: Callable[[Any, Any], Any],
     *,
-    value: str | Callable[[State], Any],
+    value: str | Callable[[State], Any] | None = None,
     initial: Any = MISSING,
     per_epoch: bool = False,
 ) -> Callable[[Observable[State]], Observable[State]]:
@@ -29,14 +29,16 @@ def fold(
     Args:
         key: Key of the accumulator.
         function: Called as ``function(accumulator, value)``; returns the new accumulator.
-        value: Key of the value in the state, or a function that computes it from the state.
+        value: Key of the value in the state, or a function that computes it from the state. If
+            not given, ``function`` gets the state itself, and ``initial`` is needed.
         initial: First accumulator, of which each fold takes a copy. If not given, the first
             value is, and ``function`` is not called for it: no neutral element is needed.
         per_epoch: Keep the accumulator in the memory that is emptied when an epoch begins (see
             `rnnr.state.epoch_memory`), instead of in the state itself.
 
     Raises:
-        TypeError: If a key is no string or a function cannot be called.
+        TypeError: If a key is no string, a function cannot be called, or neither ``value`` nor
+            ``initial`` is given.
         ValueError: If ``per_epoch`` is set and ``key`` starts with an underscore.
         KeyError: When a state lacks the value.
 
