@@ -977,6 +977,32 @@ def test_a_loop_that_never_looks_is_left_wherever_it_is(around: Callable[[Any], 
     assert source_threads() == []
 
 
+@kinds
+def test_an_observed_run_takes_each_of_them(kind: Callable[[Any], Any]) -> None:
+    run = Runner().observe(kind(range(4)), max_epoch=2)
+    batches = run.pipe(states(Event.BATCH), select("batch"), ops.to_list())
+    assert batches.run() == [0, 1, 2, 3] * 2
+
+
+@pytest.mark.parametrize("kind", [prefetch, created, Asynchronous])
+def test_they_work_on_a_thread_of_their_own_and_the_run_stays_on_its(
+    kind: Callable[[Any], Any],
+) -> None:
+    threads: list[set[int]] = [set(), set()]
+
+    def items() -> Iterator[int]:
+        for item in range(3):
+            threads[0].add(threading.get_ident())
+            yield item
+
+    runner = Runner()
+    runner.on(Event.BATCH, lambda _: threads[1].add(threading.get_ident()))
+    runner.run(kind(items()))
+    assert threads[1] == {threading.get_ident()}
+    assert len(threads[0]) == 1
+    assert threads[0] != threads[1]
+
+
 class TestARunThatFeedsAnother:
     @pytest.mark.parametrize("n", range(1, 6))
     def test_it_is_stopped_with_it_and_nothing_is_lost_when_it_is_resumed(self, n: int) -> None:

@@ -452,7 +452,7 @@ class TestRestore:
         runner.run(range(3), max_epoch=9)
         assert seen == ["before", "after"]
 
-    @pytest.mark.parametrize("killed_after", range(1, 5))
+    @pytest.mark.parametrize("killed_after", range(1, 4))
     def test_a_run_that_was_killed_after_a_save_at_the_end_of_an_epoch_goes_on_as_it_was(
         self, killed_after: int
     ) -> None:
@@ -476,9 +476,8 @@ class TestRestore:
         other = trainer()
         other.state = pickle.loads(saved[killed_after - 1])
         other.resume()
-        assert whole.state["weights"] == [2]
-        if killed_after < 4:
-            assert (other.state["epoch"], other.state["weights"]) == (4, [2])
+        assert (whole.state["epoch"], whole.state["weights"]) == (4, [2])
+        assert (other.state["epoch"], other.state["weights"]) == (4, [2])
 
     def test_what_an_older_script_did_not_keep_is_left_alone(self) -> None:
         runner = Runner()
