@@ -10,7 +10,8 @@ from reactivex.disposable import Disposable
 from reactivex.internal import DisposedException
 
 from rnnr import Event, Layer, Runner
-from rnnr.stream import EventSubject, subject_of
+from rnnr.selection import always
+from rnnr.stream import Callback, EventSubject, Wrapper, last_layer, selected, subject_of
 
 State = dict[str, Any]
 
@@ -244,3 +245,145 @@ class TestHandlers:
         before = len(called)
         runner.run([1])
         assert len(called) == before
+
+
+class TestWrapping:
+    """What is called in the place of each handler, while somebody asks for it."""
+
+    @staticmethod
+    def telling(seen: list[str], name: str) -> Wrapper:
+        def wrapper(handler: Callback) -> Callback:
+            def wrapped(state: State) -> None:
+                seen.append(f"{name} before")
+                handler(state)
+                seen.append(f"{name} after")
+
+            return wrapped
+
+        return wrapper
+
+    def test_each_handler_is_called_inside_of_what_the_wrapper_made(self) -> None:
+        seen: list[str] = []
+        subject = EventSubject()
+        subject.add(lambda _: seen.append("one"))
+        subject.wrap(self.telling(seen, "a"))
+        subject.add(lambda _: seen.append("two"))
+        subject.on_next(item(1))
+        assert seen == ["a before", "one", "a after", "a before", "two", "a after"]
+
+    @pytest.mark.parametrize("event", Event, ids=str)
+    def test_after_it_is_disposed_the_handlers_are_as_they_were(self, event: Event) -> None:
+        seen: list[str] = []
+        subject = subject_of(event)
+        subject.add(lambda _: seen.append("handler"))
+        subject.arrange()
+        before = subject.handlers
+        wrapping = subject.wrap(self.telling(seen, "a"))
+        subject.on_next(item(1))
+        wrapping.dispose()
+        wrapping.dispose()
+        subject.on_next(item(2))
+        assert seen == ["a before", "handler", "a after", "handler"]
+        assert subject.handlers == before
+
+    def test_the_latest_of_several_wrappers_is_the_outermost_and_any_may_leave_first(self) -> None:
+        seen: list[str] = []
+        subject = EventSubject()
+        subject.add(lambda _: seen.append("handler"))
+        wrapper = self.telling(seen, "a")
+        first, second = subject.wrap(wrapper), subject.wrap(self.telling(seen, "b"))
+        subject.on_next(item(1))
+        assert seen == ["b before", "a before", "handler", "a after", "b after"]
+        seen.clear()
+        first.dispose()
+        subject.on_next(item(2))
+        assert seen == ["b before", "handler", "b after"]
+        second.dispose()
+
+    def test_one_function_that_wraps_twice_leaves_one_at_a_time(self) -> None:
+        seen: list[str] = []
+        subject = EventSubject()
+        subject.add(lambda _: None)
+        wrapper = self.telling(seen, "a")
+        first, second = subject.wrap(wrapper), subject.wrap(wrapper)
+        first.dispose()
+        subject.on_next(item(1))
+        assert seen == ["a before", "a after"]
+        second.dispose()
+        subject.on_next(item(2))
+        assert seen == ["a before", "a after"]
+
+    def test_a_handler_that_leaves_during_a_delivery_is_not_called_nor_is_its_wrapper(
+        self,
+    ) -> None:
+        seen: list[str] = []
+        subject = EventSubject()
+        subject.wrap(self.telling(seen, "a"))
+        subject.add(lambda _: leaving.dispose())
+        leaving = subject.add(lambda _: seen.append("left"))
+        subject.on_next(item(1))
+        assert seen == ["a before", "a after"]
+
+    def test_it_begins_and_ends_with_the_next_delivery(self) -> None:
+        seen: list[str] = []
+        subject = EventSubject()
+        wrappings: list[Disposable] = []
+
+        def switch(state: State) -> None:
+            if state["n"] == 1:
+                wrappings.append(subject.wrap(self.telling(seen, "a")))
+            if state["n"] == 2:
+                wrappings[0].dispose()
+
+        subject.add(switch)
+        subject.add(lambda state: seen.append(f"handler {state['n']}"))
+        for n in (1, 2, 3):
+            subject.on_next(item(n))
+        wrapped = ["a before", "a after", "a before", "handler 2", "a after"]
+        assert seen == ["handler 1", *wrapped, "handler 3"]
+
+    @pytest.mark.parametrize("event", [Event.STOPPED, Event.FAILED], ids=str)
+    def test_the_ends_of_a_broken_run_are_wrapped_and_still_reach_every_handler(
+        self, event: Event
+    ) -> None:
+        seen: list[str] = []
+        subject = subject_of(event)
+        subject.wrap(self.telling(seen, "a"))
+        subject.add(lambda _: 1 / 0)
+        subject.add(lambda _: seen.append("reached"))
+        with pytest.raises(ZeroDivisionError):
+            subject.on_next({"running": False})
+        assert seen == ["a before", "a before", "reached", "a after"]
+
+
+@pytest.mark.parametrize("event", Event, ids=str)
+def test_the_turn_of_the_last_layer_is_after_all_others(event: Event) -> None:
+    seen: list[str] = []
+    subject = subject_of(event)
+    subject.add(lambda _: seen.append("last"), layer=last_layer(event))
+    for layer in set(Layer) - {last_layer(event)}:
+        subject.add(lambda _: seen.append("another"), layer=layer)
+    subject.on_next(item(1))
+    assert seen == ["another"] * 3 + ["last"]
+
+
+class TestSelected:
+    def test_a_handler_of_everything_is_left_as_it_is(self) -> None:
+        assert selected(always, print) is print
+
+    def test_another_is_called_with_what_passes_and_keeps_its_name(self) -> None:
+        seen: list[int] = []
+
+        def keep(state: State) -> None:
+            seen.append(state["n"])
+
+        handler = selected(lambda state: state["n"] > 1, keep)
+        for n in (1, 2, 3):
+            handler(item(n))
+        assert seen == [2, 3]
+        assert handler.__name__ == "keep"
+
+    def test_what_has_no_name_may_be_selected_too(self) -> None:
+        seen: list[State] = []
+        selected(lambda _: True, partial(seen.append))(item(1))
+        assert seen == [item(1)]

@@ -11,7 +11,7 @@ from rnnr.state import State
 
 __all__ = ["Predicate", "Predicates", "Selectable", "Selection", "always"]
 
-Predicate: TypeAlias = Callable[[State], bool]
+Predicate: TypeAlias = Callable[[State], object]
 Predicates: TypeAlias = Mapping[Any, Predicate]
 """For each `Event`, which is made of what is here, the test that a state has to pass."""
 
@@ -132,11 +132,7 @@ class Selectable:
             spike: 30
         """
         judge_callback("predicate", predicate)
-
-        def test(state: State) -> bool:
-            return bool(predicate(state))
-
-        return self._narrowed(f"where({predicate!r})", lambda: test)
+        return self._narrowed(f"where({predicate!r})", lambda: predicate)
 
     def seconds(self, s: float, clock: Callable[[], float] = time.monotonic) -> "Selection":
         """Select at most one in a time: the first, and then the first after ``s`` seconds.
@@ -256,7 +252,7 @@ def _joined(one: Predicates, other: Predicates) -> Predicates:
 def _either(one: Predicate, other: Predicate) -> Predicate:
     """Return a test whose two parts see everything, since they may count it."""
 
-    def test(state: State) -> bool:
+    def test(state: State) -> object:
         passed = one(state)
         return other(state) or passed
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import IntEnum
-from functools import partial
+from functools import partial, wraps
 from typing import Final, TypeAlias
 
 from reactivex import abc
@@ -12,12 +12,25 @@ from reactivex.subject import Subject
 from rnnr.errors import judge_callback, note_failure, wrong_type
 from rnnr.event import Event
 from rnnr.scheduling import InPlaceObservable
-from rnnr.selection import Predicate, Selection
+from rnnr.selection import Predicate, Selection, always
 from rnnr.state import State
 
-__all__ = ["CLOSING", "Callback", "EventSubject", "Layer", "SelectedStream", "subject_of"]
+__all__ = [
+    "CLOSING",
+    "Callback",
+    "EventSubject",
+    "Layer",
+    "SelectedStream",
+    "Wrapper",
+    "last_layer",
+    "selected",
+    "subject_of",
+]
 
 Callback: TypeAlias = Callable[[State], object]
+
+Wrapper: TypeAlias = Callable[[Callback], Callback]
+"""Makes of a handler what is called in its place."""
 
 
 class Layer(IntEnum):
@@ -54,6 +67,11 @@ CLOSING: Final = frozenset({Event.EPOCH_FINISHED, Event.FINISHED, Event.STOPPED,
 """Events that run the layers inside-out."""
 
 
+def last_layer(event: Event) -> Layer:
+    """Return the layer whose turn is last: closing events go outwards, the others inwards."""
+    return Layer.CLOCK if event in CLOSING else Layer.DISPLAY
+
+
 class _Entry:
     """One subscription. No dataclass, for making one takes as long as the rest of the import."""
 
@@ -87,6 +105,7 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
         super().__init__()
         self.deliver: Callback | None = None
         self.handlers: list[Callback] = []
+        self._wrappers: dict[object, Wrapper] = {}
         self._inside_out = inside_out
         self._entries: dict[_Entry, None] = {}  # in the order of subscription
         self._places: dict[_Entry, int] = {}
@@ -120,6 +139,29 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
             raise wrong_type("layer", "a Layer", layer, "write for example Layer.REDUCE")
         return self._add(handler, None, layer)
 
+    def wrap(self, wrapper: Wrapper) -> Disposable:
+        """Call what a function makes of each handler in the place of the handler, until disposed.
+
+        It is how handlers are timed while somebody asks for it, at no cost while nobody does.
+
+        Args:
+            wrapper: Called with a handler; returns what is called with the state instead.
+
+        Returns:
+            A Disposable after which the handlers are called as they are.
+        """
+        key = object()
+        with self.lock:
+            self._wrappers = {**self._wrappers, key: wrapper}
+            self.deliver = None
+
+        def unwrap() -> None:
+            with self.lock:
+                self._wrappers = {k: w for k, w in self._wrappers.items() if k is not key}
+                self.deliver = None
+
+        return Disposable(unwrap)
+
     def arrange(self) -> Callback:
         """Put ``handlers`` into delivery order, and return the function that calls them."""
         with self.lock:
@@ -127,6 +169,8 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
             sign = -1 if self._inside_out else 1
             entries = sorted(self._entries, key=lambda entry: sign * entry.layer)
             self.handlers = [entry.handler for entry in entries]
+            for wrapper in self._wrappers.values():
+                self.handlers = [wrapper(handler) for handler in self.handlers]
             self._places = {entry: place for place, entry in enumerate(entries)}
             self.deliver = deliver = _walk(self.handlers)
             return deliver
@@ -228,7 +272,7 @@ class SelectedStream(InPlaceObservable[State]):
         judge_callback("handler", handler)
         return CompositeDisposable(
             *(
-                self._subject_of(event).add(_selected(test, handler), layer=layer)
+                self._subject_of(event).add(selected(test, handler), layer=layer)
                 for event, test in self._selection.predicates().items()
             )
         )
@@ -241,12 +285,17 @@ class SelectedStream(InPlaceObservable[State]):
         return self.add(observer.on_next)
 
 
-def _selected(test: Predicate, handler: Callback) -> Callback:
-    def selected(state: State) -> None:
+def selected(test: Predicate, handler: Callback) -> Callback:
+    """Return a handler that is called with the states that pass a test."""
+    if test is always:
+        return handler
+
+    @wraps(handler, updated=())
+    def if_selected(state: State) -> None:
         if test(state):
             handler(state)
 
-    return selected
+    return if_selected
 
 
 def _walk(handlers: list[Callback]) -> Callback:

@@ -17,7 +17,7 @@ from rnnr.plateau import Rule, failures_in_a_row, improvement_rule, judge_patien
 from rnnr.runner import Runner
 from rnnr.selection import Selection
 from rnnr.state import RUN_KEYS, State
-from rnnr.stream import CLOSING, Callback, Layer
+from rnnr.stream import Callback, Layer, last_layer
 from rnnr.values import number_of, reader
 
 __all__ = ["EarlyStopping", "EarlyStoppingCallback", "early_stopping"]
@@ -188,15 +188,11 @@ class EarlyStopping:
             (Event.STARTED, self._forget, Layer.CLOCK),
             (Event.RESUMED, self._put_back, Layer.CLOCK),
             *((end, self._restore, Layer.REDUCE) for end in ends),
-            *((kind, self._stop, _last(kind)) for kind in event.predicates()),
+            *((kind, self._stop, last_layer(kind)) for kind in event.predicates()),
         ]
         return CompositeDisposable(
             *claims,
             stream.add(self._judge),
-            *(
-                runner.stream(kind).add(self._stop, layer=_last(kind))
-                for kind in event.predicates()
-            ),
             *(runner.stream(when).add(handler, layer=layer) for when, handler, layer in places),
         )
 
@@ -266,8 +262,3 @@ class EarlyStoppingCallback(EarlyStopping):
         """Judge the metric, and stop the run if it has not got better for too long."""
         self._judge(state)
         self._stop(state)
-
-
-def _last(event: Event) -> Layer:
-    """Return the layer whose turn is last: closing events go outwards, the others inwards."""
-    return Layer.CLOCK if event in CLOSING else Layer.DISPLAY
