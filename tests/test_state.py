@@ -14,6 +14,7 @@ import rnnr.state
 from rnnr import Event, Runner
 from rnnr.attachments import EpochTimer, ProgressBar, SumReducer
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
+from rnnr.reporting import reports
 from rnnr.state import (
     State,
     close_epoch,
@@ -39,6 +40,7 @@ def test_every_key_that_the_library_writes_is_documented_in_its_place(tmp_path: 
     runner.on(Event.BATCH, lambda state: state.update(output=1, better=False))
     runner.on(Event.EPOCH_FINISHED, [maybe_stop_early(), checkpoint("it", 1, under=tmp_path)])
     early_stopping("output").attach_on(runner)
+    reports(runner).subscribe()
     keys, memory = set[str](), set[str]()
     for event in Event:
         runner.on(event, lambda state: keys.update(state))

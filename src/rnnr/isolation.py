@@ -9,14 +9,13 @@ from typing import Any
 from reactivex import Observable
 
 from rnnr.errors import judge_callback, wrong_type
-from rnnr.stream import Callback
 
 __all__ = ["isolate", "log_failure"]
 
 logger = logging.getLogger("rnnr.isolation")
 
 
-def isolate(callback: Callback) -> Callable[[Any], None]:
+def isolate(callback: Callable[[Any], object]) -> Callable[[Any], None]:
     """Wrap a callback so that its exceptions are logged and the run goes on.
 
     It is meant for views: a dashboard, a logger, a message to a phone. An exception is logged at
@@ -25,7 +24,7 @@ def isolate(callback: Callback) -> Callable[[Any], None]:
     with operators there is `rnnr.operators.isolate`.
 
     Args:
-        callback: Callable that accepts the state.
+        callback: Callable that accepts the state, or whatever else it is called with.
 
     Raises:
         TypeError: If the callback cannot be called.

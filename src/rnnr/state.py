@@ -11,6 +11,7 @@ key                     what it holds
                         `early_stopping`: the best so far, failures in a row, copies of what is
                         to be restored, a dict (the name is its argument ``memory``)
 ``_saved_{what}``       `checkpoint`: the files kept (the name is its argument)
+``_started_at``         `reports`: the time at which the run began, in seconds since 1970
 ======================  ==================================================================
 
 and these in the memory of an epoch:
@@ -26,6 +27,7 @@ key                     what it holds
 ``_started_at``         the time at which the epoch began, for the timer
 ``_bar``                where the bar stands, in items
 ``_reducer {name}``     what a reducer has accumulated
+``_results``            the names of the reducers that have stored their results, a tuple
 ======================  ==================================================================
 """
 
@@ -34,6 +36,7 @@ from typing import Any, Final, TypeAlias
 __all__ = [
     "EPOCH",
     "MISSING",
+    "RESULTS",
     "RUN_KEYS",
     "State",
     "begin_drawing",
@@ -52,6 +55,9 @@ MISSING: Final = object()
 
 EPOCH: Final = "_epoch"
 """Key of the memory that lives for one epoch."""
+
+RESULTS: Final = "_results"
+"""Key, in that memory, of the names of the reducers that have stored their results."""
 
 RUN_KEYS: Final = ("batches", "max_epoch", "n_iters", "running", "epoch", "batch", "error", EPOCH)
 """Keys that a run sets."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from copy import copy
+from math import isfinite, isnan
 from typing import Any, TypeAlias
 
 from rnnr.errors import judge_string, missing_key, wrong_type
 from rnnr.state import EPOCH, MISSING, State, epoch_memory
 
-__all__ = ["Reader", "accumulator", "number_of", "reader"]
+__all__ = ["Reader", "accumulator", "as_json", "number_of", "numbers_in", "reader"]
 
 Reader: TypeAlias = Callable[[State], Any]
 
@@ -49,10 +50,33 @@ def number_of(value: Any, part: str) -> float:
         TypeError: If it is no number.
     """
     try:
-        return float(value.__float__())
+        return _float_of(value)
     except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
         cure = "give it one number: a float, a NumPy scalar, a tensor of one item"
         raise wrong_type(f"a value for {part}", "a number", value, cure) from error
+
+
+def numbers_in(values: Mapping[Any, Any]) -> dict[str, float]:
+    """Return those of many values that are numbers, as floats, under their names as text."""
+    found = {}
+    for name, value in values.items():
+        try:
+            found[str(name)] = value if type(value) is float else _float_of(value)
+        except Exception:  # noqa: BLE001, S112  (whatever it is, it is no number)
+            continue
+    return found
+
+
+def as_json(number: float) -> float | str:
+    """Return a number as strict JSON can hold it: what is not finite as a text."""
+    if isfinite(number):
+        return number
+    return "NaN" if isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def _float_of(value: Any) -> float:
+    item = getattr(value, "item", None)  # of arrays and tensors, whose __float__ may warn
+    return float((item() if item else value).__float__())
 
 
 def accumulator(
@@ -92,6 +116,7 @@ def accumulator(
             before = copy(initial)  # the function may change it in place
         memory[key] = function(before, read(state))
 
+    accumulate.__qualname__ = f"accumulator({key!r})"  # which tells one from another in a table
     return accumulate
 
 

@@ -14,7 +14,7 @@ from rnnr.claims import claim
 from rnnr.errors import RnnrWarning, judge_string, wrong_type
 from rnnr.event import Event
 from rnnr.runner import Runner
-from rnnr.state import MISSING, State, epoch_memory
+from rnnr.state import MISSING, RESULTS, State, epoch_memory
 from rnnr.stream import Callback, Layer
 from rnnr.values import Reader, accumulator, reader
 
@@ -73,8 +73,10 @@ class _Reducer(Attachment):
         return CompositeDisposable(attach(runner, Layer.REDUCE, handlers), claimed)
 
     def _store(self, key: str, state: State) -> None:
-        accumulator = epoch_memory(state).pop(key, MISSING)
+        memory = epoch_memory(state)
+        accumulator = memory.pop(key, MISSING)
         state[self.name] = None if accumulator is MISSING else self._finish(accumulator)
+        memory[RESULTS] = (*memory.get(RESULTS, ()), self.name)
 
 
 class LambdaReducer(_Reducer):

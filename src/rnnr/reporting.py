@@ -1,0 +1,213 @@
+"""What a run tells those who watch it: immutable records, made on the training thread."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from traceback import format_exception
+from typing import NamedTuple
+
+from reactivex import Observable, abc
+from reactivex.disposable import CompositeDisposable
+
+from rnnr.claims import judge_runner
+from rnnr.errors import judge_string, wrong_type
+from rnnr.event import Event
+from rnnr.frozen import Frozen
+from rnnr.nesting import outermost, track
+from rnnr.runner import Runner
+from rnnr.scheduling import InPlaceObservable
+from rnnr.selection import Selectable, Selection, always
+from rnnr.state import EPOCH, RESULTS, State
+from rnnr.stream import last_layer, selected
+from rnnr.values import numbers_in
+
+__all__ = ["EVERYTHING", "Report", "reports"]
+
+_STARTED_AT = "_started_at"
+_WINDOW = 1.0  # seconds over which the throughput is measured
+
+
+class Report(NamedTuple):
+    """How a run stands at one moment; `reports` makes it, and it never changes.
+
+    It pickles, and holds nothing of the state but numbers. `rnnr.recording` writes it to a file.
+
+    Attributes:
+        event (Event): What happened.
+        epoch (int): Number of the current epoch, from 1; 0 before the first.
+        max_epoch (int): Number of epochs to run.
+        n_iters (int): Number of batches drawn since the run began.
+        seconds (float): Seconds since the run began, pauses between a stop and ``resume`` too.
+        metrics (Mapping[str, float]): Numbers by name, in the order in which they were found.
+        batches_per_second (float | None): Throughput over the last second or more; ``None``
+            before there is any.
+        n_batches (int | None): Batches of an epoch; ``None`` where they have no length.
+        step (int): Where it belongs on the axis of a chart, in batches: ``n_iters``; for a run
+            inside a callback of another one, ``n_iters`` of the outermost run.
+        is_inside (bool): Whether it is of such a run.
+        error (str | None): The traceback of what made the run fail; only with ``Event.FAILED``.
+    """
+
+    event: Event
+    epoch: int
+    max_epoch: int
+    n_iters: int
+    seconds: float
+    metrics: Mapping[str, float]
+    batches_per_second: float | None = None
+    n_batches: int | None = None
+    step: int = 0
+    is_inside: bool = False
+    error: str | None = None
+
+
+EVERYTHING = Selection("all events", lambda: dict.fromkeys(Event, always))
+"""All that happens in a run."""
+
+
+def reports(
+    runner: Runner,
+    *keys: str,
+    on: Selectable = EVERYTHING,
+    clock: Callable[[], float] = time.time,
+) -> Observable[Report]:
+    """Return a hot Observable of records of how the runs of a runner stand.
+
+    Every view subscribes to it: a dashboard, a recorder, a logger. A record is made when all
+    other callbacks of its event have had their turn. Its metrics are the numbers
+
+    * in ``state["stats"]``, where a bar finds them, too,
+    * in the results of the reducers, from the end of the epoch on,
+    * in the keys that you name: a number, or a mapping that holds some.
+
+    Tensors and arrays of one item, NumPy scalars, whatever has ``__float__`` become floats; a
+    tensor on a GPU waits for the GPU, so select with ``on`` where that matters. What is no number
+    is left out. Like the streams of a runner it neither completes nor errors.
+
+    Args:
+        runner: Runner whose runs to report.
+        keys: Names of further keys of the state that hold metrics.
+        on: Event at which to report, or a `Selection`; every event, unless you say otherwise.
+        clock: Returns the time in seconds since 1970.
+
+    Raises:
+        TypeError: If ``runner`` is no runner, a key no string, or ``on`` no event.
+
+    Example:
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.reporting import reports
+        >>> runner = Runner()
+        >>> @runner.on(Event.BATCH)
+        ... def train(state):
+        ...     state["stats"] = {"loss": 1 / state["batch"], "phase": "warm-up"}
+        >>> seldom = Event.BATCH.every(2)
+        >>> subscription = reports(runner, on=seldom).subscribe(
+        ...     lambda report: print(report.n_iters, report.metrics)
+        ... )
+        >>> runner.run([1, 2, 3, 4])
+        2 {'loss': 0.5}
+        4 {'loss': 0.25}
+    """
+    judge_runner(runner)
+    for key in keys:
+        judge_string("a key of reports", key, 'write for example reports(runner, "loss")')
+    if not isinstance(on, Selectable):
+        raise wrong_type("on", "an Event or a Selection", on, "write for example on=Event.BATCH")
+    if not callable(clock):
+        raise wrong_type("clock", "callable", clock, "pass for example time.time")
+
+    def subscribe(
+        observer: abc.ObserverBase[Report], _: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        reporter = _Reporter(("stats", *keys), clock)
+
+        def tell(event: Event, state: State) -> None:
+            observer.on_next(reporter.report(event, state))
+
+        return CompositeDisposable(
+            track(runner),
+            *(
+                runner.stream(event).add(partial(reporter.begin, event), layer=last_layer(event))
+                for event in (Event.STARTED, Event.RESUMED)  # when counters are restored, if any
+            ),
+            *(
+                runner.stream(event).add(
+                    selected(test, partial(tell, event)), layer=last_layer(event)
+                )
+                for event, test in on.predicates().items()
+            ),
+        )
+
+    return InPlaceObservable(subscribe)
+
+
+class _Reporter:
+    """What one subscription has to remember from report to report."""
+
+    def __init__(self, keys: tuple[str, ...], clock: Callable[[], float]) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._mark: tuple[float, int] | None = None  # where the throughput is measured from
+        self._rate: float | None = None
+        self._sized: object = None
+        self._n_batches: int | None = None
+
+    def begin(self, event: Event, state: State) -> None:
+        """Begin to measure, as a run does."""
+        now = self._clock()
+        if event is Event.STARTED and not state["n_iters"]:
+            state[_STARTED_AT] = now
+        self._mark, self._rate = (now, state["n_iters"]), None
+
+    def report(self, event: Event, state: State) -> Report:
+        """Record how a run stands."""
+        now, n_iters = self._clock(), state["n_iters"]
+        around = outermost(state)
+        return Report(
+            event,
+            state["epoch"],
+            _whole(state["max_epoch"]),
+            n_iters,
+            now - state.setdefault(_STARTED_AT, now),
+            self._metrics(state),
+            self._throughput(now, n_iters),
+            self._length(state),
+            around["n_iters"],
+            around is not state,
+            "".join(format_exception(state["error"])) if event is Event.FAILED else None,
+        )
+
+    def _metrics(self, state: State) -> Mapping[str, float]:
+        found: dict[object, object] = {}
+        for key in (*self._keys, *(state.get(EPOCH) or {}).get(RESULTS, ())):
+            if key in state:
+                value = state[key]
+                found.update(value if isinstance(value, (dict, Mapping)) else {key: value})
+        return Frozen(numbers_in(found))
+
+    def _throughput(self, now: float, n_iters: int) -> float | None:
+        since, before = self._mark or (now, n_iters)
+        seconds, n = now - since, n_iters - before
+        if self._mark is None or seconds < 0 or n < 0:  # clocks and counters may be set back
+            self._mark = now, n_iters
+        elif seconds >= _WINDOW:
+            self._mark, self._rate = (now, n_iters), n / seconds
+        elif self._rate is None and seconds and n:
+            return n / seconds  # of so short a time, for want of a better one
+        return self._rate
+
+    def _length(self, state: State) -> int | None:
+        """Return the length of the batches, which a loader may take long to tell."""
+        batches = state["batches"]
+        if batches is not self._sized:
+            self._sized, self._n_batches = batches, None
+            with suppress(Exception):  # torch's loaders have __len__, which may raise
+                self._n_batches = len(batches)
+        return self._n_batches
+
+
+def _whole(max_epoch: float) -> int:
+    """Return it as an integer, also where a callback has made it infinity."""
+    return int(max_epoch) if max_epoch < sys.maxsize else sys.maxsize
