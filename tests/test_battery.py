@@ -12,14 +12,24 @@ from typing import Any
 
 import pytest
 from reactivex import Observable
+from reactivex.disposable import CompositeDisposable
 
 import rnnr.attachments
 import rnnr.callbacks
 import rnnr.operators
 from rnnr import Emission, Event, Layer, Runner, isolate
-from rnnr.attachments import EpochTimer, LambdaReducer, MeanReducer, ProgressBar, SumReducer
+from rnnr.attachments import (
+    Control,
+    EpochTimer,
+    LambdaReducer,
+    MeanReducer,
+    ProgressBar,
+    SumReducer,
+)
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
+from rnnr.handler_times import HandlerTimes
 from rnnr.operators import fold, pipeline, select, stop, when
+from rnnr.reporting import Report, reports
 from rnnr.stream import EventSubject
 
 State = dict[str, Any]
@@ -73,8 +83,21 @@ def every_run(runner: Runner) -> Any:
     return runner.runs.subscribe(watch)
 
 
+def reported(runner: Runner) -> Any:
+    def keep(report: Report) -> None:
+        runner.state["seen"] = (report.event.name, report.epoch, report.n_iters, report.metrics)
+
+    return reports(runner, "sum").subscribe(keep)
+
+
+def measured(runner: Runner) -> Any:
+    times = HandlerTimes(runner)
+    return CompositeDisposable(times.measure(), runner.on(Event.EPOCH_FINISHED, lambda _: None))
+
+
 def parts(folder: Path) -> dict[str, Attach]:
     return {
+        "Control": Control().attach_on,
         "EpochTimer": EpochTimer().attach_on,
         "ProgressBar": ProgressBar(stats="stats", tqdm_cls=Bar).attach_on,
         "tqdm": ProgressBar(stats="stats", file=io.StringIO(), mininterval=0).attach_on,
@@ -91,6 +114,8 @@ def parts(folder: Path) -> dict[str, Attach]:
         "snapshot": history,
         "selection": selected,
         "runs": every_run,
+        "reports": reported,
+        "measured": measured,
     }
 
 
@@ -99,7 +124,9 @@ PARTS = sorted(parts(Path()))
 
 def test_every_part_of_the_library_is_among_them() -> None:
     names = {*rnnr.attachments.__all__, *rnnr.callbacks.__all__}
-    assert names - {"Attachment", "EarlyStopping", "EarlyStoppingCallback", "save"} <= set(PARTS)
+    assert names - {"Attachment", "Hold", "EarlyStopping", "EarlyStoppingCallback", "save"} <= set(
+        PARTS
+    )
 
 
 RESULTS = (

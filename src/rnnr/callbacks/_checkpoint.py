@@ -120,12 +120,14 @@ def checkpoint(
             state[queue][0].unlink(missing_ok=True)
             state[queue].popleft()
 
-    return pipeline(
+    callback = pipeline(
         ops.do_action(lambda state: state.setdefault(queue, deque())),
         ops.filter(wanted),
         ops.do_action(save_one),
         ops.do_action(evict),
     )
+    callback.__qualname__ = f"checkpoint({what!r})"
+    return callback
 
 
 save = checkpoint

@@ -58,9 +58,11 @@ def maybe_stop_early(
     cure = "set it to True or False in an EPOCH_FINISHED callback that is added before this one"
     better = reader(check, "maybe_stop_early", cure)
 
-    return pipeline(
+    callback = pipeline(
         fold(counter, failures_in_a_row, value=lambda state: not better(state), initial=0),
         ops.filter(lambda state: state[counter] > patience),
         ops.do_action(lambda _: logger.info("Patience exceeded, stopping early")),
         stop(),
     )
+    callback.__qualname__ = f"maybe_stop_early({check!r})"
+    return callback

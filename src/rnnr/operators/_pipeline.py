@@ -17,9 +17,14 @@ Operator: TypeAlias = Callable[[Observable[Any]], Observable[Any]]
 
 
 class Pipeline:
-    """A callback made of operators; `pipeline` makes one."""
+    """A callback made of operators; `pipeline` makes one.
+
+    Attributes:
+        __qualname__: What it is called in a table of handlers, as functions have it.
+    """
 
     def __init__(self, operators: tuple[Operator, ...]) -> None:
+        self.__qualname__ = "pipeline"
         self._operators = operators
         self._idle: list[Callback] = []
         self._completed = False

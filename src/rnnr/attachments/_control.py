@@ -1,0 +1,186 @@
+"""Pause, step, go on, stop: from outside of the run."""
+
+from enum import Enum
+from functools import partial
+from threading import Condition, RLock
+
+from reactivex import abc
+from reactivex.disposable import CompositeDisposable, Disposable
+
+from rnnr.attachments._attachment import Attachment, attach
+from rnnr.event import Event
+from rnnr.nesting import outermost, track
+from rnnr.runner import Runner
+from rnnr.state import State
+from rnnr.stream import last_layer
+
+__all__ = ["Control", "Hold"]
+
+_LOOK = 0.1  # seconds after which a run that is held looks whether somebody else has stopped it
+
+
+class Hold(Enum):
+    """What a `Control` does to its runs.
+
+    Attributes:
+        NONE: Nothing: they run, or there is none.
+        PAUSING: A pause was asked for; no run waits yet.
+        PAUSED: A run waits at the end of a batch.
+        STOPPING: A stop was asked for; the run has not come to it yet.
+    """
+
+    NONE = "none"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+
+
+class Control(Attachment):
+    """Pauses, steps and stops runs from outside: another thread, a signal handler, a page.
+
+    A run is held and stopped at the end of a batch, when all its callbacks have had their turn, so
+    nothing of it is lost: of the batch that is drawn next, where the callbacks of one are under
+    way. Until one of the methods is called, it adds nothing to a batch. Attach one to a training
+    and its evaluation: both are held, and only the training is stopped.
+
+    Attributes:
+        hold (Hold): What it does at the moment.
+
+    Example:
+        >>> from threading import Timer
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.attachments import Control
+        >>> runner, control = Runner(), Control()
+        >>> subscription = control.attach_on(runner)
+        >>> control.pause()  # it may be asked for before the run begins
+        >>> Timer(0.1, control.step).start()
+        >>> Timer(0.2, control.stop).start()
+        >>> runner.run(range(1000))
+        >>> runner.state["n_iters"]
+        2
+    """
+
+    def __init__(self) -> None:
+        # Used by itself, not through the condition, which an interrupt would leave locked.
+        self._lock = RLock()
+        self._changed = Condition(self._lock)
+        self._runners: dict[object, Runner] = {}
+        self._gates: dict[object, abc.DisposableBase] = {}
+        self._wish = Hold.NONE
+        self._n_steps = 0
+        self._n_held = 0
+
+    def attach_on(self, runner: Runner) -> abc.DisposableBase:
+        """Attach to a runner, beside those that it is attached to.
+
+        Returns:
+            A Disposable that detaches again, and lets go of a run of this runner.
+        """
+        key = object()
+        ends = (Event.FINISHED, Event.STOPPED, Event.FAILED)
+        layer = last_layer(Event.STOPPED)
+        attached = attach(runner, layer, dict.fromkeys(ends, self._end))
+        with self._lock:
+            self._runners[key] = runner
+            self._arrange()
+
+        def detach() -> None:
+            with self._lock:
+                del self._runners[key]
+                self._arrange()
+
+        return CompositeDisposable(attached, track(runner), Disposable(detach))
+
+    @property
+    def hold(self) -> Hold:
+        """What it does to its runs at the moment."""
+        is_held = self._wish is Hold.PAUSING and self._n_held and not self._n_steps
+        return Hold.PAUSED if is_held else self._wish
+
+    def pause(self) -> None:
+        """Hold the run at the end of a batch, until `go_on`, `step` or `stop`."""
+        self._ask(Hold.PAUSING)
+
+    def step(self) -> None:
+        """Let a run that is held, or will be, do one more batch; pause one that runs.
+
+        Called twice, it lets the run do two.
+        """
+        with self._lock:
+            self._ask(Hold.PAUSING, self._n_steps + (self._wish is Hold.PAUSING))
+
+    def go_on(self) -> None:
+        """Let the run go on; what was asked for before is called off."""
+        self._ask(Hold.NONE)
+
+    def stop(self) -> None:
+        """Stop the run at the end of a batch. A run that has not begun yet is not stopped.
+
+        Called again before that, it waits no longer: it calls `rnnr.Runner.stop`, which skips the
+        rest of the callbacks, and wakes a run that waits for a silent source.
+        """
+        with self._lock:
+            is_first = self._wish is not Hold.STOPPING and self._is_any_running()
+            at_once = [] if is_first else list(self._runners.values())
+            self._ask(Hold.STOPPING if is_first else Hold.NONE)
+        for runner in at_once:  # without the lock, for which their sources may wait
+            runner.stop()
+
+    def wait_until_paused(self, timeout: float | None = None) -> bool:
+        """Wait until a run is held; its state can be looked at and changed then.
+
+        Args:
+            timeout: Seconds to wait at most; ``None`` for as long as it takes.
+
+        Returns:
+            Whether a run is held.
+        """
+        with self._lock:
+            return self._changed.wait_for(lambda: self.hold is Hold.PAUSED, timeout)
+
+    def _ask(self, wish: Hold, n_steps: int = 0) -> None:
+        with self._lock:
+            self._wish, self._n_steps = wish, n_steps
+            self._arrange()
+
+    def _arrange(self) -> None:
+        """Put a gate at the end of the batches of each runner, or take them all away."""
+        wanted = {} if self._wish is Hold.NONE else self._runners
+        for key in self._gates.keys() - wanted.keys():
+            self._gates.pop(key).dispose()
+        for key in wanted.keys() - self._gates.keys():
+            stream = wanted[key].stream(Event.BATCH)
+            gate = partial(self._held, key)
+            self._gates[key] = stream.add(gate, layer=last_layer(Event.BATCH))
+        self._changed.notify_all()
+
+    def _held(self, key: object, state: State) -> None:
+        with self._lock:
+            self._n_held += 1
+            try:
+                while self._is_held(key, state):
+                    self._changed.notify_all()  # those who wait for it
+                    self._changed.wait(_LOOK)
+            finally:
+                self._n_held -= 1
+            runners = self._runners.values()
+            if self._wish is Hold.STOPPING and outermost(state, runners) is state:
+                state["running"] = False
+
+    def _is_held(self, key: object, state: State) -> bool:
+        if self._wish is not Hold.PAUSING or key not in self._gates or not state["running"]:
+            return False
+        if self._n_steps:
+            self._n_steps -= 1
+            return False
+        return True
+
+    def _end(self, state: State) -> None:
+        """Call off what was asked for, when the last run has ended."""
+        with self._lock:
+            if not self._is_any_running(but=state):
+                self.go_on()
+
+    def _is_any_running(self, but: State | None = None) -> bool:
+        states = (runner.state for runner in self._runners.values())
+        return any(state.get("running") for state in states if state is not but)
