@@ -9,11 +9,11 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
-from reactivex.scheduler import CurrentThreadScheduler, ImmediateScheduler, TrampolineScheduler
+from reactivex.scheduler import CurrentThreadScheduler
 from reactivex.subject import Subject
 
 from rnnr.event import Event
-from rnnr.scheduling import InPlaceObservable, InPlaceScheduler
+from rnnr.scheduling import IN_PLACE, InPlaceObservable
 from rnnr.state import State, failed_drawing
 from rnnr.stream import EventSubject, Layer
 
@@ -93,7 +93,7 @@ class ObservedRun(InPlaceObservable[Emission]):
             observer: abc.ObserverBase[Emission], scheduler: abc.SchedulerBase | None
         ) -> abc.DisposableBase:
             attempt = _Attempt(self, observer, on_next)
-            if scheduler is None or isinstance(scheduler, _IMMEDIATE):
+            if scheduler is None or isinstance(scheduler, IN_PLACE):
                 # In place it would run before anybody holds what disposes of it, and take(2)
                 # below could not end it. Here it comes when all are subscribed.
                 scheduler = CurrentThreadScheduler.singleton()
@@ -115,9 +115,6 @@ class ObservedRun(InPlaceObservable[Emission]):
         state = self._runner.state
         # a run whose beginning failed begins again: there is nothing to resume
         self._failed = (failed, state) if state["epoch"] else None
-
-
-_IMMEDIATE = (InPlaceScheduler, ImmediateScheduler, TrampolineScheduler)
 
 
 class _Attempt:

@@ -9,11 +9,22 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reactivex import Observable, abc
-from reactivex.scheduler import CurrentThreadScheduler, TimeoutScheduler
+from reactivex.scheduler import (
+    CurrentThreadScheduler,
+    ImmediateScheduler,
+    TimeoutScheduler,
+    TrampolineScheduler,
+)
 from reactivex.scheduler.currentthreadscheduler import CurrentThreadSchedulerSingleton
 from reactivex.scheduler.trampoline import Trampoline
 
-__all__ = ["InPlaceObservable", "InPlaceScheduler", "idle_trampoline", "is_inside_subscription"]
+__all__ = [
+    "IN_PLACE",
+    "InPlaceObservable",
+    "InPlaceScheduler",
+    "idle_trampoline",
+    "is_inside_subscription",
+]
 
 _T = TypeVar("_T")
 
@@ -50,6 +61,10 @@ class InPlaceScheduler(TimeoutScheduler):
     ) -> abc.DisposableBase:
         """Run an action now, or right after the one of this scheduler that is running."""
         return self._now.schedule(lambda _, state: action(self, state), state)
+
+
+IN_PLACE = (InPlaceScheduler, ImmediateScheduler, TrampolineScheduler)
+"""Schedulers that run what is due within the very call: before anybody can dispose of it."""
 
 
 class InPlaceObservable(Observable[_T]):

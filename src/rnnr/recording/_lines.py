@@ -1,0 +1,148 @@
+"""What a recording looks like: a file, and in it a line of strict JSON for each report."""
+
+import os
+from collections.abc import Callable, Mapping
+from json import JSONEncoder, loads
+from operator import index
+from pathlib import Path
+from typing import Any
+
+from rnnr.errors import wrong_type, wrong_value
+from rnnr.event import Event
+from rnnr.frozen import Frozen
+from rnnr.reporting import Report
+from rnnr.values import as_json
+
+__all__ = ["DAMAGES", "decode", "encode", "judge_file", "judged_path"]
+
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+_NO_DEFAULT = object()
+_DEFAULTS = [Report._field_defaults.get(name, _NO_DEFAULT) for name in Report._fields]
+
+# index: a callback may have made a counter a NumPy integer
+_encode = JSONEncoder(allow_nan=False, separators=(",", ":"), default=index).encode
+
+DAMAGES = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
+"""What `decode` raises for a line that holds no report."""
+
+
+def encode(report: Report) -> bytes:
+    r"""Write a report as a line; fields at their default are left out.
+
+    Raises:
+        TypeError: If a value is none that JSON knows.
+
+    Example:
+        >>> from rnnr import Event
+        >>> from rnnr.recording._lines import encode
+        >>> from rnnr.reporting import Report
+        >>> encode(Report(Event.BATCH, 1, 3, 7, 0.5, {"loss": float("nan")}))
+        b'{"event":"BATCH","epoch":1,"max_epoch":3,"n_iters":7,"seconds":0.5,"metrics":{"loss":"NaN"}}\n'
+    """
+    fields: dict[str, Any] = {
+        name: value
+        for name, value, default in zip(Report._fields, report, _DEFAULTS, strict=True)
+        if value is not default
+    }
+    fields["event"] = report.event.name
+    try:
+        line = _encode(fields)
+    except ValueError:  # seldom, so it is not looked for each time
+        line = _encode(_spelled(fields))
+    return line.encode("ascii") + b"\n"
+
+
+def decode(line: bytes) -> Report:
+    """Read a report from a line.
+
+    What is unknown is ignored and what is missing has its default, so that the files of earlier
+    and later versions can be read.
+
+    Raises:
+        Exception: One of `DAMAGES`, if there is no report in it.
+    """
+    fields = loads(str(line, "utf-8"))
+    return Report(**{name: read(fields[name]) for name, read in _READERS.items() if name in fields})
+
+
+def judged_path(path: Any) -> Path:
+    """Return a path that stays the same when the working directory changes."""
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise wrong_type("path", "a path", path, "pass for example 'run.jsonl'")
+    return Path(path).absolute()
+
+
+def judge_file(path: Path, mode: str, cure: str) -> None:
+    """Refuse what is no file, or cannot be opened; where the mode says so, it is created.
+
+    Raises:
+        ValueError: If it is a directory or a device.
+        OSError: If it cannot be opened.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise wrong_value("path", "a file", str(path), cure)
+        open(path, mode).close()
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            f"path must be a file that can be opened, got {str(path)!r} ({error.strerror}); {cure}",
+        ) from error
+
+
+def _spelled(value: Any) -> Any:
+    """Return a value in which a number that is not finite is a string."""
+    if isinstance(value, Mapping):
+        return {key: _spelled(one) for key, one in value.items()}
+    return as_json(value) if isinstance(value, float) else value
+
+
+def _number(value: object) -> float:
+    if type(value) in (float, int) or value in _NOT_FINITE:
+        return float(value)  # type: ignore[arg-type]
+    raise wrong_type("a number", "one", value, "write it as JSON does")
+
+
+def _integer(value: Any) -> int:
+    if type(value) is int or (type(value) is float and value.is_integer()):
+        return int(value)
+    raise wrong_type("a counter", "an integer", value, "write it as JSON does")
+
+
+def _instance(kind: type) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if isinstance(value, kind):
+            return value
+        raise wrong_type("a field", kind.__name__, value, "write it as JSON does")
+
+    return read
+
+
+_mapping = _instance(dict)
+
+
+def _metrics(value: Any) -> Frozen:
+    return Frozen({name: _number(one) for name, one in _mapping(value).items()})
+
+
+def _event(value: Any) -> Event:
+    return Event[value]
+
+
+def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "event": _event,
+    "epoch": _integer,
+    "max_epoch": _integer,
+    "n_iters": _integer,
+    "seconds": _number,
+    "metrics": _metrics,
+    "batches_per_second": _optional(_number),
+    "n_batches": _optional(_integer),
+    "step": _integer,
+    "is_inside": _instance(bool),
+    "error": _optional(_instance(str)),
+}

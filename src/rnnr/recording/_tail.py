@@ -1,0 +1,127 @@
+"""A recording that is read while it grows."""
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from typing import IO
+
+from rnnr.errors import judged_integer
+from rnnr.recording._lines import DAMAGES, decode, judged_path
+from rnnr.reporting import Report
+
+__all__ = ["Tail"]
+
+_AT_MOST_NUMBERS = 10  # of damaged lines that are kept
+_MARK = 256  # bytes before the place where to go on, by which it is known again
+
+
+class Tail:
+    """Reads what was added to a recording since it was read last.
+
+    Only whole lines are read: one that is being written, or that a killed process has left, stays
+    for the next time. What is no report is left out and counted. The file is open only while
+    it is being read, and may be larger than the memory.
+
+    When the file is another one (it shrank, or what was read last is no longer in its
+    place), reading starts over. A copy that holds more than the one before, as ``rsync`` makes, is
+    not another one.
+
+    Args:
+        path: File that a `rnnr.recording.Record` writes. It is looked for when it is read.
+
+    Attributes:
+        damaged (list[int]): Numbers of the first ten lines that were left out, from 1.
+        n_damaged (int): Number of all lines that were left out.
+        is_at_end (bool): Whether the end of the file was seen.
+        is_torn (bool): Whether the file ended in the middle of a line.
+        restarted (int): How often it started over; what was read before is of another file.
+
+    Raises:
+        TypeError: If ``path`` is no path.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from rnnr import Runner
+        >>> from rnnr.recording import Record, Tail
+        >>> with TemporaryDirectory() as folder:
+        ...     runner, path = Runner(), Path(folder, "run.jsonl")
+        ...     subscription = Record(path).attach_on(runner)
+        ...     runner.run(["a batch", "another"])
+        ...     tail = Tail(path)
+        ...     [report.event.name for report in tail.read(at_most=4)]
+        ...     [report.event.name for report in tail.read()]
+        ...     tail.read()
+        ['STARTED', 'EPOCH_STARTED', 'BATCH', 'BATCH']
+        ['EPOCH_FINISHED', 'FINISHED']
+        []
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = judged_path(path)
+        self.restarted = -1
+        self._start_over()
+
+    def read(self, at_most: int = 10_000) -> list[Report]:
+        """Read what was added.
+
+        Args:
+            at_most: Number of lines to read, those that are left out among them. While
+                ``is_at_end`` is false, there may be more.
+
+        Returns:
+            The reports, in the order in which they were recorded.
+
+        Raises:
+            OSError: If the file is not there, or cannot be read.
+            TypeError: If ``at_most`` is no integer.
+            ValueError: If ``at_most`` is below 1.
+        """
+        judged_integer("at_most", at_most, 1, ("pass for example 1000",) * 2)
+        with open(self._path, "rb") as file:
+            self._find_place(file)
+            lines = [*_until_torn(islice(file, at_most))]
+        self.is_torn = bool(lines) and not lines[-1].endswith(b"\n")
+        self.is_at_end = self.is_torn or len(lines) < at_most
+        whole = lines[:-1] if self.is_torn else lines
+        return [report for line in whole for report in self._reports_on(line)]
+
+    def _find_place(self, file: IO[bytes]) -> None:
+        """Go to where it was read last, or to the beginning if that is not there.
+
+        By what is in the file, and not by its number on the disk, which a new file may have, too.
+        """
+        file.seek(self._position - len(self._mark))
+        if file.read(len(self._mark)) != self._mark:
+            self._start_over()
+            file.seek(0)
+
+    def _start_over(self) -> None:
+        self._position = self._n_lines = self.n_damaged = 0
+        self._mark = b""
+        self.damaged: list[int] = []
+        self.is_at_end = self.is_torn = False
+        self.restarted += 1
+
+    def _reports_on(self, line: bytes) -> list[Report]:
+        """Pass over a line; return the one report on it, or none."""
+        self._position += len(line)
+        self._mark = line[-_MARK:]
+        self._n_lines += 1
+        if line.isspace():
+            return []
+        try:
+            return [decode(line)]
+        except DAMAGES:
+            self.n_damaged += 1
+            if len(self.damaged) < _AT_MOST_NUMBERS:
+                self.damaged.append(self._n_lines)
+            return []
+
+
+def _until_torn(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Pass on lines up to one without an end, the rest of which may come in the meantime."""
+    for line in lines:
+        yield line
+        if not line.endswith(b"\n"):
+            return

@@ -1,0 +1,706 @@
+"""`Record`: nothing that was recorded is lost, and nothing breaks the run."""
+
+import errno
+import io
+import itertools
+import json
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from decimal import Decimal
+from fractions import Fraction
+from math import inf
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interrupts import interrupt_at_call
+from rnnr import Event, Runner
+from rnnr.recording import Record, Tail, replay
+from rnnr.reporting import Report, reports
+
+State = dict[str, Any]
+LOGGER = logging.getLogger("rnnr.recording")
+ALL = ["STARTED", "EPOCH_STARTED", "BATCH", "BATCH", "EPOCH_FINISHED", "FINISHED"]
+
+
+class Boom(Exception):
+    """What a fault raises."""
+
+
+class Clock:
+    """Tells the time that it was told."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def ticking() -> Callable[[], float]:
+    """Make a clock on which every look is a moment later."""
+    return itertools.count(0.0, 0.001).__next__
+
+
+def names(path: Path) -> list[str]:
+    return [report.event.name for report in Tail(path).read()]
+
+
+def n_iters(path: Path) -> list[int]:
+    return [report.n_iters for report in Tail(path).read()]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.jsonl"
+
+
+@contextmanager
+def logged() -> Iterator[list[logging.LogRecord]]:
+    """Collect what is logged."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign, assignment]
+    LOGGER.addHandler(handler)
+    LOGGER.propagate = False
+    try:
+        yield records
+    finally:
+        LOGGER.propagate = True
+        LOGGER.removeHandler(handler)
+
+
+def story(records: list[logging.LogRecord]) -> list[str]:
+    return [f"{record.levelname}: {record.getMessage()}" for record in records]
+
+
+class TestWhatIsWritten:
+    def test_each_report_is_a_line(self, path: Path) -> None:
+        runner = Runner()
+        seen: list[Report] = []
+        runner.on(Event.BATCH, lambda state: state.update(stats={"loss": 0.5}, lr=0.1))
+        clock = Clock()
+        reports(runner, "lr", clock=clock).subscribe(seen.append)
+        Record(path, "lr", clock=clock).attach_on(runner)
+        runner.run(["a", "b"])
+        assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == ALL
+        assert Tail(path).read() == seen
+        assert seen[-1].metrics == {"loss": 0.5, "lr": 0.1}
+
+    def test_what_was_recorded_before_stays(self, path: Path) -> None:
+        path.write_text("something of somebody\n")
+        for _ in range(2):
+            runner = Runner()
+            with Record(path).attach_on(runner):
+                runner.run("ab")
+        assert path.read_text().startswith("something of somebody\n{")
+        assert names(path) == ALL * 2
+
+    def test_a_run_that_is_resumed_elsewhere_goes_on_in_the_same_file(self, path: Path) -> None:
+        runner = Runner()
+        stopping = runner.on(Event.BATCH.first(1), lambda state: state.update(running=False))
+        clock = Clock()
+        with Record(path, clock=clock).attach_on(runner), stopping:
+            runner.run("ab")
+        other = Runner()
+        other.state = pickle.loads(pickle.dumps(runner.state))
+        clock.now = 7.0
+        Record(path, clock=clock).attach_on(other)
+        other.resume()
+        told = [(report.event.name, report.n_iters, report.seconds) for report in Tail(path).read()]
+        assert told == [
+            ("STARTED", 0, 0.0),
+            ("EPOCH_STARTED", 0, 0.0),
+            ("STOPPED", 1, 0.0),  # the batch that stopped the run is not among the reports
+            ("RESUMED", 1, 7.0),
+            ("BATCH", 2, 7.0),
+            ("EPOCH_FINISHED", 2, 7.0),
+            ("FINISHED", 2, 7.0),
+        ]
+
+    def test_half_a_line_at_the_end_is_ended_first(self, path: Path) -> None:
+        runner = Runner()
+        with Record(path).attach_on(runner):
+            runner.run("ab")
+        with open(path, "rb+") as file:
+            file.truncate(path.stat().st_size - 10)
+        Record(path).attach_on(runner)
+        runner.run("ab")
+        tail = Tail(path)
+        assert [report.event.name for report in tail.read()] == [*ALL[:-1], *ALL]
+        assert tail.damaged == [6]
+
+    def test_a_last_line_that_lacks_its_end_alone_is_not_lost(self, path: Path) -> None:
+        runner = Runner()
+        with Record(path).attach_on(runner):
+            runner.run("ab")
+        with open(path, "rb+") as file:
+            file.truncate(path.stat().st_size - 1)
+        Record(path).attach_on(runner)
+        runner.run("ab")
+        assert names(path) == ALL * 2
+
+    def test_the_file_is_there_when_it_is_attached(self, path: Path) -> None:
+        Record(path).attach_on(Runner())
+        assert path.read_bytes() == b""
+
+    def test_it_goes_on_in_a_new_file_when_the_old_one_was_moved_away(self, path: Path) -> None:
+        runner = Runner()
+        Record(path).attach_on(runner)
+        old = path.with_suffix(".1")
+        runner.on(Event.EPOCH_STARTED, lambda _: path.rename(old))
+        runner.run("ab")
+        assert names(old) + names(path) == ALL
+        assert names(old) == ["STARTED"]
+
+    def test_a_path_is_that_of_the_directory_in_which_it_was_given(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(path.parent)
+        runner = Runner()
+        Record("run.jsonl").attach_on(runner)
+        monkeypatch.chdir("/")
+        runner.run("ab")
+        assert names(path) == ALL
+
+    def test_a_failure_is_recorded_with_its_traceback(self, path: Path) -> None:
+        def fail(state: State) -> None:
+            raise Boom("a fault")
+
+        runner = Runner()
+        runner.on(Event.BATCH, fail)
+        Record(path).attach_on(runner)
+        with pytest.raises(Boom):
+            runner.run("ab")
+        last = Tail(path).read()[-1]
+        assert last.event is Event.FAILED
+        assert last.error is not None
+        assert "Boom: a fault" in last.error
+
+    def test_counters_may_be_numpy_integers(self, path: Path) -> None:
+        runner = Runner()
+        Record(path).attach_on(runner)
+        runner.on(Event.EPOCH_STARTED, lambda state: state.update(n_iters=np.int64(40)))
+        runner.run("ab")
+        assert n_iters(path) == [0, 40, 41, 42, 42, 42]
+
+    def test_a_nested_run_has_a_file_of_its_own(self, path: Path) -> None:
+        training, evaluation = Runner(), Runner()
+        training.on(Event.EPOCH_FINISHED, lambda _: evaluation.run("c"))
+        Record(path).attach_on(training)
+        Record(path.with_name("evaluation.jsonl")).attach_on(evaluation)
+        training.run("ab")
+        assert names(path) == ALL
+        inner = Tail(path.with_name("evaluation.jsonl")).read()
+        assert [(report.event, report.step, report.is_inside) for report in inner] == [
+            (event, 2, True)
+            for event in (
+                Event.STARTED,
+                Event.EPOCH_STARTED,
+                Event.BATCH,
+                Event.EPOCH_FINISHED,
+                Event.FINISHED,
+            )
+        ]
+
+
+@given(
+    n_batches=st.integers(0, 3),
+    max_epoch=st.integers(0, 3),
+    stops=st.sets(st.integers(1, 12), max_size=2),
+    faults=st.sets(st.integers(1, 12), max_size=2),
+)
+def test_a_replay_tells_what_the_live_run_has_told(
+    n_batches: int, max_epoch: int, stops: set[int], faults: set[int]
+) -> None:
+    clock, calls = Clock(), itertools.count(1)
+
+    def act(state: State) -> None:
+        call = next(calls)
+        clock.now += 0.3
+        state["stats"] = {"loss": 1 / call, "worst": inf, "none": float("nan")}
+        if call in stops:
+            state["running"] = False
+        if call in faults:
+            raise Boom
+
+    runner = Runner()
+    live: list[Report] = []
+    recorded: list[Report] = []
+    for event in set(Event) - {Event.STOPPED, Event.FAILED}:
+        runner.on(event, act)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "run.jsonl")
+        Record(path, clock=clock).attach_on(runner)
+        reports(runner, clock=clock).subscribe(live.append)
+        with suppress(Boom):
+            runner.run(range(n_batches), max_epoch)
+        for _ in range(len(stops | faults)):
+            with suppress(Boom):
+                runner.resume()
+        replay(path, inf).subscribe(recorded.append)
+    assert [*map(repr, recorded)] == [*map(repr, live)]
+
+
+class TestWhenItIsWritten:
+    def test_every_event_but_batch_is_in_the_file_at_once(self, path: Path) -> None:
+        runner, seen = Runner(), []
+        Record(path, clock=Clock()).attach_on(runner)
+        for event in set(Event) - {Event.BATCH}:
+            reports(runner, on=event).subscribe(lambda _: seen.append(names(path)[-1]))
+        runner.run("ab")
+        assert seen == ["STARTED", "EPOCH_STARTED", "EPOCH_FINISHED", "FINISHED"]
+
+    def test_a_batch_is_in_the_file_within_a_second(self, path: Path) -> None:
+        runner, clock, seen = Runner(), Clock(), []
+        runner.on(Event.BATCH, lambda state: setattr(clock, "now", state["batch"]))
+        Record(path, clock=clock).attach_on(runner)
+        reports(runner, on=Event.BATCH).subscribe(lambda _: seen.append(n_iters(path)[-1]))
+        runner.run([0.0, 0.5, 0.9, 1.0, 1.5, 1.9, 2.5, 8.0, 9.5, 9.75])
+        assert seen == [0, 0, 0, 4, 4, 4, 7, 8, 9, 9]
+        assert len(n_iters(path)) == 14
+
+    def test_a_clock_that_is_set_back_or_tells_nonsense_delays_nothing(self, path: Path) -> None:
+        runner, clock, seen = Runner(), Clock(), []
+        runner.on(Event.BATCH, lambda state: setattr(clock, "now", state["batch"]))
+        Record(path, clock=clock).attach_on(runner)
+        reports(runner, on=Event.BATCH).subscribe(lambda _: seen.append(n_iters(path)[-1]))
+        runner.run([5.0, 1.0, 1.5, float("nan"), 2.0, inf, 3.0])
+        assert seen == [1, 2, 2, 4, 5, 6, 7]
+
+    def test_many_batches_in_no_time_are_not_kept_in_memory(self, path: Path) -> None:
+        runner, kept = Runner(), []
+        Record(path, clock=Clock()).attach_on(runner)
+        reports(runner, on=Event.BATCH.every(500)).subscribe(
+            lambda report: kept.append(report.n_iters - n_iters(path)[-1])
+        )
+        runner.run(range(3000))
+        assert max(kept) < 1000
+        assert n_iters(path) == [0, 0, *range(1, 3001), 3000, 3000]
+
+    @pytest.mark.parametrize("end", ["FINISHED", "STOPPED", "FAILED"])
+    def test_all_that_is_selected_is_in_the_file_when_a_run_has_ended(
+        self, path: Path, end: str
+    ) -> None:
+        def act(state: State) -> None:
+            if state["n_iters"] == 4:
+                state["running"] = end != "STOPPED"
+                if end == "FAILED":
+                    raise Boom
+
+        runner = Runner()
+        runner.on(Event.BATCH, act)
+        Record(path, on=Event.BATCH, clock=Clock()).attach_on(runner)
+        with suppress(Boom):
+            runner.run(range(4))
+        assert n_iters(path) == ([1, 2, 3, 4] if end == "FINISHED" else [1, 2, 3])
+
+    def test_what_is_left_is_written_when_it_is_detached(self, path: Path) -> None:
+        runner = Runner()
+        recording = Record(path, clock=Clock()).attach_on(runner)
+        third = reports(runner, on=Event.BATCH.where(lambda state: state["n_iters"] == 3))
+        third.subscribe(lambda _: recording.dispose())
+        runner.run(range(9))
+        assert n_iters(path) == [0, 0, 1, 2, 3]
+
+    def test_another_thread_may_detach_it_in_the_middle_of_a_write(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        runner = Runner()
+        recording = Record(path, clock=Clock()).attach_on(runner)
+        detaching = threading.Thread(target=recording.dispose)
+
+        class File(io.FileIO):
+            def write(self, data: Any) -> int | None:  # type: ignore[override]
+                if not detaching.ident:
+                    detaching.start()
+                return super().write(data)
+
+        patch_open(monkeypatch, File)
+        runner.run("ab")
+        detaching.join(60)
+        assert not detaching.is_alive()
+        assert names(path) == ALL[: len(names(path))]
+        assert names(path)[0] == "STARTED"
+
+
+def patch_open(monkeypatch: pytest.MonkeyPatch, file: Callable[..., Any]) -> None:
+    """Have the writer open its file in another way."""
+
+    def open_file(path: Path, mode: str, buffering: int) -> Any:
+        assert (mode, buffering) == ("ab+", 0)
+        return file(path, "a+")
+
+    monkeypatch.setattr("rnnr.recording._record.open", open_file, raising=False)
+
+
+FAULTS = st.lists(
+    st.sampled_from(["fine", "fine", "no file", "full", "nothing", "closing"])
+    | st.integers(1, 300),
+    max_size=20,
+)
+
+
+class Disk:
+    """Opens files that do at each open and each write what the plan says, then work."""
+
+    def __init__(self, plan: list[str | int]) -> None:
+        self.plan = iter(plan)
+        self.n_faults = 0
+
+    def next(self) -> str | int:
+        step = next(self.plan, "fine")
+        self.n_faults += step != "fine"
+        return step
+
+    def open(self, path: Path, mode: str) -> "BadFile":
+        if self.next() == "no file":
+            raise OSError(errno.ENOENT, "gone")
+        return BadFile(path, mode, self)
+
+
+class BadFile(io.FileIO):
+    """Writes less than it should, or nothing."""
+
+    def __init__(self, path: Path, mode: str, disk: Disk) -> None:
+        super().__init__(path, mode)
+        self.disk = disk
+        self.fails_when_closed = False
+
+    def write(self, data: Any) -> int | None:  # type: ignore[override]
+        step = self.disk.next()
+        if step == "full":
+            raise OSError(errno.ENOSPC, "full")
+        if step == "nothing":
+            return 0
+        self.fails_when_closed = step == "closing"
+        return super().write(data[:step] if isinstance(step, int) else data)
+
+    def close(self) -> None:
+        super().close()
+        if self.fails_when_closed:
+            raise OSError(errno.EDQUOT, "too much")
+
+
+class TestWhenItCannotBeWritten:
+    @given(FAULTS, st.booleans())
+    def test_all_is_in_the_file_or_counted_whatever_the_disk_does(
+        self, plan: list[str | int], gently: bool
+    ) -> None:
+        def record(path: Path) -> None:
+            runner = Runner()
+            on = Event.BATCH if gently else Event.BATCH | Event.EPOCH_FINISHED
+            Record(path, on=on, clock=ticking()).attach_on(runner)
+            runner.run(range(20), max_epoch=2)
+            for _ in range(20):  # by the last of which the disk works again
+                runner.run(range(2))
+
+        with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            healthy, path = Path(folder, "healthy"), Path(folder, "run.jsonl")
+            record(healthy)
+            disk = Disk(plan)
+            patch_open(patch, disk.open)
+            with logged() as records:
+                record(path)
+            written, tail = path.read_bytes().splitlines(), Tail(path)
+            expected = healthy.read_bytes().splitlines()
+            n_whole = len(tail.read())
+
+        rest = iter(expected)
+        whole = [line for i, line in enumerate(written, 1) if i not in tail.damaged]
+        assert len(whole) == n_whole
+        assert all(line in rest for line in whole)  # in the same order
+        assert tail.n_damaged <= disk.n_faults
+        assert not tail.is_torn
+        n_left_out = [record.args[1] for record in records if record.levelname == "WARNING"]  # type: ignore[index]
+        assert n_whole + sum(n_left_out) == len(expected)  # type: ignore[arg-type]
+        levels = [record.levelname for record in records]
+        assert levels == ["ERROR", "WARNING"] * (len(levels) // 2)
+
+    def test_it_is_logged_once_with_the_path_and_the_cause_and_again_when_it_works(
+        self, tmp_path: Path
+    ) -> None:
+        folder, away = tmp_path / "folder", tmp_path / "away"
+        folder.mkdir()
+        path = folder / "run.jsonl"
+        runner = Runner()
+        Record(path, clock=ticking()).attach_on(runner)
+        runner.on(Event.BATCH.first(1), lambda _: folder.rename(away))
+        with logged() as records:
+            runner.run("abc", max_epoch=2)
+            assert len(records) == 1
+            away.rename(folder)
+            runner.run("ab")
+        assert story(records) == [
+            f"ERROR: Cannot record to {path}: [Errno 2] No such file or directory: '{path}'; the "
+            "run goes on, and it is tried again",
+            f"WARNING: Recording to {path} again; reports left out: 10",
+        ]
+        assert names(path) == ["STARTED", "EPOCH_STARTED", *ALL]
+
+    def test_a_line_that_lacks_its_end_alone_is_not_counted(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Record(path, clock=Clock()).attach_on(runner := Runner())
+        runner.run("ab")
+        n = path.read_bytes().index(b"\n")
+        disk = Disk(["fine", n, "full"])
+        patch_open(monkeypatch, disk.open)
+        with logged() as records:
+            runner.run("ab")
+        assert names(path) == ALL * 2
+        assert story(records)[1:] == [f"WARNING: Recording to {path} again; reports left out: 0"]
+
+    def test_a_disk_that_takes_nothing_is_an_error_and_no_endless_loop(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Record(path).attach_on(runner := Runner())
+        disk = Disk(["fine", "nothing"])
+        patch_open(monkeypatch, disk.open)
+        with logged() as records:
+            runner.run("ab")
+        assert names(path) == ALL[1:]
+        assert "nothing was written" in story(records)[0]
+
+    def test_a_logging_handler_that_fails_does_not_break_the_run(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise Boom
+
+        for level in ("error", "warning"):
+            monkeypatch.setattr(LOGGER, level, fail)
+        disk = Disk(["no file"])
+        patch_open(monkeypatch, disk.open)
+        runner = Runner()
+        Record(path).attach_on(runner)
+        runner.run("ab")
+        assert names(path) == ALL[1:]
+
+    def test_a_report_that_is_no_json_is_left_out_and_the_others_are_not(self, path: Path) -> None:
+        runner = Runner()
+        Record(path).attach_on(runner)
+
+        @runner.on(Event.EPOCH_STARTED)
+        def replace_counter(state: State) -> None:
+            state["max_epoch"], state["epoch"] = 5, Fraction(state["epoch"])
+
+        @runner.on(Event.BATCH)
+        def repair_counter(state: State) -> None:
+            state["epoch"], state["max_epoch"] = 1, 1
+
+        with logged() as records:
+            runner.run("ab")
+        assert names(path) == ["STARTED", *ALL[2:]]
+        assert story(records) == [
+            f"ERROR: Cannot record to {path}: 'Fraction' object cannot be interpreted as an "
+            "integer; the run goes on, and it is tried again",
+            f"WARNING: Recording to {path} again; reports left out: 1",
+        ]
+
+    def test_a_clock_that_tells_no_numbers_of_json_does_not_break_the_run(self, path: Path) -> None:
+        clock: Any = itertools.count(Decimal(1)).__next__
+        runner = Runner()
+        Record(path, clock=clock).attach_on(runner)
+        with logged() as records:
+            runner.run("ab")
+        assert names(path) == []
+        assert [record.levelname for record in records] == ["ERROR"]
+
+    def test_an_interrupt_anywhere_leaves_a_file_that_goes_on(self, path: Path) -> None:
+        for n in itertools.count(1):
+            runner = Runner()
+            path.unlink(missing_ok=True)
+            recording = Record(path, clock=Clock()).attach_on(runner)
+            try:
+                with interrupt_at_call(n, "rnnr.recording._record"):
+                    runner.run("ab")
+                break
+            except KeyboardInterrupt:
+                recording.dispose()
+            Record(path, clock=Clock()).attach_on(runner)
+            runner.run("ab")
+            tail = Tail(path)
+            told = [report.event.name for report in tail.read()]
+            assert told[-6:] == ALL
+            assert told[:-6].count("STARTED") <= 1  # nothing is written twice
+            assert tail.n_damaged == 0
+        assert n > 6
+
+
+class TestAttaching:
+    def test_each_runner_needs_a_record_of_its_own(self, path: Path) -> None:
+        record = Record(path)
+        record.attach_on(Runner())
+        message = (
+            "a Record must be attached to one runner at a time, got a second one; write for "
+            r"example Record\('evaluation.jsonl'\)"
+        )
+        with pytest.raises(RuntimeError, match=message):
+            record.attach_on(Runner())
+
+    def test_it_may_be_attached_again_when_it_is_detached(self, path: Path) -> None:
+        record = Record(path)
+        for _ in range(2):
+            runner = Runner()
+            recording = record.attach_on(runner)
+            runner.run("ab")
+            recording.dispose()
+            runner.run("ab")
+        assert names(path) == ALL * 2
+
+    @pytest.mark.parametrize(
+        ("place", "error", "message"),
+        [
+            ("missing/run.jsonl", FileNotFoundError, "No such file or directory"),
+            ("file/run.jsonl", NotADirectoryError, "Not a directory"),
+            ("folder", ValueError, "got '.*folder' "),
+            ("pipe", ValueError, "got '.*pipe' "),
+        ],
+    )
+    def test_what_cannot_be_opened_is_an_error_and_nothing_is_attached(
+        self, tmp_path: Path, place: str, error: type[Exception], message: str
+    ) -> None:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "file").touch()
+        os.mkfifo(tmp_path / "pipe")
+        runner, record = Runner(), Record(tmp_path / place)
+        cure = "; pass a file in a directory that you may write to"
+        with pytest.raises(error, match=f"path must be a file.*{message}.*{cure}"):
+            record.attach_on(runner)
+        for event in Event:
+            runner.stream(event).arrange()
+            assert runner.stream(event).handlers == []
+        if error is FileNotFoundError:
+            (tmp_path / "missing").mkdir()
+            record.attach_on(runner)  # the error has not claimed it
+
+    @pytest.mark.parametrize(
+        ("arguments", "options", "message"),
+        [
+            ((7,), {}, "path must be a path, got 7"),
+            (("x", 7), {}, "a key of reports must be a string, got 7"),
+            (("x",), {"on": "BATCH"}, "on must be an Event or a Selection, got 'BATCH'"),
+            (("x",), {"clock": 0.0}, "clock must be callable, got 0.0"),
+        ],
+    )
+    def test_wrong_arguments_are_refused_when_it_is_made(
+        self, arguments: Any, options: Any, message: str
+    ) -> None:
+        with pytest.raises(TypeError, match=message):
+            Record(*arguments, **options)
+
+    def test_what_is_no_runner_is_refused_and_no_file_is_made(self, path: Path) -> None:
+        runner: Any = "runner"
+        with pytest.raises(TypeError, match="runner must be a Runner, got 'runner'"):
+            Record(path).attach_on(runner)
+        assert not path.exists()
+
+
+# Each of them is forked for each point, so that one import serves them all.
+DIE_WHILE_WRITING = """
+import io, os, signal, sys
+from pathlib import Path
+from rnnr import Event, Runner
+from rnnr.recording import Record, _record
+
+def record(path, clock):
+    runner = Runner()
+    runner.on(Event.BATCH, lambda state: state.update(stats={"loss": 1 / state["n_iters"]}))
+    with Record(path, clock=clock).attach_on(runner):
+        runner.run(range(3), max_epoch=2)
+
+class Deadly(io.FileIO):
+    def write(self, data):
+        here = self.seek(0, os.SEEK_END)
+        n = super().write(data[: point - here])
+        if here + n == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return n
+
+folder = Path(sys.argv[1])
+record(folder / "healthy", lambda: 0.0)
+_record.open = lambda path, mode, buffering: Deadly(path, "a+")
+for point in range(0, (folder / "healthy").stat().st_size, 7):
+    child = os.fork()
+    if not child:
+        record(folder / str(point), lambda: 0.0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+"""
+DIE_IN_A_BATCH = """
+import os, signal, sys
+from pathlib import Path
+from rnnr import Event, Runner
+from rnnr.recording import Record
+
+for n in range(1, 30):
+    if not (child := os.fork()):
+        runner = Runner()
+        now = 0.0
+        @runner.on(Event.BATCH)
+        def work(state):
+            global now
+            now += 0.3
+            if state["n_iters"] == n:
+                os.kill(os.getpid(), signal.SIGKILL)
+        Record(Path(sys.argv[1], str(n)), clock=lambda: now).attach_on(runner)
+        runner.run(range(30))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+"""
+
+
+class TestKills:
+    def test_a_file_reads_to_its_last_whole_line_and_goes_on_after_it(self, tmp_path: Path) -> None:
+        subprocess.run([sys.executable, "-c", DIE_WHILE_WRITING, str(tmp_path)], check=True)
+        healthy = (tmp_path / "healthy").read_bytes()
+        expected = Tail(tmp_path / "healthy").read()
+        points = range(0, len(healthy), 7)
+        for point in points:
+            path, n_whole = tmp_path / str(point), healthy.count(b"\n", 0, point)
+            assert path.read_bytes() == healthy[:point]
+            tail = Tail(path)
+            assert tail.read() == expected[:n_whole]
+            is_torn = healthy[:point].endswith(b"\n") is False and point > 0
+            assert tail.is_torn is is_torn
+
+            runner = Runner()
+            with Record(path).attach_on(runner):
+                runner.run("ab")
+            told = [report.event.name for report in tail.read()]
+            assert told[-6:] == ALL
+            lacks_its_end_alone = healthy[point : point + 1] == b"\n"
+            assert tail.n_damaged == (is_torn and not lacks_its_end_alone)
+        assert len(points) > 150
+
+    def test_a_kill_loses_the_batches_of_less_than_a_second(self, tmp_path: Path) -> None:
+        subprocess.run([sys.executable, "-c", DIE_IN_A_BATCH, str(tmp_path)], check=True)
+        for n in range(1, 30):
+            seen = Tail(tmp_path / str(n)).read()
+            done = (n - 1) * 0.3  # the end of the last batch that all had their turn with
+            assert done - seen[-1].seconds < 1
+            assert [report.n_iters for report in seen[2:]] == [*range(1, len(seen) - 1)]
+
+
+def test_nothing_is_left_open_when_nobody_detaches(path: Path) -> None:
+    program = """
+import sys
+from rnnr import Runner
+from rnnr.recording import Record
+runner = Runner()
+Record(sys.argv[1]).attach_on(runner)
+runner.run("ab")
+"""
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", program, str(path)]
+    done = subprocess.run(command, check=True, capture_output=True)
+    assert done.stderr == b""
+    assert names(path) == ALL
