@@ -20,8 +20,8 @@ nitpick_ignore_regex = [
     # The build takes nothing from the network, so names from elsewhere are text and no links.
     ("py:.*", r"(abc|collections|os|pathlib|pickle|reactivex|typing)\..*"),
     ("py:.*", r"(Any|BaseException|Callable|Iterable|KeyError|Mapping|OSError|Path)"),
-    # Private names that signatures mention.
-    ("py:class", r"rnnr\..*\.(_C|Bar)"),
+    # Private names that signatures mention, and what an Event and a Selection are both.
+    ("py:class", r"rnnr\..*\.(_C|_T|Bar|Selectable)"),
 ]
 
 autodoc_member_order = "bysource"

@@ -28,7 +28,9 @@ PUBLIC = {
     ],
     "rnnr.attachments": [
         "Attachment",
+        "Control",
         "EpochTimer",
+        "Hold",
         "LambdaReducer",
         "MeanReducer",
         "ProgressBar",
@@ -61,6 +63,11 @@ PUBLIC = {
         "throughput",
         "when",
     ],
+    "rnnr.dashboard": ["Dashboard"],
+    "rnnr.handler_times": ["DRAWING", "HandlerTime", "HandlerTimes"],
+    "rnnr.history": ["History"],
+    "rnnr.recording": ["Record", "Tail", "replay"],
+    "rnnr.reporting": ["EVERYTHING", "Report", "reports"],
     "rnnr.sources": ["Buffered", "buffered", "prefetch"],
 }
 
@@ -68,15 +75,18 @@ PUBLIC = {
 LAYERS = [
     ["errors", "scheduling"],
     ["state"],
-    ["feed", "files", "frozen", "selection"],
+    ["feed", "files", "frozen", "history", "selection"],
     ["event", "turns"],
     ["sources"],
     ["batches", "stream", "values"],
     ["isolation", "observation", "plateau"],
     ["operators", "runner"],
     ["claims"],
-    ["callbacks", "attachments"],
-    ["__init__"],
+    ["handler_times", "nesting"],
+    ["attachments", "callbacks", "reporting"],
+    ["recording"],
+    ["dashboard"],
+    ["__init__", "__main__"],
 ]
 
 
@@ -140,7 +150,7 @@ def test_it_depends_on_reactivex_and_tqdm_alone() -> None:
         for name in imports_of(path)
         if name.split(".")[0] not in sys.stdlib_module_names
     }
-    assert third_party == {"reactivex", "rnnr", "tqdm"}
+    assert third_party == {"reactivex", "rnnr", "tornado", "tqdm"}
     required = [line for line in distribution("rnnr").requires or [] if "extra ==" not in line]
     assert sorted(required) == ["reactivex<7,>=5.1", "tqdm"]
 

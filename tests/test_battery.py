@@ -6,7 +6,8 @@ put on two runners at once, with a fault at every event.
 
 import io
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from reactivex.disposable import CompositeDisposable
 
 import rnnr.attachments
 import rnnr.callbacks
+import rnnr.dashboard
 import rnnr.operators
+import rnnr.recording
 from rnnr import Emission, Event, Layer, Runner, isolate
 from rnnr.attachments import (
     Control,
@@ -27,8 +30,10 @@ from rnnr.attachments import (
     SumReducer,
 )
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
+from rnnr.dashboard import Dashboard
 from rnnr.handler_times import HandlerTimes
 from rnnr.operators import fold, pipeline, select, stop, when
+from rnnr.recording import Record
 from rnnr.reporting import Report, reports
 from rnnr.stream import EventSubject
 
@@ -95,7 +100,20 @@ def measured(runner: Runner) -> Any:
     return CompositeDisposable(times.measure(), runner.on(Event.EPOCH_FINISHED, lambda _: None))
 
 
-def parts(folder: Path) -> dict[str, Attach]:
+def dashboard(at_end: ExitStack) -> Attach:
+    def attach(runner: Runner) -> Any:
+        dashboard = Dashboard()
+        at_end.callback(dashboard.close)
+        return dashboard.attach_on(runner)
+
+    return attach
+
+
+def record(folder: Path) -> Attach:
+    return lambda runner: Record(folder / f"{id(runner)}.jsonl").attach_on(runner)
+
+
+def parts(folder: Path, at_end: ExitStack) -> dict[str, Attach]:
     return {
         "Control": Control().attach_on,
         "EpochTimer": EpochTimer().attach_on,
@@ -116,17 +134,19 @@ def parts(folder: Path) -> dict[str, Attach]:
         "runs": every_run,
         "reports": reported,
         "measured": measured,
+        "Dashboard": dashboard(at_end),
+        "Record": record(folder),
     }
 
 
-PARTS = sorted(parts(Path()))
+PARTS = sorted(parts(Path(), ExitStack()))
 
 
 def test_every_part_of_the_library_is_among_them() -> None:
     names = {*rnnr.attachments.__all__, *rnnr.callbacks.__all__}
-    assert names - {"Attachment", "Hold", "EarlyStopping", "EarlyStoppingCallback", "save"} <= set(
-        PARTS
-    )
+    names |= {*rnnr.dashboard.__all__, *rnnr.recording.__all__}
+    others = {"Attachment", "EarlyStopping", "EarlyStoppingCallback", "Hold", "save"}
+    assert names - others - {"Tail", "replay"} <= set(PARTS)
 
 
 RESULTS = (
@@ -145,8 +165,9 @@ RESULTS = (
 
 
 @pytest.fixture(params=PARTS)
-def attach(request: pytest.FixtureRequest, tmp_path: Path) -> Attach:
-    return parts(tmp_path)[request.param]
+def attach(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Attach]:
+    with ExitStack() as at_end:
+        yield parts(tmp_path, at_end)[request.param]
 
 
 @pytest.fixture(autouse=True)

@@ -1,19 +1,34 @@
 """The examples, run as a reader runs them: each as a program of its own."""
 
 import ast
+import json
 import os
 import re
 import runpy
 import signal
 import subprocess
 import sys
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import Request, urlopen
 
 import pytest
+from reactivex import operators as ops
+
+from rnnr import Event
+from rnnr.recording import replay
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-TESTED = ["asyncio_service.py", "custom_pipeline.py", "digits.py", "resume.py", "torch_digits.py"]
+TESTED = [
+    "asyncio_service.py",
+    "custom_pipeline.py",
+    "dashboard.py",
+    "digits.py",
+    "resume.py",
+    "torch_digits.py",
+]
+EPOCH = r"epoch +\d+: loss \d\.\d{3}, accuracy \d+\.\d %\n"
 
 
 class Summary(NamedTuple):
@@ -62,6 +77,13 @@ def summary_of(stdout: str) -> Summary:
     found = re.fullmatch(pattern, last_line)
     assert found, last_line
     return Summary(float(found[1]), int(found[2]), int(found[3]))
+
+
+def address_in(line: str) -> str:
+    """Read where a dashboard says that it is."""
+    found = re.fullmatch(r"The dashboard is at (http://127\.0\.0\.1:\d+/[\w-]{32}/)\n", line)
+    assert found, line
+    return found[1]
 
 
 def names(folder: Path) -> list[str]:
@@ -189,6 +211,45 @@ def test_asyncio_service_cancels_its_training_and_goes_on() -> None:
         "source: disconnected",
         "service: resumed; 100 batches, slope 3.000",
     ]
+
+
+def test_dashboard_shows_its_runs_and_ends_when_somebody_presses_stop() -> None:
+    example = [EXAMPLES / "dashboard.py", "--seconds-a-batch", "0", "--epochs", "1000"]
+    command = [sys.executable, "-W", "error", *map(str, example)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        address, *epochs = (process.stderr.readline() for _ in range(3))
+        with urlopen(f"{address_in(address)}data", timeout=60) as answer:
+            runs = {run["name"]: run for run in json.load(answer)["runs"]}
+        urlopen(Request(f"{address_in(address)}control/stop", method="POST"), timeout=60).close()
+        epochs += process.stderr
+    assert process.returncode == 0
+    assert all(re.fullmatch(EPOCH, line) for line in epochs)
+    assert len(epochs) < 1000
+    assert runs["training"]["status"] == "running"
+    assert runs["training"]["latest"].keys() == {"loss", "accuracy", "rate"}
+    assert runs["validation"]["inside"]
+    assert runs["validation"]["latest"].keys() == {"loss", "accuracy"}
+
+
+def test_dashboard_records_a_training_that_gets_better(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    options = ["--seconds-a-batch", "0", "--epochs", "3", "--record", str(path)]
+    process = run("-W", "error", EXAMPLES / "dashboard.py", *options)
+    assert process.stdout == ""
+    assert len(process.stderr.splitlines()) == 4  # the address, and the epochs
+    *_, last_epoch, end = replay(path, inf).pipe(ops.to_list()).run()
+    assert (last_epoch.event, end.event) == (Event.EPOCH_FINISHED, Event.FINISHED)
+    assert end.metrics["accuracy"] > 0.9
+
+
+def test_the_readme_shows_the_command_and_the_line_of_the_dashboard() -> None:
+    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    _, block = readme.split("\n## Watch it\n")[1].split("```")[:2]
+    language, command, line = block.splitlines()
+    assert language == "text"
+    assert command == "$ pip install '.[dashboard,examples]' && python examples/dashboard.py"
+    assert address_in(f"{line}\n")
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path: Path) -> None:

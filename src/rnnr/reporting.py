@@ -89,7 +89,7 @@ def reports(
     Args:
         runner: Runner whose runs to report.
         keys: Names of further keys of the state that hold metrics.
-        on: Event at which to report, or a `Selection`; every event, unless you say otherwise.
+        on: Event at which to report, or a `rnnr.Selection`; every event, unless you say otherwise.
         clock: Returns the time in seconds since 1970.
 
     Raises:

@@ -35,6 +35,9 @@ class Hold(Enum):
     STOPPING = "stopping"
 
 
+_PAUSING = Hold.PAUSING  # to look it up takes as long as the rest of what asks at each batch
+
+
 class Control(Attachment):
     """Pauses, steps and stops runs from outside: another thread, a signal handler, a page.
 
@@ -94,7 +97,7 @@ class Control(Attachment):
     @property
     def hold(self) -> Hold:
         """What it does to its runs at the moment."""
-        is_held = self._wish is Hold.PAUSING and self._n_held and not self._n_steps
+        is_held = self._wish is _PAUSING and self._n_held and not self._n_steps
         return Hold.PAUSED if is_held else self._wish
 
     def pause(self) -> None:

@@ -47,7 +47,7 @@ class Record(Attachment):
         path: File to write; its directory must be there.
         keys: Names of further keys of the state that hold metrics, as for
             `rnnr.reporting.reports`.
-        on: Event to record, or a `Selection`; every event, unless you say otherwise.
+        on: Event to record, or a `rnnr.Selection`; every event, unless you say otherwise.
         clock: Returns the time in seconds since 1970.
 
     Raises:

@@ -1,0 +1,97 @@
+"""The command line: ``python -m rnnr dashboard run.jsonl``."""
+
+import argparse
+import logging
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import rnnr
+
+_EPILOG = """
+exit status:
+  0  ended by Ctrl-C, as is usual
+  1  the page cannot be opened: a file, the port or the extra is missing
+  2  the command itself is wrong
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says.
+
+    Args:
+        arguments: What stands behind ``python -m rnnr``; what the process was called with,
+            unless given.
+
+    Returns:
+        The exit status of the process.
+    """
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"rnnr: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m rnnr",
+        description="Tools for runs of rnnr.",
+        epilog="'python -m rnnr COMMAND --help' tells more about a command",
+    )
+    parser.add_argument("--version", action="version", version=f"rnnr {rnnr.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_dashboard(commands.add_parser)
+    return parser
+
+
+def _add_dashboard(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    parser = add_parser(
+        "dashboard",
+        help="show recordings, finished or still growing, in the browser",
+        description="Show recordings side by side in one page of the browser, and follow those "
+        "that are still written to. Ends with Ctrl-C.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "recordings",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="what rnnr.recording.Record writes, such as run.jsonl",
+    )
+    parser.add_argument(
+        "--port", type=int, default=0, help="port to listen on; 0, the default, picks a free one"
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address of this machine to listen on; 127.0.0.1, the default, is reached from this "
+        "machine alone, 0.0.0.0 from all",
+    )
+    parser.set_defaults(run=_dashboard)
+
+
+def _dashboard(options: argparse.Namespace) -> int:
+    from rnnr.dashboard import Dashboard
+
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    dashboard = Dashboard(options.port, options.host)
+    try:
+        for path in dict.fromkeys(options.recordings):
+            dashboard.follow(path)
+        print("Press Ctrl-C to end it.", file=sys.stderr)
+        threading.Event().wait()
+    finally:
+        dashboard.close()
+    return 0  # pragma: no cover  (only an interrupt ends the wait)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

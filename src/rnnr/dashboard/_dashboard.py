@@ -1,0 +1,278 @@
+"""The dashboard: who is shown on it, and where it is."""
+
+import atexit
+import logging
+import socket
+import sys
+from importlib.util import find_spec
+from ipaddress import ip_address
+from pathlib import Path
+from secrets import token_urlsafe
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from reactivex import abc
+from reactivex.disposable import CompositeDisposable, Disposable
+
+from rnnr.attachments import Attachment, Control, Hold
+from rnnr.claims import judge_runner
+from rnnr.dashboard._follower import Follower
+from rnnr.dashboard._log_tail import handlers_of
+from rnnr.dashboard._track import Track
+from rnnr.dashboard._view import Shown, View
+from rnnr.errors import judge_string, judged_integer, wrong_type, wrong_value
+from rnnr.event import Event
+from rnnr.handler_times import HandlerTimes
+from rnnr.isolation import isolate
+from rnnr.reporting import reports
+from rnnr.runner import Runner
+from rnnr.selection import Selection, always
+from rnnr.state import State
+from rnnr.stream import Layer
+
+if TYPE_CHECKING:
+    from rnnr.dashboard._server import Server
+
+__all__ = ["Dashboard"]
+
+logger = logging.getLogger("rnnr.dashboard")
+
+
+class Dashboard(Attachment):
+    """A page in the browser that shows runs while they go on, and steers them.
+
+    It shows how far each run is, a chart of each metric, which callback is slow, the last events
+    and log records, and why a run has failed. It opens with the first runner that it is attached
+    to, on a thread of its own, and ends with the process, or by `close`; later runs use it
+    again. It logs its address at INFO on ``rnnr.dashboard``, or writes it to ``stderr`` where
+    that would show nothing.
+
+    Whoever has the address sees everything and, unless ``control`` is false, may pause and stop
+    the run. Without the token in it the answer is 403. It listens on this machine alone unless
+    ``host`` says otherwise. The connection is not encrypted: from elsewhere, come by SSH.
+
+    Needs ``pip install 'rnnr[dashboard]'``. It works offline.
+
+    Args:
+        port: Port to listen on; 0 picks a free one.
+        host: Address of this machine to listen on; ``"0.0.0.0"`` is all of them.
+        control: Whether the page has buttons to pause, step and stop the run.
+        names: Further names by which browsers may ask for this machine, as behind a proxy.
+
+    Attributes:
+        address (str): Where the page is, once it is attached.
+        control (Control): What the buttons do, as methods; also where the page has none.
+
+    Raises:
+        ImportError: If the extra is not installed.
+        TypeError: If an argument has the wrong type.
+        ValueError: If ``port`` is not from 0 to 65535, or ``host`` can be no address.
+
+    Example:
+        >>> from rnnr import Runner
+        >>> from rnnr.dashboard import Dashboard
+        >>> trainer = Runner()
+        >>> dashboard = Dashboard()
+        >>> subscription = dashboard.attach_on(trainer)
+        >>> dashboard.address  # doctest: +ELLIPSIS
+        'http://127.0.0.1:.../.../'
+        >>> trainer.run(range(100))  # open it now: it is live
+        >>> dashboard.close()
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        *,
+        control: bool = True,
+        names: tuple[str, ...] = (),
+    ) -> None:
+        cure = "0 picks a free one"
+        self._port = judged_integer("port", port, 0, (cure, cure))
+        if self._port > 65535:
+            raise wrong_value("port", "at most 65535", port, cure)
+        cure = 'write for example "127.0.0.1", this machine alone'
+        judge_string("host", host, cure)
+        if not host or "\0" in host:  # which C would take for all addresses, and for an end
+            raise wrong_value("host", "an address of this machine", host, cure)
+        if isinstance(names, str):
+            raise wrong_type("names", "a tuple of names", names, f"write names=({names!r},)")
+        for name in names:
+            judge_string("a name in names", name, 'write for example names=("gpu7.example.org",)')
+        _judge_extra()
+        self._host = host
+        self._names = {host, "localhost", socket.gethostname(), *names}
+        self._view = View(is_steered=bool(control))
+        self._lock = Lock()
+        self._server: Server | None = None
+        self._token = token_urlsafe(24)
+        self._attached: dict[str, tuple[Runner | None, abc.DisposableBase]] = {}
+
+    @property
+    def control(self) -> Control:
+        """What the buttons do, as methods."""
+        return self._view.control
+
+    def attach_on(self, runner: Runner, *keys: str, name: str = "training") -> abc.DisposableBase:
+        """Show the runs of a runner.
+
+        Args:
+            runner: Runner to attach to.
+            keys: Names of keys of the state that hold metrics, beside those that
+                `rnnr.reporting.reports` finds by itself.
+            name: Name on the page.
+
+        Returns:
+            A Disposable that detaches again; what was seen stays on the page.
+
+        Raises:
+            TypeError: If ``runner`` is no runner, or a name is no string.
+            ValueError: If another runner on the page has that name, the runner is there already,
+                or ``host`` is no address of this machine.
+            OSError: If the port is in use, or may not be used.
+        """
+        judge_runner(runner)
+        track = Track(name)
+        control, free = self.control, Hold.NONE
+
+        def wants(state: State) -> bool:  # where a run is held, its page must be exact
+            return track.wants(state) or control.hold is not free
+
+        seen = reports(runner, *keys, on=Event.BATCH.where(wants) | _ALL_BUT_BATCHES)
+        attached = self._show(name, Shown(track, times=HandlerTimes(runner)), runner)
+        attached.add(seen.subscribe(isolate(track.add)))
+        attached.add(control.attach_on(runner))
+        for event in (Event.STARTED, Event.RESUMED):  # not before: logging may be set up until then
+            attached.add(runner.stream(event).add(self._listen, layer=Layer.CLOCK))
+        if runner.state.get("running"):
+            self._listen(runner.state)
+        return attached
+
+    def follow(self, path: str | Path, name: str | None = None) -> abc.DisposableBase:
+        """Show what a recording holds, and what is still added to it.
+
+        Args:
+            path: File that a `rnnr.recording.Record` writes or has written.
+            name: Name on the page; the path, unless you say otherwise.
+
+        Returns:
+            A Disposable that ends it; what was seen stays on the page.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError, OSError: As for `attach_on`.
+        """
+        name = str(path) if name is None else name
+        track = Track(name)
+        return self._show(name, Shown(track, follower=Follower(path, track)))
+
+    @property
+    def address(self) -> str:
+        """Where the page is."""
+        if self._server is None:
+            raise RuntimeError(
+                "the dashboard has no address yet: expected it to be attached, got nothing to "
+                "show; write dashboard.attach_on(runner) first"
+            )
+        return self._address
+
+    def close(self) -> None:
+        """End the page and its thread, and detach; the runs go on, also one that is paused.
+
+        To attach it again begins anew.
+        """
+        with self._lock:
+            server, self._server = self._server, None
+            attached = [each for _, each in self._attached.values()]
+        if server is not None:
+            atexit.unregister(self.close)
+            server.close()
+            for each in attached:
+                each.dispose()
+            self.control.go_on()
+            logging.getLogger().removeHandler(self._view.log)
+            self._view.clear()
+
+    def _show(self, name: str, shown: Shown, runner: Runner | None = None) -> CompositeDisposable:
+        judge_string("name", name, 'write for example name="validation"')
+        attached = CompositeDisposable(Disposable(lambda: self._release(name)))
+        with self._lock:
+            if name in self._attached:
+                cure = 'give each its own, as in attach_on(runner, name="validation")'
+                raise wrong_value("name", "of one runner on the page alone", name, cure)
+            if runner is not None and any(runner is other for other, _ in self._attached.values()):
+                cure = "dispose of what attach_on has returned before"
+                raise wrong_value("runner", "on the page once", runner, cure)
+            self._begin()
+            self._attached[name] = runner, attached
+            self._view.show(name, shown)
+        return attached
+
+    def _release(self, name: str) -> None:
+        with self._lock:
+            del self._attached[name]
+            self._view.leave(name)
+
+    def _listen(self, _: State) -> None:
+        logging.getLogger().addHandler(self._view.log)
+
+    def _begin(self) -> None:
+        """Open the page, unless it is open."""
+        if self._server is not None:
+            return
+        from rnnr.dashboard._server import Server, bound
+
+        listening = bound(self._host, self._port)
+        port = listening.getsockname()[1]
+        self._server = Server(self._view, listening, self._token, self._names)
+        self._address = f"http://{_named(self._host)}:{port}/{self._token}/"
+        atexit.register(self.close)
+        self._announce()
+
+    def _announce(self) -> None:
+        message = f"The dashboard is at {self._address}"
+        if logger.isEnabledFor(logging.INFO) and any(map(_shows_info, handlers_of(logger.name))):
+            logger.info(message)
+        else:
+            print(message, file=sys.stderr)
+        if not _is_loopback(self._host):
+            logger.warning(
+                "Other machines can reach the dashboard at %s, and nothing is encrypted: whoever "
+                "reads the address on its way sees the run%s. Prefer host='127.0.0.1' and SSH.",
+                self._host,
+                " and may stop it" if self._view.is_steered else "",
+            )
+
+
+_ALL_BUT_BATCHES = Selection(
+    "all events but BATCH", lambda: dict.fromkeys(set(Event) - {Event.BATCH}, always)
+)
+
+
+def _judge_extra() -> None:
+    missing = [name for name in ("bokeh", "tornado") if find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(
+            f"a Dashboard needs {' and '.join(missing)}, which cannot be found; "
+            "install it with: pip install 'rnnr[dashboard]'",
+            name=missing[0],
+        )
+
+
+def _shows_info(handler: logging.Handler) -> bool:
+    return handler.level <= logging.INFO and not isinstance(handler, logging.NullHandler)
+
+
+def _named(host: str) -> str:
+    """Return a host as it stands in an address for a browser."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104  (all addresses of this machine)
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

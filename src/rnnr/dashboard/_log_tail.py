@@ -1,0 +1,67 @@
+"""The last log records, for the page."""
+
+import logging
+from collections import deque
+from contextlib import nullcontext
+from typing import Any
+
+from rnnr.errors import shown
+
+__all__ = ["LogTail", "handlers_of"]
+
+_N_RECORDS = 100
+_LENGTH = 4000  # characters of one record
+
+
+def handlers_of(name: str) -> list[logging.Handler]:
+    """Return the handlers that get what a logger is told."""
+    logger: logging.Logger | None = logging.getLogger(name)
+    handlers: list[logging.Handler] = []
+    while logger:
+        handlers += logger.handlers
+        logger = logger.parent if logger.propagate else None
+    return handlers
+
+
+class LogTail(logging.Handler):
+    """A logging handler that keeps the last records as text.
+
+    Attributes:
+        n_records: How many there have been.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._records: deque[dict[str, Any]] = deque(maxlen=_N_RECORDS)
+        self.n_records = 0
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        self._stand_aside(record)
+        cached = record.exc_text
+        try:
+            text = self.format(record)
+        except Exception:  # noqa: BLE001  (what logs wrongly is told so by its own handlers)
+            text = shown(record.msg)
+        record.exc_text = cached  # other handlers may have a format of their own for it
+        self.n_records += 1
+        self._records.append(
+            {
+                "time": record.created,
+                "level": record.levelname,
+                "logger": record.name,
+                "text": text[:_LENGTH],
+            }
+        )
+
+    def _stand_aside(self, record: logging.LogRecord) -> None:
+        """Show a record as Python does where nobody has set up logging, which this does not."""
+        last = logging.lastResort
+        if last and record.levelno >= last.level and handlers_of(record.name) == [self]:
+            last.handle(record)
+
+    def last(self) -> list[dict[str, Any]]:
+        """Return the last records, the newest at the end."""
+        with self.lock or nullcontext():
+            return list(self._records)

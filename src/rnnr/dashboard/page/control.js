@@ -1,0 +1,54 @@
+// The buttons, and the line that tells what came of them.
+
+import { byId, grouped, setText } from "./text.js";
+import { isOver } from "./runs.js";
+
+const focus = { left: null, lent: null };
+let said = null;
+
+export function statusText({ hold, live, runs }) {
+  const outer = runs.filter((run) => !run.inside);
+  const run = outer.find((run) => run.status === "running") ?? outer[0] ?? runs[0];
+  if (!run || run.status === "waiting") return "waiting for the run to begin";
+  if (!live) return "recorded";
+  if (isOver(run)) return `${run.name} ${run.status}`;
+  if (hold === "paused") return `paused after batch ${grouped(run.n_iters ?? 0)}`;
+  if (hold === "pausing") return "pausing after this batch";
+  if (hold === "stopping") return "stopping after this batch; press Stop again to stop at once";
+  return "running";
+}
+
+export function say(text) {
+  if (text !== said) setText(byId("status"), text); // so what a button said stays until the run has news
+  said = text;
+}
+
+export function showControls({ control, live, hold, runs }, reachable) {
+  byId("controls").hidden = !(control && live);
+  const running = reachable && runs.some((run) => run.status === "running");
+  const held = running && ["pausing", "paused"].includes(hold);
+  const wanted = { pause: running && hold === "none", step: held, "go-on": held, stop: running };
+  const focused = document.activeElement?.id;
+  for (const [id, on] of Object.entries(wanted)) byId(id).disabled = !on;
+  keepFocus(wanted, focused);
+}
+
+/** Whoever presses by keyboard must not lose their place: lend it to another button until theirs is of use again. */
+function keepFocus(wanted, focused) {
+  const back = focused === focus.lent && wanted[focus.left];
+  if (!back && wanted[focused] !== false) return;
+  const next = back ? focus.left : ["go-on", "pause", "stop"].find((id) => wanted[id]);
+  [focus.left, focus.lent] = [back ? null : focused, next];
+  if (next) byId(next).focus();
+}
+
+async function order({ dataset, textContent }, ask) {
+  const response = await fetch(`control/${dataset.order}`, { method: "POST" }).catch(() => null);
+  if (response?.status === 403) setText(byId("status"), "this dashboard gives no control");
+  else if (!response?.ok) setText(byId("status"), `"${textContent}" did not reach the run`);
+  ask(); // whoever pressed wants to see what came of it
+}
+
+export function connectButtons(ask) {
+  for (const button of byId("controls").children) button.addEventListener("click", () => order(button, ask));
+}

@@ -1,0 +1,72 @@
+// The page of the dashboard: asks the server for what is new, and shows it.
+
+import { connectButtons, say, showControls, statusText } from "./control.js";
+import { forgetCharts, points, repaint, replotAll, showCharts } from "./charts.js";
+import { forgetRuns, showFailures, showRuns } from "./runs.js";
+import { showHandlers, showLines } from "./tables.js";
+import { byId } from "./text.js";
+
+const LOST = "the run's process has ended or cannot be reached, asking again…";
+
+const page = { cursor: null, asking: false, timer: null, answer: null };
+
+function show(answer) {
+  if (page.answer?.runs.some((old) => answer.runs.every((run) => run.name !== old.name))) startOver();
+  page.answer = answer;
+  byId("handlers").hidden = byId("log").parentNode.hidden = !answer.live;
+  if (answer.runs.length) showRuns(answer.runs);
+  showFailures(answer.runs);
+  showControls(answer, true);
+  say(statusText(answer));
+  showCharts(answer.runs);
+  if (answer.handlers !== undefined) showHandlers(answer.handlers);
+  if (answer.events) showLines(byId("events"), answer.events);
+  if (answer.log) showLines(byId("log"), answer.log);
+}
+
+/** Forget the runs of a process that has ended: another one answers on its address. */
+function startOver() {
+  forgetCharts();
+  forgetRuns();
+  for (const id of ["events", "log"]) byId(id).replaceChildren();
+  showHandlers(null);
+}
+
+async function fetchAnswer() {
+  const query = page.cursor === null ? "" : `?cursor=${encodeURIComponent(page.cursor)}`;
+  try {
+    const response = await fetch(`data${query}`, { cache: "no-store", signal: AbortSignal.timeout(10_000) });
+    return response.ok ? await response.json() : null;
+  } catch {
+    return null;
+  }
+}
+
+async function ask() {
+  clearTimeout(page.timer);
+  if (page.asking || document.hidden) return;
+  page.asking = true;
+  let again = 2;
+  try {
+    const answer = await fetchAnswer();
+    if (answer === null) return showLost();
+    [page.cursor, again] = [answer.cursor, answer.again ?? again];
+    show(answer);
+  } finally {
+    page.asking = false;
+    page.timer = setTimeout(ask, again * 1000);
+  }
+}
+
+function showLost() {
+  say(LOST);
+  if (page.answer) showControls(page.answer, false);
+}
+
+Bokeh.logger.set_level("error"); // it would tell the console how long each chart took
+window.rnnr = { points };
+byId("log-scale").addEventListener("change", replotAll);
+connectButtons(ask);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+document.addEventListener("visibilitychange", ask);
+ask();

@@ -1,0 +1,97 @@
+// The runs: how far each of them is, and why one has failed.
+
+import { byId, durationText, element, grouped, of, rateText, setText } from "./text.js";
+
+const GLYPHS = ["●", "■", "▲", "◆", "▼", "★"];
+const COLOURS = 6; // as many as --series-… in dashboard.css
+const SILENT = 30; // seconds without a report after which the page says so
+
+const cards = new Map(); // run -> its card and the parts that change, in the order of the runs
+
+export const isOver = (run) => ["finished", "stopped", "failed"].includes(run.status);
+const indexOf = (run) => [...cards.keys()].indexOf(run);
+// The seventh run has the colour of the first, but not its shape.
+export const shape = (run) => (indexOf(run) + Math.floor(indexOf(run) / COLOURS)) % GLYPHS.length;
+
+export const colour = (run) => `--series-${indexOf(run) % COLOURS}`;
+
+export function mark(run) {
+  const glyph = element("span", { className: "mark", ariaHidden: "true" }, GLYPHS[shape(run)]);
+  glyph.style.color = `var(${colour(run)})`;
+  return glyph;
+}
+
+function facts(run) {
+  if (run.status === "waiting") return ["waiting for the run to begin"];
+  const told = [];
+  if (run.epoch !== null) told.push(`epoch ${of(run.epoch, run.max_epoch)}`);
+  if (isOver(run) || run.batch === null) told.push(`${grouped(run.n_iters ?? 0)} batches`);
+  else told.push(`batch ${of(run.batch, run.n_batches)}`);
+  if (run.batches_per_second) told.push(rateText(run.batches_per_second));
+  if (run.seconds !== null) told.push(`${durationText(run.seconds)} elapsed`);
+  if (!isOver(run) && run.seconds_left !== null) told.push(`about ${durationText(run.seconds_left)} left`);
+  if (!isOver(run) && run.fraction === null) told.push("no end known");
+  if (run.status === "running" && run.silent > SILENT) told.push(`no news for ${durationText(run.silent)}`);
+  return told;
+}
+
+function makeCard({ name }) {
+  const span = (className) => element("span", { className });
+  const card = { status: span("badge"), percent: span("percent") };
+  cards.set(name, card);
+  card.bar = element("progress", { max: 1, ariaLabel: `progress of ${name}` });
+  card.facts = element("p", { className: "facts" });
+  const title = element("h2", {}, mark(name), element("bdi", {}, name));
+  const heading = element("div", { className: "heading" }, title, card.status, card.percent);
+  card.root = element("article", {}, heading, card.bar, card.facts);
+  card.root.dataset.run = name;
+  return card;
+}
+
+function fillCard(card, run) {
+  const fraction = run.fraction ?? { running: null, finished: 1, waiting: 0, stopped: 0, failed: 0 }[run.status];
+  card.root.className = run.inside ? "run inside" : "run";
+  card.status.className = `badge ${run.status}`;
+  card.bar.className = run.status;
+  setText(card.status, run.status);
+  setText(card.percent, fraction === null ? "" : `${Math.floor(fraction * 100)} %`);
+  if (fraction === null) card.bar.removeAttribute("value");
+  else card.bar.value = fraction;
+  const told = facts(run);
+  if (told.join(" · ") === card.facts.textContent) return;
+  card.bar.setAttribute("aria-valuetext", [card.percent.textContent, ...told].join(" "));
+  card.facts.replaceChildren(...told.flatMap((fact, i) => [...(i ? [" · "] : []), element("span", {}, fact)]));
+}
+
+export function showRuns(runs) {
+  for (const run of runs) fillCard(cards.get(run.name) ?? makeCard(run), run);
+  const order = [...runs].sort((a, b) => a.inside - b.inside).map((run) => cards.get(run.name).root);
+  if (order.some((root, i) => byId("runs").children[i] !== root)) byId("runs").replaceChildren(...order);
+}
+
+export function showFailures(runs) {
+  const failed = runs.filter((run) => run.status === "failed");
+  const shown = JSON.stringify(failed.map((run) => [run.name, run.error]));
+  if (byId("failure").dataset.shown === shown) return; // new nodes would lose the reader's selection
+  byId("failure").dataset.shown = shown;
+  byId("failure").hidden = !failed.length;
+  byId("failure").replaceChildren(...failed.flatMap(failure));
+}
+
+function failure({ name, epoch, error }) {
+  const lines = (error ?? "No traceback is known.").trimEnd().split("\n");
+  const below = lines.slice(lines.findLastIndex((line) => line.startsWith("Traceback")) + 1);
+  const where = epoch === null ? " failed" : ` failed in epoch ${grouped(epoch)}`;
+  const exception = below.find((line) => /^\S/.test(line)) ?? lines[0]; // its notes come after it
+  const trace = { tabIndex: 0, role: "region", ariaLabel: `traceback of ${name}` };
+  return [
+    element("h2", {}, element("bdi", {}, name), where),
+    element("p", {}, exception),
+    element("pre", trace, lines.join("\n")),
+  ];
+}
+
+export function forgetRuns() {
+  cards.clear();
+  byId("runs").replaceChildren();
+}

@@ -1,0 +1,129 @@
+"""What a dashboard costs the training: with five pages that ask, against none at all.
+
+Pages are threads of another process that ask as the real page does: again after as long as the
+answer says. Rounds with them alternate with rounds of a runner that nobody watches, during
+which they stand still.
+"""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from statistics import median
+from time import perf_counter, sleep
+from typing import Any, NamedTuple
+
+from rnnr import Event, Runner
+from rnnr.attachments import MeanReducer
+from rnnr.dashboard import Dashboard
+
+State = dict[str, Any]
+
+N_PAGES = 5
+SETTLING = 5.0  # seconds until the pages have found their pace
+
+PAGES = """
+import http.client, json, sys, threading, time
+from urllib.parse import quote, urlsplit
+
+def ask():
+    connection, cursor = http.client.HTTPConnection(address.netloc), ""
+    while True:
+        connection.request("GET", f"{address.path}data?cursor={quote(cursor)}")
+        answer = json.loads(connection.getresponse().read())
+        cursor = answer["cursor"]
+        time.sleep(answer["again"])
+
+address = urlsplit(sys.argv[1])
+for _ in range(int(sys.argv[2])):
+    threading.Thread(target=ask).start()
+"""
+
+
+class Watched(NamedTuple):
+    """What a dashboard adds.
+
+    Attributes:
+        nanoseconds: To each batch.
+        ratio: The time of a run with it to that without.
+    """
+
+    nanoseconds: float
+    ratio: float
+
+
+def nothing_at_all(state: State) -> None:
+    """Do nothing, which leaves the dashboard's own cost."""
+
+
+def waiting(state: State) -> None:
+    """Wait a millisecond, as for a GPU."""
+    sleep(0.001)
+
+
+def computing_so_much() -> Callable[[State], None]:
+    """Return what computes in Python for about a millisecond: the same amount each time."""
+
+    def compute(state: State) -> None:
+        total = 0
+        for i in range(n):
+            total += i
+
+    n = 100_000
+    start = perf_counter()
+    compute({})
+    n = int(n * 0.001 / (perf_counter() - start))
+    return compute
+
+
+def trainer(step: Callable[[State], None]) -> Runner:
+    runner = Runner()
+
+    @runner.on(Event.BATCH)
+    def train(state: State) -> None:
+        step(state)
+        state["stats"] = {"loss": 0.5, "accuracy": 0.25}
+        state["output"] = 1.0
+
+    MeanReducer("mean").attach_on(runner)
+    return runner
+
+
+@contextmanager
+def pages(address: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Have pages ask, in another process."""
+    process = subprocess.Popen([sys.executable, "-c", PAGES, address, str(N_PAGES)])
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def watched(step: Callable[[State], None], rounds: int, n_batches: int) -> Watched:
+    """Return what a dashboard with five pages adds to a training."""
+    alone, shown = trainer(step), trainer(step)
+    dashboard = Dashboard()
+    dashboard.attach_on(shown)
+    without, with_it = [], []
+    with pages(dashboard.address) as asking:
+        settled = perf_counter() + min(SETTLING, rounds)
+        while perf_counter() < settled:
+            take(shown, n_batches)
+        for _ in range(rounds):
+            asking.send_signal(signal.SIGSTOP)
+            without.append(take(alone, n_batches))
+            asking.send_signal(signal.SIGCONT)
+            with_it.append(take(shown, n_batches))
+        assert asking.poll() is None, "the pages have to be there to the end"
+    dashboard.close()
+    pairs = list(zip(with_it, without, strict=True))
+    return Watched(median(a - b for a, b in pairs) * 1e9, median(a / b for a, b in pairs))
+
+
+def take(runner: Runner, n_batches: int) -> float:
+    """Return the seconds that a batch takes."""
+    start = perf_counter()
+    runner.run(range(n_batches))
+    return (perf_counter() - start) / n_batches

@@ -1,0 +1,145 @@
+"""A real browser for tests: Debian's Chromium, driven by Playwright.
+
+Import its fixtures in a conftest.py. Playwright stays on the thread of the test, and until it ends
+no `asyncio.run` works there. So the browser is shared by the tests of a module and no longer, and
+a run that a page has to steer goes on in another thread.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import which
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import (
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    Request,
+    sync_playwright,
+)
+from playwright.sync_api import expect as expect
+
+__all__ = ["PageOpener", "Visit", "browser", "chromium_path", "launch", "open_page", "playwright"]
+
+_FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
+_MILLISECONDS = 20_000  # after which what does not come is missing; other work slows the machine
+
+expect.set_options(timeout=_MILLISECONDS)
+
+
+def chromium_path() -> str:
+    """Find the browser; without it the tests fail, because nothing else tries the page."""
+    path = which("chromium") or which("chromium-browser")
+    if path is None:
+        pytest.fail(
+            "the tests of the page need Chromium, got neither chromium nor chromium-browser on "
+            "the PATH; install it with: apt-get install chromium",
+            pytrace=False,
+        )
+    return path
+
+
+@contextmanager
+def launch(playwright: Playwright, profile: Path) -> Iterator[BrowserContext]:
+    """Start a browser of its own with a new profile folder, and end it."""
+    context = playwright.chromium.launch_persistent_context(
+        profile,
+        executable_path=chromium_path(),
+        args=_FLAGS.split(),
+        viewport={"width": 1280, "height": 900},
+    )
+    context.set_default_timeout(_MILLISECONDS)
+    try:
+        yield context
+    finally:
+        context.close()
+
+
+class Visit:
+    """A page, and what the browser tells of it.
+
+    Attributes:
+        page: The page.
+        requests: Addresses that it has asked for.
+        complaints: Messages in the console, uncaught errors, dialogs, requests that failed.
+    """
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self.page: Page = context.new_page()
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self._address = address
+        self.page.on("request", self._asked)
+        self.page.on("requestfailed", self._failed)
+        self.page.on("console", self._told)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("response", lambda response: self._answered(response.status, response.url))
+        self.page.goto(address)
+
+    def strangers(self) -> list[str]:
+        """Return the requests that went anywhere but below the address of the page."""
+        return [url for url in self.requests if not url.startswith(self._address)]
+
+    def _asked(self, request: Request) -> None:
+        if urlsplit(request.url).scheme != "data":  # written in the page itself
+            self.requests.append(request.url)
+
+    def _failed(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # by a reload
+            self.complaints.append(f"{request.failure}: {request.url}")
+
+    def _answered(self, status: int, url: str) -> None:
+        if status >= 400:
+            self.complaints.append(f"{status}: {url}")
+
+    def _told(self, message: ConsoleMessage) -> None:
+        self.complaints.append(f"{message.type}: {message.text}")
+
+
+PageOpener: TypeAlias = Callable[..., Page]
+"""Opens an address as a page: see `open_page`."""
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    """What starts browsers."""
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser(
+    playwright: Playwright, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BrowserContext]:
+    """The browser of most tests."""
+    with launch(playwright, tmp_path_factory.mktemp("profile")) as context:
+        yield context
+
+
+@pytest.fixture
+def open_page(browser: BrowserContext) -> Iterator[PageOpener]:
+    """Opens an address as a page of its own.
+
+    After the test no page may have asked another host, or have made the browser complain; one that
+    is opened with ``may_complain=True`` may do the latter. ``context`` is another browser.
+    """
+    visits: list[tuple[Visit, bool]] = []
+
+    def open_it(
+        address: str, *, context: BrowserContext = browser, may_complain: bool = False
+    ) -> Page:
+        visits.append((visit := Visit(context, address), may_complain))
+        return visit.page
+
+    yield open_it
+    heard = [(visit.strangers(), [] if may else list(visit.complaints)) for visit, may in visits]
+    for visit, _ in visits:
+        visit.page.close()
+    assert heard == [([], [])] * len(visits)

@@ -1,0 +1,170 @@
+"""A dashboard ends with its process: after the run, on Ctrl-C, whoever is connected."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import expect
+
+from browser import PageOpener
+
+GUARD = 120.0
+"""Seconds after which a process that hangs fails its test."""
+
+SCRIPT = """
+import signal, sys
+from threading import Thread
+from rnnr import Event, Runner
+from rnnr.dashboard import Dashboard
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests were started by
+runner, dashboard = Runner(), Dashboard()
+dashboard.attach_on(runner)
+
+@runner.on(Event.BATCH)
+def train(state):
+    state["stats"] = {"loss": 1 / state["n_iters"]}
+
+def lines():
+    yield "the first"
+    print("running", flush=True)
+    yield from sys.stdin
+
+runner.run(lines())
+print(runner.state["n_iters"], "batches")
+"""
+
+PAUSED = """
+def tell():
+    dashboard.control.wait_until_paused()
+    print("running", flush=True)
+
+dashboard.control.pause()
+Thread(target=tell).start()
+runner.run(lines())
+"""
+
+
+class Process:
+    """A script whose run goes on until its input ends.
+
+    Attributes:
+        address: Where its dashboard is.
+    """
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._process = process
+        announced = process.stderr.readline()
+        found = re.fullmatch(
+            r"The dashboard is at (http://127\.0\.0\.1:\d+/[\w-]{20,}/)\n", announced
+        )
+        assert found, announced + process.stderr.read()
+        self.address = found[1]
+        assert process.stdout.readline() == "running\n"
+
+    def connect(self) -> HTTPConnection:
+        """Return a connection that has asked for the data, and is kept alive."""
+        parts = urlsplit(self.address)
+        assert parts.hostname is not None
+        connection = HTTPConnection(parts.hostname, parts.port, timeout=GUARD)
+        connection.request("GET", f"{parts.path}data")
+        response = connection.getresponse()
+        assert response.status == 200
+        assert b'"loss"' in response.read()
+        assert not response.will_close
+        return connection
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self._process.send_signal(signal.SIGINT)
+
+    def end(self) -> tuple[int, str, str]:
+        """End the input; return the status, and what was written since."""
+        out, err = self._process.communicate(timeout=GUARD)
+        return self._process.returncode, out, err
+
+
+@pytest.fixture
+def process() -> Iterator[Process]:
+    """The script, with all that Python can find to complain about."""
+    with started(SCRIPT) as process:
+        yield process
+
+
+@contextmanager
+def started(script: str) -> Iterator[Process]:
+    """Start a script, and end it whatever happens."""
+    command = [sys.executable, "-W", "error", "-X", "dev", "-c", script]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield Process(process)
+        finally:
+            process.kill()
+
+
+def test_a_process_with_nobody_connected_ends_in_silence(process: Process) -> None:
+    assert process.end() == (0, "1 batches\n", "")
+
+
+def test_a_process_ends_with_its_run_although_somebody_is_connected(process: Process) -> None:
+    parts = urlsplit(process.address)
+    with (
+        closing(process.connect()),
+        closing(process.connect()),
+        closing(socket.create_connection((parts.hostname, parts.port))) as silent,
+        closing(socket.create_connection((parts.hostname, parts.port))) as half,
+    ):
+        half.sendall(f"GET {parts.path} HTTP/1.1\r\nHost: ".encode())
+        assert process.end() == (0, "1 batches\n", "")
+        assert silent.recv(1) == b""  # closed by the other side
+
+
+def test_a_process_ends_with_its_run_although_a_browser_looks_at_it(
+    process: Process, open_page: PageOpener
+) -> None:
+    page = open_page(process.address, may_complain=True)  # when the process has gone
+    expect(page.locator("#status")).to_have_text("running")
+    assert process.end() == (0, "1 batches\n", "")
+    expect(page.locator("#status")).to_contain_text("ended or cannot be reached")
+
+
+@pytest.mark.parametrize("is_watched", [False, True], ids=["nobody connected", "connected"])
+def test_ctrl_c_ends_the_run_and_its_process_and_is_all_that_is_told(
+    is_watched: bool, process: Process
+) -> None:
+    connections = [process.connect() for _ in range(3 * is_watched)]
+    process.interrupt()
+    status, out, err = process.end()
+    for connection in connections:
+        connection.close()
+    assert status == -signal.SIGINT
+    assert out == ""
+    lines = err.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines.count(lines[0]) == 1
+    assert lines[-2:] == [
+        "KeyboardInterrupt",
+        "rnnr: while batches were drawn, epoch 1, iteration 1",
+    ]
+    for word in ("Exception ignored", "Warning", "asyncio", "tornado", "rnnr dashboard"):
+        assert word not in err
+
+
+def test_ctrl_c_ends_a_run_that_is_paused() -> None:
+    script = SCRIPT.replace("runner.run(lines())", PAUSED)
+    with started(script) as process, closing(process.connect()):
+        process.interrupt()
+        status, _, err = process.end()
+    assert status == -signal.SIGINT
+    assert err.count("Traceback") == 1
+    assert err.endswith("rnnr: in a handler of Event.BATCH, epoch 1, iteration 1\n")

@@ -1,0 +1,440 @@
+"""What the page knows of a run: how far it is, and the points of its charts."""
+
+import json
+import math
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rnnr.dashboard._track
+from rnnr import Event, Runner
+from rnnr.dashboard._track import Track
+from rnnr.history import History
+from rnnr.reporting import Report, reports
+
+
+class Page:
+    """What a page does with the answers: it replaces all from an index on."""
+
+    def __init__(self, track: Track) -> None:
+        self._track = track
+        self._cursor: Any = None
+        self.lanes: list[list[tuple[int, dict[str, Any]]]] = [[], []]
+        self.last: list[Any] = [None, None]
+        self.summary: dict[str, Any] = {}
+
+    def ask(self) -> "Page":
+        answer, cursor = self._track.since(self._cursor)
+        answer = json.loads(json.dumps(answer, allow_nan=False))  # as it travels
+        self._cursor = json.loads(json.dumps(cursor))
+        for i_lane, lane in enumerate(answer.pop("lanes")):
+            points = self.lanes[i_lane]
+            assert 0 <= lane["from"] <= len(points)
+            columns = lane["metrics"].items()
+            points[lane["from"] :] = [
+                (step, {name: column[i] for name, column in columns if column[i] is not None})
+                for i, step in enumerate(lane["steps"])
+            ]
+            self.last[i_lane] = lane["last"]
+        self.summary = answer
+        return self
+
+    def knows(self) -> tuple[object, ...]:
+        passing = {"silent"}  # how long ago the latest report was
+        summary = {name: self.summary[name] for name in self.summary.keys() - passing}
+        return self.lanes, self.last, summary
+
+
+def report(event: Event, n_iters: int = 0, epoch: int = 1, **others: Any) -> Report:
+    fields = {"max_epoch": 4, "seconds": float(n_iters), "metrics": {}, "step": n_iters}
+    return Report(event, epoch, n_iters=n_iters, **{**fields, **others})
+
+
+def summary(track: Track) -> dict[str, Any]:
+    return track.since(None)[0]
+
+
+def told(track: Track, *many: Report) -> dict[str, Any]:
+    for each in many:
+        track.add(each)
+    return summary(track)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have histories that are soon full."""
+    monkeypatch.setattr(rnnr.dashboard._track, "History", lambda: History(5))
+
+
+def test_before_the_first_report_it_waits() -> None:
+    assert summary(Track("a"))["status"] == "waiting"
+
+
+METRICS = st.dictionaries(
+    st.sampled_from(["loss", "", "</b>", "__proto__"]), st.floats(allow_nan=True), max_size=3
+)
+REPORTS = st.builds(
+    Report,
+    event=st.sampled_from([*Event, *[Event.BATCH] * 10]),
+    epoch=st.integers(-1, 9),
+    max_epoch=st.sampled_from([0, 1, 5, 2**60]),
+    n_iters=st.integers(-1, 50),
+    seconds=st.floats(allow_nan=True),
+    metrics=METRICS,
+    batches_per_second=st.none() | st.floats(),
+    n_batches=st.none() | st.integers(0, 9),
+    step=st.integers(0, 50),
+    is_inside=st.booleans(),
+    error=st.none() | st.text(),
+)
+FORWARD = st.lists(METRICS, max_size=60).map(
+    lambda many: [report(Event.BATCH, i, metrics=each) for i, each in enumerate(many)]
+)
+
+
+@pytest.mark.parametrize("limit", [3, 5, 1000])
+@settings(max_examples=50)
+@given(story=st.lists(st.lists(REPORTS, max_size=9) | FORWARD, max_size=20))
+def test_a_page_that_asks_now_and_then_knows_what_a_new_one_gets(
+    limit: int, story: list[list[Report]]
+) -> None:
+    track = Track("a")
+    track._lanes = History(limit), History(limit)
+    page = Page(track)
+    for some in story:
+        for each in some:
+            track.add(each)
+        page.ask()
+    assert page.ask().knows() == Page(track).ask().knows()
+    fraction = page.summary.get("fraction")
+    assert fraction is None or 0 <= fraction <= 1
+
+
+@pytest.mark.usefixtures("small")
+def test_a_page_gets_only_what_is_new() -> None:
+    track = Track("a")
+    told(track, *(report(Event.BATCH, i, metrics={"loss": i}) for i in (1, 2, 3)))
+    answer, cursor = track.since(None)
+    assert answer["lanes"][0] == {
+        "from": 0,
+        "steps": [1, 2],
+        "metrics": {"loss": [1, 2]},
+        "last": {"step": 3, "metrics": {"loss": 3}},
+    }
+    track.add(report(Event.BATCH, 4, metrics={"accuracy": math.nan}))
+    answer, cursor = track.since(cursor)
+    assert answer["lanes"][0] == {
+        "from": 2,
+        "steps": [3],
+        "metrics": {"loss": [3]},
+        "last": {"step": 4, "metrics": {"accuracy": "NaN"}},
+    }
+    answer, cursor = track.since(cursor)
+    assert answer["lanes"][0]["steps"] == []
+    told(track, *(report(Event.BATCH, i) for i in (5, 6, 7)))  # thins itself
+    assert track.since(cursor)[0]["lanes"][0]["from"] == 0
+
+
+def test_a_metric_that_some_points_lack_is_null_there() -> None:
+    many = [{"a": 1.0}, {"b": math.inf}, {}, {}]
+    answer = told(Track("a"), *(report(Event.BATCH, i, metrics=m) for i, m in enumerate(many)))
+    assert answer["lanes"][0]["metrics"] == {"a": [1.0, None, None], "b": [None, "Infinity", None]}
+    assert answer["latest"] == {"a": 1.0, "b": "Infinity"}
+
+
+def test_the_ends_of_epochs_have_a_lane_of_their_own() -> None:
+    answer = told(
+        Track("a"),
+        report(Event.BATCH, 1, metrics={"loss": 1.0}),
+        report(Event.EPOCH_FINISHED, 1, metrics={"loss": 0.5}),
+        report(Event.BATCH, 2, metrics={"loss": 0.4}),
+        report(Event.EPOCH_FINISHED, 2, epoch=2, metrics={"loss": 0.3}),
+    )
+    assert [lane["steps"] for lane in answer["lanes"]] == [[1], [1]]
+    assert [lane["last"]["step"] for lane in answer["lanes"]] == [2, 2]
+
+
+def test_batches_of_a_run_inside_another_have_no_place_on_the_axis_its_epochs_have() -> None:
+    answer = told(
+        Track("evaluation"),
+        report(Event.STARTED, 0, step=10, is_inside=True),
+        report(Event.BATCH, 1, step=10, is_inside=True, metrics={"loss": 1.0}),
+        report(Event.EPOCH_FINISHED, 1, step=10, is_inside=True, metrics={"loss": 0.5}),
+        report(Event.STARTED, 0, step=20, is_inside=True),
+        report(Event.EPOCH_FINISHED, 1, step=20, is_inside=True, metrics={"loss": 0.4}),
+    )
+    assert answer["inside"] is True
+    assert [lane["steps"] for lane in answer["lanes"]] == [[], [10]]
+    assert answer["latest"] == {"loss": 0.4}
+
+
+def test_a_new_run_forgets_the_points_and_metrics_of_the_one_before() -> None:
+    answer = told(
+        Track("a"),
+        report(Event.STARTED),
+        report(Event.BATCH, 1, metrics={"loss": 1.0}),
+        report(Event.BATCH, 2, metrics={"loss": 1.0}),
+        report(Event.STARTED),
+        report(Event.BATCH, 1, metrics={"accuracy": 1.0}),
+    )
+    assert answer["latest"] == {"accuracy": 1.0}
+    assert (answer["lanes"][0]["steps"], answer["lanes"][0]["last"]["step"]) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        (Event.STARTED, "running"),
+        (Event.RESUMED, "running"),
+        (Event.EPOCH_STARTED, "running"),
+        (Event.BATCH, "running"),
+        (Event.EPOCH_FINISHED, "running"),
+        (Event.FINISHED, "finished"),
+        (Event.STOPPED, "stopped"),
+        (Event.FAILED, "failed"),
+    ],
+)
+def test_the_status_follows_from_the_last_event(event: Event, status: str) -> None:
+    answer = told(Track("a"), report(Event.FAILED, error="before"), report(event, error="boom"))
+    assert (answer["status"], answer["error"]) == (status, "boom")
+    assert answer["event"] == event.name
+
+
+class Batches:
+    """Batches that may tell a length, which may be wrong."""
+
+    def __init__(self, lengths: list[int]) -> None:
+        self._lengths = iter(lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(next(self._lengths)))
+
+
+class Sized(Batches):
+    def __init__(self, lengths: list[int], length: int) -> None:
+        super().__init__(lengths)
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+
+@given(
+    lengths=st.lists(st.integers(0, 6), max_size=6),
+    length=st.none() | st.integers(0, 8),
+    stops=st.sets(st.tuples(st.sampled_from([*Event][:4]), st.integers(0, 20)), max_size=4),
+)
+def test_what_is_done_only_grows_and_in_the_end_it_is_all(
+    lengths: list[int], length: int | None, stops: set[tuple[Event, int]]
+) -> None:
+    runner, track, fractions = Runner(), Track("a"), []
+
+    def stop(event: Event, state: dict[str, Any]) -> None:
+        if (event, state["n_iters"]) in stops:
+            stops.remove((event, state["n_iters"]))
+            state["running"] = False
+
+    def watch(each: Report) -> None:
+        answer = told(track, each)
+        fractions.append(answer["fraction"])
+        if answer["batch"] is not None:
+            assert 0 <= answer["batch"] <= answer["n_iters"]
+        left = answer["seconds_left"]
+        assert left is None or left >= 0
+
+    reports(runner).subscribe(watch)
+    for event in Event:
+        runner.on(event, lambda state, event=event: stop(event, state))  # type: ignore[misc]
+    batches = Batches(lengths) if length is None else Sized(lengths, length)
+    runner.run(batches, max_epoch=len(lengths))
+    while summary(track)["status"] == "stopped":
+        runner.resume()
+    known = [fraction for fraction in fractions if fraction is not None]
+    assert known == sorted(known)
+    assert all(0 <= fraction <= 1 for fraction in known)
+    assert fractions[-1] == 1
+
+
+def test_it_goes_back_where_a_run_is_set_back() -> None:
+    track = Track("a")
+    seen = [
+        told(track, each)["fraction"]
+        for each in [
+            report(Event.STARTED, epoch=0, n_batches=10),
+            report(Event.EPOCH_STARTED, 20, epoch=3, n_batches=10),
+            report(Event.BATCH, 25, epoch=3, n_batches=10),
+            report(Event.EPOCH_FINISHED, 30, epoch=3, n_batches=10),
+            report(Event.RESUMED, 15, epoch=2, n_batches=10),  # another state was put in
+            report(Event.BATCH, 16, epoch=2, n_batches=10),
+            report(Event.STARTED, epoch=0, n_batches=10),
+            report(Event.EPOCH_STARTED, epoch=1, n_batches=10),
+        ]
+    ]
+    assert seen == [0, 0.5, 0.625, 0.75, 0.375, 0.4, 0, 0]
+
+
+def test_of_an_endless_run_nobody_knows_how_much_is_done() -> None:
+    answer = told(Track("a"), report(Event.BATCH, 7, max_epoch=2**63 - 1, n_batches=10))
+    assert (answer["max_epoch"], answer["fraction"], answer["seconds_left"]) == (None, None, None)
+    assert told(Track("a"), report(Event.FINISHED, max_epoch=0))["fraction"] == 1
+
+
+def test_a_length_that_is_not_told_is_learned_from_the_first_epoch() -> None:
+    track = Track("a")
+    first = told(track, report(Event.EPOCH_STARTED, 0), report(Event.BATCH, 2))
+    assert (first["batch"], first["n_batches"], first["fraction"]) == (2, None, 0)
+    second = told(
+        track,
+        report(Event.EPOCH_FINISHED, 5),
+        report(Event.EPOCH_STARTED, 5, epoch=2),
+        report(Event.BATCH, 6, epoch=2),
+    )
+    assert (second["batch"], second["n_batches"], second["fraction"]) == (1, 5, 0.3)
+
+
+def test_a_run_that_is_first_heard_of_in_the_middle_has_a_batch_if_there_is_a_length() -> None:
+    assert told(Track("a"), report(Event.BATCH, 25, epoch=3, n_batches=10))["batch"] == 5
+    assert told(Track("a"), report(Event.BATCH, 25, epoch=3))["batch"] is None
+    assert told(Track("a"), report(Event.EPOCH_FINISHED, 25, epoch=3))["n_batches"] is None
+
+
+@pytest.mark.parametrize("before", [0, 20])
+def test_the_time_left_is_what_the_rest_takes_at_the_mean_speed_since_the_start(
+    before: int,
+) -> None:
+    began = report(Event.RESUMED if before else Event.STARTED, before, n_batches=10, seconds=100.0)
+    epoch = before // 10 + 1
+    opened = report(Event.EPOCH_STARTED, before, epoch, n_batches=10, seconds=100.0)
+    now = report(Event.BATCH, before + 5, epoch, n_batches=10, seconds=110.0)
+    answer = told(Track("a"), began, opened, now)
+    assert answer["seconds_left"] == pytest.approx((40 - before - 5) * 2)
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        report(Event.BATCH, 0, n_batches=10),
+        report(Event.BATCH, 5, n_batches=10, seconds=0.0),
+        report(Event.BATCH, 5, n_batches=10, seconds=-1.0),
+        report(Event.BATCH, 5),
+        report(Event.STOPPED, 5, n_batches=10),
+        report(Event.FAILED, 5, n_batches=10),
+        report(Event.FINISHED, 5, n_batches=10),
+    ],
+    ids=lambda now: f"{now.event.name} {now.n_iters} {now.seconds} {now.n_batches}",
+)
+def test_the_time_left_is_unknown_before_there_is_a_speed_and_when_it_has_ended(
+    now: Report,
+) -> None:
+    assert told(Track("a"), report(Event.STARTED), now)["seconds_left"] is None
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_numbers_that_are_not_finite_are_strings(number: float) -> None:
+    answer = told(Track("a"), report(Event.BATCH, 1, seconds=number, batches_per_second=number))
+    assert isinstance(answer["seconds"], str)
+    assert isinstance(answer["batches_per_second"], str)
+    json.dumps(answer, allow_nan=False)
+
+
+class TestWants:
+    def test_it_wants_each_of_the_first_batches_and_then_those_that_it_will_keep(self) -> None:
+        track, wanted = Track("a", clock=lambda: 0.0), []
+        track._lanes = History(50), History(50)  # so time makes no difference
+        for i in range(1000):
+            if track.wants({"n_iters": i}):
+                wanted.append(i)
+                track.add(report(Event.BATCH, i))
+        assert wanted[:51] == [*range(51)]
+        assert len(wanted) < 300
+        assert all(step in wanted for step in summary(track)["lanes"][0]["steps"])
+
+    def test_after_the_first_hundred_it_wants_twenty_a_second(self) -> None:
+        now = 0.0
+        track = Track("a", clock=lambda: now)
+        wanted = []
+        for i in range(1000):
+            now = i / 256  # seconds
+            if track.wants({"n_iters": i}):
+                wanted.append(i)
+                track.add(report(Event.BATCH, i))
+        assert wanted[:102] == [*range(102)]
+        assert {later - one for one, later in pairwise(wanted[102:])} == {13}
+
+    def test_when_a_page_asks_it_wants_the_next_batch_whichever_it_is(self) -> None:
+        track = Track("a")
+        told(track, report(Event.BATCH, 1, is_inside=True))
+        assert not track.wants({"n_iters": 2})
+        track.ask()
+        assert track.wants({"n_iters": 2})
+        track.add(report(Event.BATCH, 2, is_inside=True))
+        assert not track.wants({"n_iters": 3})
+
+    def test_what_a_page_asks_for_comes_also_before_its_time(self) -> None:
+        track = Track("a", clock=lambda: 0.0)
+        for i in range(102):
+            track.add(report(Event.BATCH, i))
+        assert not track.wants({"n_iters": 200})
+        track.ask()
+        assert track.wants({"n_iters": 200})
+
+
+def test_events_are_told_but_not_the_batches_and_the_last_are_kept() -> None:
+    track = Track("a")
+    told(
+        track,
+        report(Event.STARTED, epoch=0),
+        report(Event.BATCH, 1),
+        report(Event.EPOCH_FINISHED, 3, max_epoch=2**60),
+    )
+    track.note("something")
+    assert [text for _, text in track.events] == [
+        "STARTED · epoch 0 of 4, 0 batches",
+        "EPOCH_FINISHED · epoch 1, 3 batches",
+        "something",
+    ]
+    for i in range(1000):
+        track.note(str(i))
+    assert len(track.events) == 50
+    assert track.n_events == 1003
+
+
+def test_what_is_cleared_is_as_new_also_for_pages_that_have_seen_more() -> None:
+    track = Track("a")
+    told(track, *(report(Event.BATCH, i, metrics={"loss": 1}) for i in range(5)))
+    page = Page(track).ask()
+    track.clear()
+    assert page.ask().knows() == Page(track).ask().knows()
+    assert page.lanes == [[], []]
+    assert page.summary["status"] == "waiting"
+
+
+@pytest.mark.usefixtures("small")
+def test_reports_come_from_one_thread_and_questions_from_another() -> None:
+    track, together = Track("a"), threading.Barrier(2, timeout=60)
+    page, ended = Page(track), threading.Event()
+
+    def train() -> None:
+        together.wait()
+        for i in range(4000):
+            track.add(report(Event.BATCH, i % 97, metrics={f"loss {i % 3}": i}))
+            if i % 10 == 0:
+                track.add(report(Event.EPOCH_FINISHED, i % 97, metrics={"loss": i}))
+        ended.set()
+
+    training = threading.Thread(target=train)
+    training.start()
+    together.wait()
+    while not ended.is_set():
+        page.ask()
+        for points, last in zip(page.lanes, page.last, strict=True):
+            steps = [step for step, _ in points] + ([last["step"]] if last else [])
+            assert steps == sorted(set(steps))
+            assert len(points) <= 5
+    training.join(60)
+    assert page.ask().knows() == Page(track).ask().knows()

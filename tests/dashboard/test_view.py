@@ -1,0 +1,276 @@
+"""What all pages see together: runs, handlers, events, the log, the buttons."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rnnr import Event, Runner
+from rnnr.attachments import Hold
+from rnnr.dashboard._follower import Follower
+from rnnr.dashboard._track import Track
+from rnnr.dashboard._view import Shown, View
+from rnnr.handler_times import HandlerTimes
+from rnnr.recording import Record
+from rnnr.reporting import Report
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def shown(runner: Runner | None = None, **others: Any) -> Shown:
+    return Shown(Track("a"), times=HandlerTimes(runner or Runner()), **others)
+
+
+def steering() -> View:
+    return View(is_steered=True)
+
+
+def handlers(runner: Runner) -> list[list[Callable[..., object]]]:
+    for event in Event:
+        runner.stream(event).arrange()
+    return [list(runner.stream(event).handlers) for event in Event]
+
+
+def trained() -> Runner:
+    runner = Runner()
+    for event in Event:
+        runner.on(event, lambda _: None)
+    return runner
+
+
+def test_an_empty_page_has_no_runs() -> None:
+    news, _ = steering().news("")
+    assert news == {
+        "control": False,
+        "hold": "none",
+        "live": False,
+        "runs": [],
+        "events": [],
+        "log": [],
+    }
+
+
+def test_runs_stay_in_the_order_in_which_they_came_also_one_that_comes_again() -> None:
+    view = steering()
+    for name in ("b", "a", "c", "b"):
+        view.show(name, Shown(Track(name)))
+    assert [run["name"] for run in view.news("")[0]["runs"]] == ["b", "a", "c"]
+
+
+def test_a_runner_under_the_name_of_an_earlier_one_does_not_go_on_with_its_points() -> None:
+    view, cursor = steering(), ""
+    for n in (5, 3):
+        track = Track("a")
+        view.show("a", Shown(track))
+        for i in range(n):
+            track.add(Report(Event.BATCH, 1, 1, i, 0.0, {"loss": n}, step=i))
+        track.note("something")
+        news, cursor = view.news(cursor)
+        assert news["runs"][0]["lanes"][0]["from"] == 0
+        assert len(news["events"]) == 1  # told again, though there are as many as before
+
+
+def test_events_of_all_runs_are_told_in_the_order_of_time_at_most_fifty() -> None:
+    view, tracks = steering(), [Track("a"), Track("b")]
+    for track in tracks:
+        view.show(track.name, Shown(track))
+    for i in range(60):
+        tracks[i % 2].events.append((float(i), str(i)))
+        tracks[i % 2].n_events += 1
+    events = view.news("")[0]["events"]
+    assert [event["text"] for event in events] == [str(i) for i in range(10, 60)]
+    assert {event["run"] for event in events} == {"a", "b"}
+    assert all(len(event["time"].split(":")) == 3 for event in events)
+
+
+def test_events_and_log_are_told_when_there_are_new_ones() -> None:
+    view, track = steering(), Track("a")
+    view.show("a", Shown(track))
+    _, cursor = view.news("")
+    assert not {"events", "log"} & view.news(cursor)[0].keys()
+    track.note("something")
+    news, cursor = view.news(cursor)
+    assert ([event["text"] for event in news["events"]], "log" in news) == (["something"], False)
+    view.log.handle(logging.makeLogRecord({"msg": "hello", "levelno": 20}))
+    news, cursor = view.news(cursor)
+    assert ([record["text"] for record in news["log"]], "events" in news) == (["hello"], False)
+    assert not {"events", "log"} & view.news(cursor)[0].keys()
+
+
+def test_a_cursor_of_another_view_begins_anew() -> None:
+    _, cursor = steering().news("")
+    assert {"events", "log"} <= steering().news(cursor)[0].keys()
+
+
+@pytest.mark.parametrize(
+    ("order", "hold"),
+    [
+        ("pause", Hold.PAUSING),
+        ("step", Hold.PAUSING),
+        ("stop", Hold.NONE),  # nothing runs that it could stop
+        ("go_on", Hold.NONE),
+    ],
+)
+def test_the_buttons_are_those_of_its_control(order: str, hold: Hold) -> None:
+    view = steering()
+    assert view.steer(order)
+    assert view.control.hold is hold
+    assert view.news("")[0]["hold"] == hold.value
+
+
+@pytest.mark.parametrize("order", ["", "hold", "_ask", "wait_until_paused", "attach_on"])
+def test_other_orders_are_none(order: str) -> None:
+    assert not steering().steer(order)
+
+
+@pytest.mark.parametrize("is_steered", [True, False])
+@pytest.mark.parametrize("is_live", [True, False])
+def test_there_are_buttons_for_a_live_run_if_they_may_be_used(
+    is_steered: bool, is_live: bool
+) -> None:
+    view = View(is_steered=is_steered)
+    view.show("a", shown() if is_live else Shown(Track("a")))
+    news, _ = view.news("")
+    assert (news["control"], news["live"]) == (is_steered and is_live, is_live)
+    assert ("handlers" in news) is is_live
+
+
+class TestMeasuring:
+    """Handlers are measured while a page asks, and are the user's own before and after."""
+
+    def test_nothing_is_measured_before_the_first_question(self) -> None:
+        runner = trained()
+        before = handlers(runner)
+        steering().show("a", shown(runner))
+        assert handlers(runner) == before
+
+    def test_ten_seconds_after_the_last_question_the_handlers_are_the_originals(self) -> None:
+        runner, clock = trained(), Clock()
+        view = View(is_steered=True, clock=clock)
+        view.show("a", shown(runner))
+        before = handlers(runner)
+        for _ in range(3):
+            view.news("")
+            clock.now += 10
+            view.rest()
+            assert all(a != b for a, b in zip(handlers(runner), before, strict=True))
+        clock.now += 0.1
+        view.rest()
+        assert handlers(runner) == before
+        view.rest()
+        view.news("")
+        assert handlers(runner) != before
+
+    def test_who_has_left_is_not_measured_however_often_a_page_asks(self) -> None:
+        runner, view = trained(), steering()
+        before = handlers(runner)
+        view.show("a", shown(runner))
+        view.news("")
+        view.leave("a")
+        assert handlers(runner) == before
+        assert view.news("")[0]["runs"][0]["name"] == "a"
+        assert handlers(runner) == before
+
+    def test_who_asks_while_others_leave_leaves_nothing_measured(self) -> None:
+        runner, view = trained(), steering()
+        before = handlers(runner)
+        together, ended = threading.Barrier(2, timeout=60), threading.Event()
+
+        def ask() -> None:
+            together.wait()
+            while not ended.is_set():
+                view.news("")
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        together.wait()
+        for _ in range(200):
+            view.show("a", shown(runner))
+            view.leave("a")
+        ended.set()
+        asking.join(60)
+        assert handlers(runner) == before
+
+    def test_the_slowest_handlers_of_all_runs_come_first(self) -> None:
+        clock, view = Clock(), steering()
+        runners = {"training": Runner(), "evaluation": Runner()}
+
+        def taking(seconds: float) -> Callable[[object], None]:
+            def handler(_: object) -> None:
+                clock.now += seconds
+
+            handler.__qualname__ = f"taking_{seconds}"
+            return handler
+
+        for name, runner in runners.items():
+            view.show(name, Shown(Track(name), times=HandlerTimes(runner, clock=clock)))
+        for i in range(20):
+            runners["training"].on(Event.BATCH, taking(i))
+        runners["evaluation"].on(Event.EPOCH_FINISHED, taking(30))
+        assert view.news("")[0]["handlers"] == []
+        for runner in runners.values():
+            runner.run([1])
+        rows = view.news("")[0]["handlers"]
+        assert [row["seconds"] for row in rows] == [30, *range(19, 5, -1)]
+        assert rows[0] == {
+            "run": "evaluation",
+            "event": "EPOCH_FINISHED",
+            "name": "taking_30",
+            "where": rows[0]["where"],
+            "calls": 1,
+            "seconds": 30,
+            "share": 1,
+        }
+        assert rows[1]["share"] == pytest.approx(19 / sum(range(20)))
+
+
+def test_recordings_are_read_when_a_page_asks_until_they_are_left(tmp_path: Any) -> None:
+    view, runner, track = steering(), Runner(), Track("a")
+    path = tmp_path / "run.jsonl"
+    recording = Record(path).attach_on(runner)
+    runner.run([1])
+    view.show("a", Shown(track, follower=Follower(path, track)))
+    assert view.news("")[0]["runs"][0]["status"] == "finished"
+    assert not view.is_behind
+    view.leave("a")
+    runner.run([1, 2])
+    recording.dispose()
+    assert view.news("")[0]["runs"][0]["n_iters"] == 1
+
+
+def test_while_a_recording_is_read_pages_are_to_hurry() -> None:
+    view = steering()
+
+    class Slow:
+        def catch_up(self, seconds: float) -> bool:
+            assert seconds == 0.025
+            return True
+
+    for name in "ab":
+        view.show(name, Shown(Track(name), follower=Slow()))  # type: ignore[arg-type]
+    view.news("")
+    assert view.is_behind
+
+
+def test_what_is_cleared_is_gone() -> None:
+    view = steering()
+    view.show("a", shown())
+    view.clear()
+    assert view.news("")[0]["runs"] == []
+
+
+def test_a_question_asks_the_training_for_its_next_batch() -> None:
+    view, track = steering(), Track("a")
+    track.add(Report(Event.BATCH, 1, 1, 1, 0.0, {}, is_inside=True))
+    view.show("a", Shown(track))
+    assert not track.wants({"n_iters": 2})
+    view.news("")
+    assert track.wants({"n_iters": 2})

@@ -1,0 +1,237 @@
+"""The command line: what it shows, and how it ends."""
+
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import rnnr
+from asking import data
+from rnnr import Runner
+from rnnr.__main__ import main
+from rnnr.dashboard import Dashboard
+from rnnr.recording import Record
+
+COMMAND = [sys.executable, "-W", "error", "-m", "rnnr"]
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "run.jsonl"
+    recorded(path)
+    return path
+
+
+def recorded(path: Path) -> None:
+    runner = Runner()
+    Record(path).attach_on(runner)
+    runner.run([1, 2, 3])
+
+
+@pytest.fixture
+def taken() -> Iterator[str]:
+    """A port that is in use."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield str(listening.getsockname()[1])
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Have the user press Ctrl-C as soon as the page stands; return what each page has shown."""
+    shown = []
+
+    class Waiting:
+        def wait(self) -> None:
+            (dashboard,) = pages
+            shown.append([run["name"] for run in data(dashboard.address)["runs"]])
+            raise KeyboardInterrupt
+
+    pages: list[Dashboard] = []
+
+    class Watched(Dashboard):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)  # type: ignore[arg-type]
+            pages.append(self)
+
+    monkeypatch.setattr("rnnr.dashboard.Dashboard", Watched)
+    monkeypatch.setattr("rnnr.__main__.threading", SimpleNamespace(Event=Waiting))
+    return shown
+
+
+def test_it_shows_recordings_until_ctrl_c(
+    recording: Path,
+    tmp_path: Path,
+    interrupted: list[list[str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other = tmp_path / "other.jsonl"
+    recorded(other)
+    threads = threading.active_count()
+    assert main(["dashboard", str(recording), str(other), str(recording)]) == 0
+    assert interrupted == [[str(recording), str(other)]]  # each once
+    assert "Ctrl-C" in capsys.readouterr().err
+    assert threading.active_count() == threads  # it is closed
+
+
+def test_it_listens_where_it_is_told(
+    recording: Path, interrupted: list[list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    assert main(["dashboard", str(recording), "--port", str(port), "--host", "localhost"]) == 0
+    assert f"http://localhost:{port}/" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["no_such.jsonl"], "no_such.jsonl"),
+        (["."], "Is a directory"),
+        (["{file}", "--port", "{taken}"], "port {taken} of 127.0.0.1 must be free"),
+        (["{file}", "--port", "{taken}"], "port=0 picks a free one"),
+        (["{file}", "--port", "65536"], "port must be at most 65535"),
+        (["{file}", "--port", "-1"], "port must be an integer of 0 or more"),
+        (["{file}", "--host", "192.0.2.1"], "host must be an address of this machine"),
+        (["{file}", "--host", ""], "host must be an address of this machine"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_in_a_line_and_the_status_is_1(
+    arguments: list[str],
+    said: str,
+    recording: Path,
+    taken: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [each.format(file=recording, taken=taken) for each in arguments]
+    assert main(["dashboard", *arguments]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("rnnr: ")
+    assert said.format(taken=taken) in err
+    assert err.count("\n") == 1
+
+
+def test_a_file_that_is_missing_among_others_leaves_no_page_open(
+    recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    threads = threading.active_count()
+    assert main(["dashboard", str(recording), "no_such.jsonl"]) == 1
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["no_such_command"],
+        ["dashboard"],
+        ["dashboard", "a.jsonl", "--port"],
+        ["dashboard", "a.jsonl", "--port", "http"],
+        ["dashboard", "a.jsonl", "--no-such-option"],
+    ],
+)
+def test_a_wrong_command_is_explained_and_the_status_is_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: python -m rnnr")
+
+
+def test_the_help_tells_of_each_command_option_and_exit_status(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for arguments in (["--help"], ["dashboard", "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    subparsers: Any = rnnr.__main__._parser()._subparsers
+    commands = subparsers._group_actions[0].choices
+    assert list(commands) == ["dashboard"]
+    for action in commands["dashboard"]._actions:
+        assert action.help, action
+        assert " ".join(action.help.split()) in text
+        assert (action.option_strings or [action.metavar])[-1] in text
+    for status in ("exit status: 0 ", " 1 ", " 2 "):
+        assert status in text
+    assert "show recordings" in text
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"rnnr {rnnr.__version__}\n"
+
+
+def test_it_is_run_by_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["rnnr", "dashboard", "no_such.jsonl"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(rnnr.__main__.__file__), run_name="__main__")
+    assert ended.value.code == 1
+
+
+def test_as_a_process_it_shows_recordings_that_grow_and_ends_with_0_on_ctrl_c(
+    recording: Path,
+) -> None:
+    command = [*COMMAND, "dashboard", str(recording)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            assert process.stderr.readline() == "Press Ctrl-C to end it.\n"
+            address = said.split()[-1]
+            first = data(address)
+            assert (first["runs"][0]["n_iters"], first["live"], first["control"]) == (
+                3,
+                False,
+                False,
+            )
+            recorded(recording)
+            second = data(address, first["cursor"])
+            assert len(second["events"]) == 2 * len(first["events"])
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 0
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["dashboard", "no_such.jsonl"], 1), (["--nonsense"], 2)]
+)
+def test_as_a_process_it_ends_with_its_status_and_no_traceback(
+    arguments: list[str], status: int
+) -> None:
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == status
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_the_extra_it_says_how_to_install_it(recording: Path) -> None:
+    program = f"""
+import sys
+sys.modules["tornado"] = sys.modules["bokeh"] = None
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name in ("tornado", "bokeh") else found(name)
+from rnnr.__main__ import main
+sys.exit(main(["dashboard", {str(recording)!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "bokeh and tornado" in done.stderr
+    assert "pip install 'rnnr[dashboard]'" in done.stderr
+    assert "Traceback" not in done.stderr
