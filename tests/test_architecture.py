@@ -64,7 +64,7 @@ PUBLIC = {
         "when",
     ],
     "rnnr.dashboard": ["Dashboard"],
-    "rnnr.handler_times": ["DRAWING", "HandlerTime", "HandlerTimes"],
+    "rnnr.handler_times": ["DRAWING", "HandlerTime", "HandlerTimes", "Untimed"],
     "rnnr.history": ["History"],
     "rnnr.recording": ["Record", "Tail", "replay"],
     "rnnr.reporting": ["EVERYTHING", "Report", "reports"],

@@ -420,7 +420,7 @@ class TestNames:
             (on(pipeline(fold("n", max, value="epoch"))), "pipeline"),
             (on(checkpoint("model", 1, when="n_iters")), "checkpoint('model')"),
             (on(maybe_stop_early(check="n_iters")), "maybe_stop_early('n_iters')"),
-            (lambda runner: reports(runner, on=Event.EPOCH_STARTED).subscribe(), "reports"),
+            (lambda runner: reports(runner, on=Event.EPOCH_STARTED).subscribe(), "noop"),
             (lambda runner: EpochTimer().attach_on(runner), "EpochTimer._start"),
         ],
     )

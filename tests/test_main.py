@@ -57,8 +57,8 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     pages: list[Dashboard] = []
 
     class Watched(Dashboard):
-        def __init__(self, *arguments: object) -> None:
-            super().__init__(*arguments)  # type: ignore[arg-type]
+        def __init__(self, *arguments: object, names: tuple[str, ...]) -> None:
+            super().__init__(*arguments, names=names)  # type: ignore[arg-type]
             pages.append(self)
 
     monkeypatch.setattr("rnnr.dashboard.Dashboard", Watched)
@@ -95,7 +95,7 @@ def test_it_listens_where_it_is_told(
     ("arguments", "said"),
     [
         (["no_such.jsonl"], "no_such.jsonl"),
-        (["."], "Is a directory"),
+        (["."], "path must be a file"),
         (["{file}", "--port", "{taken}"], "port {taken} of 127.0.0.1 must be free"),
         (["{file}", "--port", "{taken}"], "port=0 picks a free one"),
         (["{file}", "--port", "65536"], "port must be at most 65535"),

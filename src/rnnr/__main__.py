@@ -12,7 +12,7 @@ import rnnr
 _EPILOG = """
 exit status:
   0  ended by Ctrl-C, as is usual
-  1  the page cannot be opened: a file, the port or the extra is missing
+  1  the page cannot be opened: a file, the host, the port or the extra is wrong or missing
   2  the command itself is wrong
 """
 
@@ -75,6 +75,13 @@ def _add_dashboard(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         help="address of this machine to listen on; 127.0.0.1, the default, is reached from this "
         "machine alone, 0.0.0.0 from all",
     )
+    parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        help="further name by which browsers may ask for this machine, as behind a proxy; may be "
+        "given several times",
+    )
     parser.set_defaults(run=_dashboard)
 
 
@@ -82,7 +89,7 @@ def _dashboard(options: argparse.Namespace) -> int:
     from rnnr.dashboard import Dashboard
 
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    dashboard = Dashboard(options.port, options.host)
+    dashboard = Dashboard(options.port, options.host, names=tuple(options.name))
     try:
         for path in dict.fromkeys(options.recordings):
             dashboard.follow(path)

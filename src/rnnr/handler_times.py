@@ -17,7 +17,7 @@ from rnnr.runner import Runner
 from rnnr.state import State
 from rnnr.stream import Callback, Layer
 
-__all__ = ["DRAWING", "HandlerTime", "HandlerTimes"]
+__all__ = ["DRAWING", "HandlerTime", "HandlerTimes", "Untimed"]
 
 DRAWING: Final = "(drawing batches)"
 """Name of the row that tells how long the batches took."""
@@ -39,6 +39,10 @@ class HandlerTime(NamedTuple):
     where: str
     calls: int
     seconds: float
+
+
+class Untimed(partial[Any]):
+    """A handler that waits for somebody: its time is in no row, and no drawing either."""
 
 
 class HandlerTimes:
@@ -133,6 +137,8 @@ class HandlerTimes:
     def _timed(self, event: Event, handler: Callback) -> Callback:
         if self._is_ours(handler):
             return handler
+        if isinstance(handler, Untimed):
+            return partial(self._pass_over, handler)
         clock = self._clock
         taken = self._taken.setdefault((event, *_described(handler)), [0, 0.0])
         is_batch = event is Event.BATCH
@@ -150,6 +156,10 @@ class HandlerTimes:
 
         vars(timed).update(__wrapped__=handler, measured_by=self)
         return timed
+
+    def _pass_over(self, handler: Callback, state: State) -> None:
+        handler(state)
+        self._latest = self._clock()
 
     def _begin_batch(self, now: float, n_iters: int) -> None:
         self._n_timed += 1

@@ -14,7 +14,7 @@ from rnnr.runner import Runner
 from rnnr.state import State
 from rnnr.stream import Callback, Layer
 
-__all__ = ["outermost", "track"]
+__all__ = ["is_under_way", "outermost", "track"]
 
 _local = threading.local()
 
@@ -62,6 +62,11 @@ def outermost(state: State, among: Iterable[Runner] | None = None) -> State:
         if (among is None or any(run.runner is one for one in among)) and run.is_under_way():
             return run.state
     return state
+
+
+def is_under_way(runner: Runner) -> bool:
+    """Tell whether a runner runs, which a state that was saved while it ran does not tell."""
+    return "running" in runner._tokens
 
 
 def _runs() -> list[_Run]:

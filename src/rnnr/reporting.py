@@ -2,11 +2,12 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
+from operator import index
 from traceback import format_exception
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
@@ -15,6 +16,7 @@ from rnnr.claims import judge_runner
 from rnnr.errors import judge_string, wrong_type
 from rnnr.event import Event
 from rnnr.frozen import Frozen
+from rnnr.isolation import log_failure
 from rnnr.nesting import outermost, track
 from rnnr.runner import Runner
 from rnnr.scheduling import InPlaceObservable
@@ -48,6 +50,9 @@ class Report(NamedTuple):
             inside a callback of another one, ``n_iters`` of the outermost run.
         is_inside (bool): Whether it is of such a run.
         error (str | None): The traceback of what made the run fail; only with ``Event.FAILED``.
+        results (tuple[str, ...]): Names of the metrics that are results of reducers or of the keys
+            that you named, and not ``state["stats"]`` of the last batch; only at
+            ``Event.EPOCH_FINISHED``.
     """
 
     event: Event
@@ -61,6 +66,7 @@ class Report(NamedTuple):
     step: int = 0
     is_inside: bool = False
     error: str | None = None
+    results: tuple[str, ...] = ()
 
 
 EVERYTHING = Selection("all events", lambda: dict.fromkeys(Event, always))
@@ -84,7 +90,9 @@ def reports(
 
     Tensors and arrays of one item, NumPy scalars, whatever has ``__float__`` become floats; a
     tensor on a GPU waits for the GPU, so select with ``on`` where that matters. What is no number
-    is left out. Like the streams of a runner it neither completes nor errors.
+    is left out. A report that cannot be made, since a callback has put nonsense into the counters,
+    is left out, too, and logged on ``rnnr.isolation``. Like the streams of a runner it neither
+    completes nor errors.
 
     Args:
         runner: Runner whose runs to report.
@@ -124,8 +132,14 @@ def reports(
         reporter = _Reporter(("stats", *keys), clock)
 
         def tell(event: Event, state: State) -> None:
-            observer.on_next(reporter.report(event, state))
+            try:
+                report = reporter.report(event, state)
+            except Exception as error:  # noqa: BLE001  (it is logged: a view breaks no run)
+                log_failure(error, reports)
+            else:
+                observer.on_next(report)
 
+        vars(tell)["__wrapped__"] = observer.on_next  # a table of handlers names who is told
         return CompositeDisposable(
             track(runner),
             *(
@@ -163,29 +177,28 @@ class _Reporter:
 
     def report(self, event: Event, state: State) -> Report:
         """Record how a run stands."""
-        now, n_iters = self._clock(), state["n_iters"]
+        now, n_iters = self._clock(), index(state["n_iters"])  # of NumPy, say, from a checkpoint
         around = outermost(state)
         return Report(
             event,
-            state["epoch"],
+            index(state["epoch"]),
             _whole(state["max_epoch"]),
             n_iters,
             now - state.setdefault(_STARTED_AT, now),
             self._metrics(state),
             self._throughput(now, n_iters),
             self._length(state),
-            around["n_iters"],
+            index(around["n_iters"]),
             around is not state,
             "".join(format_exception(state["error"])) if event is Event.FAILED else None,
+            self._results(state) if event is Event.EPOCH_FINISHED else (),
         )
 
     def _metrics(self, state: State) -> Mapping[str, float]:
-        found: dict[object, object] = {}
-        for key in (*self._keys, *(state.get(EPOCH) or {}).get(RESULTS, ())):
-            if key in state:
-                value = state[key]
-                found.update(value if isinstance(value, (dict, Mapping)) else {key: value})
-        return Frozen(numbers_in(found))
+        return Frozen(numbers_in(_found(state, (*self._keys, *_reduced(state)))))
+
+    def _results(self, state: State) -> tuple[str, ...]:
+        return tuple(numbers_in(_found(state, (*self._keys[1:], *_reduced(state)))))
 
     def _throughput(self, now: float, n_iters: int) -> float | None:
         since, before = self._mark or (now, n_iters)
@@ -200,12 +213,27 @@ class _Reporter:
 
     def _length(self, state: State) -> int | None:
         """Return the length of the batches, which a loader may take long to tell."""
-        batches = state["batches"]
+        batches: Any = state.get("batches")
         if batches is not self._sized:
             self._sized, self._n_batches = batches, None
             with suppress(Exception):  # torch's loaders have __len__, which may raise
                 self._n_batches = len(batches)
         return self._n_batches
+
+
+def _reduced(state: State) -> tuple[str, ...]:
+    names: tuple[str, ...] = (state.get(EPOCH) or {}).get(RESULTS, ())
+    return names
+
+
+def _found(state: State, keys: Iterable[str]) -> dict[object, object]:
+    found: dict[object, object] = {}
+    for key in keys:
+        if key in state:
+            with suppress(Exception):  # a mapping may compute when it is read; a view breaks no run
+                value = state[key]
+                found.update(value if isinstance(value, (dict, Mapping)) else {key: value})
+    return found
 
 
 def _whole(max_epoch: float) -> int:

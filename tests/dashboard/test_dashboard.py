@@ -14,7 +14,7 @@ import pytest
 from asking import connected, data, got, token_of
 from rnnr import Event, Runner
 from rnnr.attachments import Hold
-from rnnr.dashboard import Dashboard, _dashboard, _server
+from rnnr.dashboard import Dashboard, _connections, _dashboard
 from rnnr.recording import Record
 
 State = dict[str, Any]
@@ -97,14 +97,14 @@ class TestShown:
         run = data(address)["runs"][0]
         assert (run["status"], run["n_iters"], run["latest"]) == ("finished", 1, {"loss": 4.0})
 
-    def test_it_shows_what_is_logged_during_and_after_a_run(self, dashboard: Dashboard) -> None:
+    def test_it_shows_what_is_logged_during_a_run(self, dashboard: Dashboard) -> None:
         runner, logger = Runner(), logging.getLogger("test.shown")
         dashboard.attach_on(runner)
         runner.on(Event.BATCH, lambda _: logger.warning("during"))
         runner.run([1, 2])
         logger.warning("after")
         log = data(dashboard.address)["log"]
-        assert [record["text"] for record in log] == ["during", "during", "after"]
+        assert [record["text"] for record in log] == ["during", "during"]
 
     def test_attached_in_the_middle_of_a_run_it_shows_the_rest(self, dashboard: Dashboard) -> None:
         runner = trained()
@@ -259,10 +259,10 @@ class TestAddress:
     ) -> None:
         def bound(host: str, port: int) -> socket.socket:
             assert host == "0.0.0.0"
-            return _server_bound("127.0.0.1", port)  # a test listens on the loopback alone
+            return really_bound("127.0.0.1", port)  # a test listens on the loopback alone
 
-        _server_bound = _server.bound
-        monkeypatch.setattr(_server, "bound", bound)
+        really_bound = _connections.bound
+        monkeypatch.setattr(_connections, "bound", bound)
         dashboard = Dashboard(host="0.0.0.0", control=control)
         dashboard.attach_on(Runner())
         assert dashboard.address.startswith(f"http://{socket.gethostname()}:")
@@ -329,12 +329,21 @@ runner.run([1])
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         assert done.stderr.splitlines()[1:] == ["mine: hello"]
 
-    def test_nothing_is_left_in_it_when_it_is_closed(self, dashboard: Dashboard) -> None:
+    def test_nothing_is_in_it_but_during_runs(self, dashboard: Dashboard) -> None:
         before = list(logging.getLogger().handlers)
-        runner = Runner()
+        during = []
+        runner, other = Runner(), Runner()
         dashboard.attach_on(runner)
-        runner.run([1])
-        assert logging.getLogger().handlers != before
+        dashboard.attach_on(other, name="other")
+
+        @runner.on(Event.BATCH)
+        def evaluate(_: object) -> None:
+            other.run([1])
+            during.append(logging.getLogger().handlers != before)
+
+        runner.run([1, 2])
+        assert during == [True, True]
+        assert logging.getLogger().handlers == before
         dashboard.close()
         assert logging.getLogger().handlers == before
 
@@ -451,7 +460,7 @@ class TestBadInput:
     def test_a_port_in_use_is_named_and_that_0_picks_a_free_one(self, taken: int) -> None:
         runner = Runner()
         with pytest.raises(
-            OSError, match=rf"port {taken} of 127\.0\.0\.1 must be free .*port=0 picks a free one"
+            OSError, match=rf"port {taken} of 127\.0\.0\.1 must be free.*port=0 picks a free one"
         ):
             Dashboard(taken).attach_on(runner)
         assert n_handlers(runner) == 0

@@ -1,5 +1,6 @@
 """A dashboard ends with its process: after the run, on Ctrl-C, whoever is connected."""
 
+import json
 import re
 import signal
 import socket
@@ -135,7 +136,38 @@ def test_a_process_ends_with_its_run_although_a_browser_looks_at_it(
     page = open_page(process.address, may_complain=True)  # when the process has gone
     expect(page.locator("#status")).to_have_text("running")
     assert process.end() == (0, "1 batches\n", "")
-    expect(page.locator("#status")).to_contain_text("ended or cannot be reached")
+    expect(page.locator("#status")).to_have_text("training finished; its process has ended")
+    expect(page.locator(".percent")).to_have_text("100 %")
+
+
+FAILING = SCRIPT.replace(
+    "yield from sys.stdin", 'sys.stdin.read(); raise OSError("disk <b>full</b>")'
+)
+
+
+def test_a_page_shows_the_failure_that_ends_the_process(open_page: PageOpener) -> None:
+    with started(FAILING) as process:
+        page = open_page(process.address, may_complain=True)
+        expect(page.locator("#status")).to_have_text("running")
+        status, _, err = process.end()
+    assert status == 1
+    assert "OSError: disk <b>full</b>" in err
+    expect(page.locator("#status")).to_have_text("training failed; its process has ended")
+    expect(page.locator("#failure pre")).to_contain_text("Traceback")
+    expect(page.locator("#failure")).to_contain_text("OSError: disk <b>full</b>")
+
+
+def test_pages_that_have_left_keep_no_process(process: Process) -> None:
+    parts = urlsplit(process.address)
+    for _ in range(10):
+        with closing(socket.create_connection((parts.hostname, parts.port))) as page:
+            page.sendall(f"GET {parts.path}end HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    with closing(HTTPConnection(parts.hostname or "", parts.port, timeout=GUARD)) as waiting:
+        waiting.request("GET", f"{parts.path}end")
+        process.connect().close()  # answered after the other has been heard
+        assert process.end() == (0, "1 batches\n", "")
+        answer = json.loads(waiting.getresponse().read())
+    assert [run["status"] for run in answer["runs"]] == ["finished"]
 
 
 @pytest.mark.parametrize("is_watched", [False, True], ids=["nobody connected", "connected"])

@@ -17,7 +17,7 @@ import pytest
 from asking import connected, data, got, sent, token_of
 from rnnr import Event, Runner
 from rnnr.attachments import Hold
-from rnnr.dashboard import Dashboard, _server
+from rnnr.dashboard import Dashboard, _connections, _server
 from rnnr.dashboard._track import Track
 from rnnr.dashboard._view import View
 
@@ -185,7 +185,7 @@ def test_what_is_no_button_is_404_and_does_nothing(dashboard: Dashboard, order: 
 def test_the_buttons_do_what_they_say(dashboard: Dashboard) -> None:
     story = []
     runner = Runner()
-    dashboard.attach_on(runner, name="steered")
+    attached = dashboard.attach_on(runner, name="steered")
 
     @runner.on(Event.BATCH)
     def press(_: object) -> None:
@@ -194,6 +194,7 @@ def test_the_buttons_do_what_they_say(dashboard: Dashboard) -> None:
             story.append(data(dashboard.address)["hold"])
 
     runner.run([1])
+    attached.dispose()
     assert story == ["pausing", "none", "pausing", "stopping", "none"]
 
 
@@ -476,7 +477,7 @@ def test_a_run_that_has_used_up_its_files_is_not_disturbed_and_serves_when_it_ha
 def test_the_oldest_connection_is_closed_for_a_new_one_when_there_are_too_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_server, "_most_connections", lambda: 3)
+    monkeypatch.setattr(_connections, "_most_connections", lambda: 3)
     dashboard = Dashboard()
     dashboard.attach_on(Runner())
     with ExitStack() as stack:
@@ -528,7 +529,7 @@ def test_it_takes_an_eighth_of_the_files_at_most(
     limit: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
-    assert _server._most_connections() == most
+    assert _connections._most_connections() == most
 
 
 class TestFaults:

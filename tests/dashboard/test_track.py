@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
@@ -393,7 +394,7 @@ def test_events_are_told_but_not_the_batches_and_the_last_are_kept() -> None:
         report(Event.EPOCH_FINISHED, 3, max_epoch=2**60),
     )
     track.note("something")
-    assert [text for _, text in track.events] == [
+    assert [text for *_, text in track.events] == [
         "STARTED · epoch 0 of 4, 0 batches",
         "EPOCH_FINISHED · epoch 1, 3 batches",
         "something",
@@ -414,14 +415,23 @@ def test_what_is_cleared_is_as_new_also_for_pages_that_have_seen_more() -> None:
     assert page.summary["status"] == "waiting"
 
 
-@pytest.mark.usefixtures("small")
+@pytest.fixture
+def often() -> Iterator[None]:
+    """Have threads take turns as often as can be."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("small", "often")
 def test_reports_come_from_one_thread_and_questions_from_another() -> None:
     track, together = Track("a"), threading.Barrier(2, timeout=60)
     page, ended = Page(track), threading.Event()
 
     def train() -> None:
         together.wait()
-        for i in range(4000):
+        for i in range(20_000):
             track.add(report(Event.BATCH, i % 97, metrics={f"loss {i % 3}": i}))
             if i % 10 == 0:
                 track.add(report(Event.EPOCH_FINISHED, i % 97, metrics={"loss": i}))

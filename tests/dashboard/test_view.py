@@ -83,7 +83,7 @@ def test_events_of_all_runs_are_told_in_the_order_of_time_at_most_fifty() -> Non
     for track in tracks:
         view.show(track.name, Shown(track))
     for i in range(60):
-        tracks[i % 2].events.append((float(i), str(i)))
+        tracks[i % 2].events.append((float(i), "12:00:00", str(i)))
         tracks[i % 2].n_events += 1
     events = view.news("")[0]["events"]
     assert [event["text"] for event in events] == [str(i) for i in range(10, 60)]

@@ -1,6 +1,7 @@
 """The lines of a recording: strict JSON, from which the same report comes back."""
 
 import json
+import sys
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,17 +15,18 @@ from rnnr.recording._lines import DAMAGES, decode, encode
 from rnnr.reporting import Report
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # half of a surrogate pair, too
+COUNTS = st.integers(-sys.maxsize, sys.maxsize)
 REPORTS = st.builds(
     Report,
     event=st.sampled_from(Event),
-    epoch=st.integers(),
-    max_epoch=st.integers(),
-    n_iters=st.integers(),
+    epoch=COUNTS,
+    max_epoch=COUNTS,
+    n_iters=COUNTS,
     seconds=st.floats(),
     metrics=st.dictionaries(ANY_TEXT, st.floats()),
     batches_per_second=st.none() | st.floats(),
-    n_batches=st.none() | st.integers(),
-    step=st.integers(),
+    n_batches=st.none() | COUNTS,
+    step=COUNTS,
     is_inside=st.booleans(),
     error=st.none() | ANY_TEXT,
 )
@@ -44,6 +46,11 @@ def test_the_same_report_comes_back(report: Report) -> None:
     back = decode(encode(report))
     assert repr(back) == repr(report)  # NaN equals itself there
     assert type(back.metrics) is Frozen
+
+
+def test_a_counter_that_no_counter_reaches_is_damage() -> None:
+    with pytest.raises(DAMAGES, match="a counter must be an integer"):
+        decode(line(max_epoch=10**400))
 
 
 @given(REPORTS)

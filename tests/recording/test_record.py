@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from decimal import Decimal
-from fractions import Fraction
 from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -486,27 +485,6 @@ class TestWhenItCannotBeWritten:
         Record(path).attach_on(runner)
         runner.run("ab")
         assert names(path) == ALL[1:]
-
-    def test_a_report_that_is_no_json_is_left_out_and_the_others_are_not(self, path: Path) -> None:
-        runner = Runner()
-        Record(path).attach_on(runner)
-
-        @runner.on(Event.EPOCH_STARTED)
-        def replace_counter(state: State) -> None:
-            state["max_epoch"], state["epoch"] = 5, Fraction(state["epoch"])
-
-        @runner.on(Event.BATCH)
-        def repair_counter(state: State) -> None:
-            state["epoch"], state["max_epoch"] = 1, 1
-
-        with logged() as records:
-            runner.run("ab")
-        assert names(path) == ["STARTED", *ALL[2:]]
-        assert story(records) == [
-            f"ERROR: Cannot record to {path}: 'Fraction' object cannot be interpreted as an "
-            "integer; the run goes on, and it is tried again",
-            f"WARNING: Recording to {path} again; reports left out: 1",
-        ]
 
     def test_a_clock_that_tells_no_numbers_of_json_does_not_break_the_run(self, path: Path) -> None:
         clock: Any = itertools.count(Decimal(1)).__next__

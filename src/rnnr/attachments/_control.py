@@ -1,7 +1,6 @@
 """Pause, step, go on, stop: from outside of the run."""
 
 from enum import Enum
-from functools import partial
 from threading import Condition, RLock
 
 from reactivex import abc
@@ -9,7 +8,8 @@ from reactivex.disposable import CompositeDisposable, Disposable
 
 from rnnr.attachments._attachment import Attachment, attach
 from rnnr.event import Event
-from rnnr.nesting import outermost, track
+from rnnr.handler_times import Untimed
+from rnnr.nesting import is_under_way, outermost, track
 from rnnr.runner import Runner
 from rnnr.state import State
 from rnnr.stream import last_layer
@@ -44,7 +44,7 @@ class Control(Attachment):
     A run is held and stopped at the end of a batch, when all its callbacks have had their turn, so
     nothing of it is lost: of the batch that is drawn next, where the callbacks of one are under
     way. Until one of the methods is called, it adds nothing to a batch. Attach one to a training
-    and its evaluation: both are held, and only the training is stopped.
+    and its evaluation on the same thread: both are held, and only the training is stopped.
 
     Attributes:
         hold (Hold): What it does at the moment.
@@ -153,7 +153,7 @@ class Control(Attachment):
             self._gates.pop(key).dispose()
         for key in wanted.keys() - self._gates.keys():
             stream = wanted[key].stream(Event.BATCH)
-            gate = partial(self._held, key)
+            gate = Untimed(self._held, key)
             self._gates[key] = stream.add(gate, layer=last_layer(Event.BATCH))
         self._changed.notify_all()
 
@@ -185,5 +185,5 @@ class Control(Attachment):
                 self.go_on()
 
     def _is_any_running(self, but: State | None = None) -> bool:
-        states = (runner.state for runner in self._runners.values())
-        return any(state.get("running") for state in states if state is not but)
+        others = (runner for runner in self._runners.values() if runner.state is not but)
+        return any(map(is_under_way, others))

@@ -4,6 +4,7 @@ import atexit
 import logging
 import socket
 import sys
+from functools import partial
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
@@ -24,11 +25,12 @@ from rnnr.errors import judge_string, judged_integer, wrong_type, wrong_value
 from rnnr.event import Event
 from rnnr.handler_times import HandlerTimes
 from rnnr.isolation import isolate
+from rnnr.nesting import is_under_way
 from rnnr.reporting import reports
 from rnnr.runner import Runner
 from rnnr.selection import Selection, always
 from rnnr.state import State
-from rnnr.stream import Layer
+from rnnr.stream import Layer, last_layer
 
 if TYPE_CHECKING:
     from rnnr.dashboard._server import Server
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Dashboard"]
 
 logger = logging.getLogger("rnnr.dashboard")
+
+_FREE = Hold.NONE  # to look it up takes as long as the rest of what asks at each batch
 
 
 class Dashboard(Attachment):
@@ -133,19 +137,18 @@ class Dashboard(Attachment):
             OSError: If the port is in use, or may not be used.
         """
         judge_runner(runner)
-        track = Track(name)
-        control, free = self.control, Hold.NONE
-
-        def wants(state: State) -> bool:  # where a run is held, its page must be exact
-            return track.wants(state) or control.hold is not free
-
-        seen = reports(runner, *keys, on=Event.BATCH.where(wants) | _ALL_BUT_BATCHES)
+        track = Track(name, is_held=self._is_held)
+        seen = reports(runner, *keys, on=Event.BATCH.where(track.wants) | _ALL_BUT_BATCHES)
         attached = self._show(name, Shown(track, times=HandlerTimes(runner)), runner)
         attached.add(seen.subscribe(isolate(track.add)))
-        attached.add(control.attach_on(runner))
-        for event in (Event.STARTED, Event.RESUMED):  # not before: logging may be set up until then
+        attached.add(self.control.attach_on(runner))
+        # Only during runs: where root has a handler, logging.basicConfig does nothing.
+        for event in (Event.STARTED, Event.RESUMED):
             attached.add(runner.stream(event).add(self._listen, layer=Layer.CLOCK))
-        if runner.state.get("running"):
+        for event in (Event.FINISHED, Event.STOPPED, Event.FAILED):
+            listen_no_more = partial(self._listen_no_more, runner)
+            attached.add(runner.stream(event).add(listen_no_more, layer=last_layer(event)))
+        if is_under_way(runner):
             self._listen(runner.state)
         return attached
 
@@ -214,14 +217,24 @@ class Dashboard(Attachment):
             del self._attached[name]
             self._view.leave(name)
 
+    def _is_held(self) -> bool:
+        return self.control.hold is not _FREE
+
     def _listen(self, _: State) -> None:
         logging.getLogger().addHandler(self._view.log)
+
+    def _listen_no_more(self, ended: Runner, _: State) -> None:
+        with self._lock:
+            others = [runner for runner, _ in self._attached.values() if runner is not ended]
+        if not any(runner is not None and is_under_way(runner) for runner in others):
+            logging.getLogger().removeHandler(self._view.log)
 
     def _begin(self) -> None:
         """Open the page, unless it is open."""
         if self._server is not None:
             return
-        from rnnr.dashboard._server import Server, bound
+        from rnnr.dashboard._connections import bound
+        from rnnr.dashboard._server import Server
 
         listening = bound(self._host, self._port)
         port = listening.getsockname()[1]

@@ -28,9 +28,8 @@ class Follower:
 
     def __init__(self, path: str | Path, track: Track) -> None:
         self._tail = Tail(path)
-        with open(path, "rb"):  # or say at once that it cannot be
-            pass
-        self._path = path
+        self._tail.judge()
+        self._path = Path(path).absolute()
         self._track = track
         self._is_lost = False
 
@@ -59,6 +58,5 @@ class Follower:
         for report in reports:
             self._track.add(report)
         if self._tail.n_damaged > n_damaged:
-            first = ", ".join(map(str, self._tail.damaged))
-            self._track.note(f"left out {self._tail.n_damaged} damaged lines: {first} ...")
+            self._track.note(f"lines without a report are left out: {self._tail.left_out()}")
         return not self._tail.is_at_end

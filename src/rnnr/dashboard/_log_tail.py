@@ -39,6 +39,8 @@ class LogTail(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record."""
         self._stand_aside(record)
+        if record.name == "rnnr.dashboard" and record.levelno <= logging.INFO:
+            return  # an address: it may be that of a dashboard with more rights
         cached = record.exc_text
         try:
             text = self.format(record)
@@ -57,8 +59,9 @@ class LogTail(logging.Handler):
 
     def _stand_aside(self, record: logging.LogRecord) -> None:
         """Show a record as Python does where nobody has set up logging, which this does not."""
-        last = logging.lastResort
-        if last and record.levelno >= last.level and handlers_of(record.name) == [self]:
+        last, handlers = logging.lastResort, handlers_of(record.name)
+        alone = handlers[0] is self and all(isinstance(each, LogTail) for each in handlers)
+        if last and alone and record.levelno >= last.level:
             last.handle(record)
 
     def last(self) -> list[dict[str, Any]]:

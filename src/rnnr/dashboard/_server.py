@@ -1,39 +1,35 @@
 """The page's server: a thread of its own, which answers and never pushes."""
 
 import asyncio
-import errno
 import json
 import logging
 import socket
 import threading
-from collections import OrderedDict
 from contextlib import suppress
 from importlib.util import find_spec
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from tornado.httpserver import HTTPServer
-from tornado.iostream import IOStream
+from tornado.iostream import StreamClosedError
 from tornado.web import Application, ErrorHandler, HTTPError, RequestHandler, StaticFileHandler
 
+from rnnr.dashboard._connections import LimitedServer
 from rnnr.dashboard._gate import Gate
 from rnnr.dashboard._pace import Pace
 from rnnr.dashboard._view import View
-from rnnr.errors import wrong_value
 
-__all__ = ["Server", "bound"]
+__all__ = ["Server"]
 
 logger = logging.getLogger("rnnr.dashboard")
 
 _PAGE = Path(__file__).with_name("page")
 _OURS = r"(\w+\.\w+)"
 _SCRIPTS = r"(bokeh\.min\.js|bokeh-api\.min\.js)"
-_LEAST_CONNECTIONS, _MOST_CONNECTIONS = 8, 100
 _LARGEST_BODY = 1024  # bytes; there is none that anybody has to send
 _IDLE_SECONDS = 60.0
-_RETRY = 0.1  # seconds after which to accept again, when the process has too many files open
+_FAREWELL = 1.0  # seconds at most in which pages are told how it ended
 _REST = 5.0  # seconds between two looks at whether anybody watches
+_TORNADO = ("tornado.access", "tornado.application", "tornado.general")
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
@@ -42,28 +38,6 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-
-
-def bound(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on a port of this machine.
-
-    Raises:
-        ValueError: If the host is no address of this machine.
-        OSError: If the port is in use, or may not be used.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, *_, address = min(found, key=itemgetter(0))  # "localhost" may have two
-        listening = socket.create_server(address[:2], family=family, backlog=1024)
-    except OSError as error:
-        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-            raise _wrong_host(host) from error
-        text = f"port {port} of {host} must be free ({error.strerror}); port=0 picks a free one"
-        raise OSError(error.errno, text) from error
-    except ValueError as error:  # a name that cannot be one
-        raise _wrong_host(host) from error
-    listening.setblocking(False)
-    return listening
 
 
 class Server:
@@ -77,6 +51,7 @@ class Server:
     """
 
     def __init__(self, view: View, listening: socket.socket, token: str, names: set[str]) -> None:
+        parked = set[_End]()
         pace, scripts = Pace(), _bokeh_folder() / "server" / "static" / "js"
         application = Application(
             [
@@ -84,6 +59,7 @@ class Server:
                 (rf"/[^/]+/page/{_OURS}", _File, {"path": _PAGE}),
                 (rf"/[^/]+/bokeh/js/{_SCRIPTS}", _File, {"path": scripts}),
                 (r"/[^/]+/data", _Data, {"view": view, "pace": pace}),
+                (r"/[^/]+/end", _End, {"view": view, "parked": parked}),
                 (r"/[^/]+/control/(\w+)", _Control, {"view": view}),
             ],
             default_handler_class=_Refusal,
@@ -94,22 +70,31 @@ class Server:
         self._gate = Gate(application, _Refusal, token, names)
         self._listening = listening
         self._loop = asyncio.new_event_loop()
+        self._parked = parked
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="rnnr dashboard", daemon=True)
         self._thread.start()
+        for name in _TORNADO:
+            logging.getLogger(name).addFilter(self._is_not_ours)
 
     def close(self) -> None:
         """Close all connections and end the thread."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._ended.set)
             self._thread.join(timeout=5)
+        for name in _TORNADO:
+            logging.getLogger(name).removeFilter(self._is_not_ours)
+
+    def _is_not_ours(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is not of this server: a stranger could fill the log with them."""
+        return record.thread != self._thread.ident
 
     def _run(self) -> None:
         with asyncio.Runner(debug=False, loop_factory=lambda: self._loop) as runner:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        server = _LimitedServer(
+        server = LimitedServer(
             self._gate,
             idle_connection_timeout=_IDLE_SECONDS,
             body_timeout=_IDLE_SECONDS,
@@ -122,43 +107,20 @@ class Server:
                     await asyncio.wait_for(self._ended.wait(), _REST)
                 self._view.rest()
             accepting.cancel()
+            with suppress(OSError):  # a forked process may hold it, too, and the port with it
+                self._listening.shutdown(socket.SHUT_RDWR)
             await asyncio.wait([accepting])
+        await self._say_how_it_ended()
         await server.close_all_connections()
 
-
-class _LimitedServer(HTTPServer):
-    """A server that closes its oldest connection for a new one, when there are too many.
-
-    The files that a process may have open are the training's, too.
-    """
-
-    def initialize(self, *args: Any, **kwargs: Any) -> None:
-        super().initialize(*args, **kwargs)
-        self._most = _most_connections()
-        self._open: OrderedDict[IOStream, None] = OrderedDict()
-
-    async def accept(self, listening: socket.socket) -> None:
-        """Take in connections until cancelled; tornado's own way spins when files run out."""
-        while True:
-            try:
-                connection, address = await asyncio.get_running_loop().sock_accept(listening)
-                self.handle_stream(IOStream(connection), address)
-            except OSError:
-                self._close_oldest()
-                await asyncio.sleep(_RETRY)
-            await asyncio.sleep(0)  # those who are in come first, however many stand outside
-
-    def handle_stream(self, stream: IOStream, address: Any) -> None:
-        for other in [other for other in self._open if other.closed()]:
-            del self._open[other]
-        if len(self._open) >= self._most:
-            self._close_oldest()
-        self._open[stream] = None
-        super().handle_stream(stream, address)
-
-    def _close_oldest(self) -> None:
-        if self._open:
-            self._open.popitem(last=False)[0].close()
+    async def _say_how_it_ended(self) -> None:
+        parked = list(self._parked)
+        for each in parked:
+            each.is_wanted.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL):
+                for each in parked:
+                    await each.is_over.wait()
 
 
 class _Handler(RequestHandler):
@@ -205,9 +167,32 @@ class _Data(_Handler):
         page, _, cursor = self.get_query_argument("cursor", "").partition(" ")
         page = page or self._pace.newcomer()
         news, cursor = self._view.news(cursor)
-        again = self._pace.seconds(page, hurried=self._view.is_behind)
+        again = self._pace.seconds(page, hurried=self._view.is_changing)
         self.set_header("Content-Type", "application/json")
         self.write(json.dumps({**news, "cursor": f"{page} {cursor}", "again": again}))
+
+
+class _End(_Handler):
+    """Waits for the end, and tells the page how it was: a script is gone before a page asks."""
+
+    def initialize(self, view: View, parked: set["_End"]) -> None:
+        self._view = view
+        self._parked = parked
+        self.is_wanted = asyncio.Event()
+        self.is_over = asyncio.Event()
+
+    async def get(self) -> None:
+        self._parked.add(self)
+        await self.is_wanted.wait()
+        self._parked.discard(self)
+        with suppress(StreamClosedError):  # the page has left
+            self.set_header("Content-Type", "application/json")
+            await self.finish(json.dumps(self._view.whole()))
+        self.is_over.set()
+
+    def on_connection_close(self) -> None:
+        """Wait no longer: the page has left."""
+        self.is_wanted.set()
 
 
 class _Control(_Handler):
@@ -220,23 +205,6 @@ class _Control(_Handler):
         if not self._view.steer(order):
             raise HTTPError(404)
         self.set_status(204)
-
-
-def _wrong_host(host: str) -> ValueError:
-    cure = '"127.0.0.1" is reached from this machine alone, "0.0.0.0" from all'
-    return wrong_value("host", "an address of this machine", host, cure)
-
-
-def _most_connections() -> int:
-    """Return a part of the files that the process may have open."""
-    try:
-        from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
-    except ImportError:  # pragma: no cover  (Windows)
-        return _MOST_CONNECTIONS
-    most, _ = getrlimit(RLIMIT_NOFILE)
-    if most == RLIM_INFINITY:
-        return _MOST_CONNECTIONS
-    return max(_LEAST_CONNECTIONS, min(_MOST_CONNECTIONS, most // 8))
 
 
 def _bokeh_folder() -> Path:

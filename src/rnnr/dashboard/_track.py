@@ -8,6 +8,7 @@ from secrets import token_hex
 from threading import Lock
 from typing import Any, TypeAlias
 
+from rnnr.dashboard._progress import ENDLESS, Progress
 from rnnr.event import Event
 from rnnr.history import History
 from rnnr.reporting import Report
@@ -21,8 +22,8 @@ Cursor: TypeAlias = list[list[int]]
 
 _Point: TypeAlias = tuple[int, Mapping[str, float]]
 
-_ENDLESS = 2**53  # no browser counts further
 _N_EVENTS = 50
+_N_METRICS = 1000  # whose latest values are kept
 _N_FIRST = 100  # batches of a run that are all reported
 _LEAST_SECONDS = 0.05  # between two of the others
 
@@ -36,16 +37,25 @@ class Track:
 
     Args:
         name: Name of the runner on the page.
+        is_held: Tells whether the run is being paused or stopped; ``None`` for a recorded one.
         clock: Returns a time in seconds that never goes back.
 
     Attributes:
         key: What tells it from another of the same name.
     """
 
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        is_held: Callable[[], bool] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = name
         self.key = token_hex(4)
-        self.events: deque[tuple[float, str]] = deque(maxlen=_N_EVENTS)
+        self.events: deque[tuple[float, str, str]] = deque(maxlen=_N_EVENTS)
+        self._is_live = is_held is not None
+        self._is_held = is_held or _never
         self.n_events = 0
         self.heard_at = 0.0  # when the latest report was made, in seconds since 1970
         self._clock = clock
@@ -62,27 +72,32 @@ class Track:
             self._metrics: dict[str, float] = {}
             self._status = "waiting"
             self._error: str | None = None
-            self._began = (0.0, 0)  # the seconds and the batches at the latest start or resume
-            self._epoch_began: int | None = None
-            self._n_epochs = 0  # that have ended
-            self._learned: int | None = None  # the batches of an epoch that has no length
+            self._progress = Progress()
+            self._of_batches: set[str] = set()  # metrics that batches have
             self._is_asked = self._is_inner = self._has_place = False
             self._due = self._not_before = 0.0
 
     def note(self, text: str) -> None:
-        """Tell something among the events."""
+        """Tell something among the events.
+
+        With the time of the day; of a recording, the time since its run began is all that is known.
+        """
+        now, report = time.time(), self._report
+        seconds = report.seconds if report else 0.0
+        clock = time.strftime("%H:%M:%S", time.localtime(now))
         self.n_events += 1
-        self.events.append((time.time(), text))
+        self.events.append((now, clock if self._is_live else f"+{seconds:.1f} s", text))
 
     def wants(self, state: State) -> bool:
         """Tell whether a batch is worth a report: it is a point to keep, or a page has asked.
 
         After the first batches, which show at once whether a run begins well, at most so many
-        are reported a second: a report takes a hundred times as long when all else sleeps.
+        are reported a second: a report takes ten times as long when all else sleeps. Where a run
+        is held, the page must be exact.
         """
-        if state["n_iters"] < self._due:
-            return self._is_asked
-        return self._is_asked or self._clock() >= self._not_before
+        if state["n_iters"] >= self._due and self._clock() >= self._not_before:
+            return True
+        return self._is_asked or self._is_held()
 
     def ask(self) -> None:
         """Ask for a report of the next batch, whichever it is."""
@@ -96,16 +111,18 @@ class Track:
             self._find_axis(report)
             if report.event in (Event.STARTED, Event.RESUMED):
                 self._begin(report)
-            elif report.event is Event.EPOCH_STARTED:
-                self._epoch_began = report.n_iters
-            elif report.event is Event.EPOCH_FINISHED:
-                self._end_epoch(report)
+            elif report.event is Event.EPOCH_FINISHED and self._has_place:
+                self._lanes[1].add(report.step, self._of_epoch(report))
             elif report.event is Event.BATCH and not self._is_inner:  # else it does not move on
                 self._lanes[0].add(report.step, report.metrics)
+                self._of_batches.update(report.metrics)
+            self._progress.add(report, is_held=self._is_held())
             self._status = _STATUS.get(report.event, "running")
             self._report = report
             self._error = report.error
             self._metrics.update(report.metrics)
+            while len(self._metrics) > _N_METRICS:  # a run may make up names without end
+                del self._metrics[next(iter(self._metrics))]
             self._due = math.inf if self._is_inner else self._lanes[0].due
             if len(self._lanes[0].points) > _N_FIRST:
                 self._not_before = self._clock() + _LEAST_SECONDS
@@ -138,30 +155,23 @@ class Track:
         if self._has_place:
             for lane in self._lanes:
                 lane.go_back(report.step)
-        if report.event is Event.STARTED:
-            self._learned = self._epoch_began = None
-            self._n_epochs = 0
-        elif report.epoch < self._n_epochs:  # it was set back, to the middle of an epoch
-            self._n_epochs = report.epoch - 1
         if report.event is Event.STARTED and not report.is_inside:
             self._metrics = {}
-        self._began = report.seconds, report.n_iters
 
-    def _end_epoch(self, report: Report) -> None:
-        if self._has_place:
-            self._lanes[1].add(report.step, report.metrics)
-        self._n_epochs = report.epoch
-        if self._epoch_began is not None:
-            self._learned = report.n_iters - self._epoch_began
+    def _of_epoch(self, report: Report) -> Mapping[str, float]:
+        """Return the metrics of an epoch, and not what its last batch alone has left."""
+        if self._is_inner:
+            return report.metrics
+        of_batches = self._of_batches.difference(report.results)
+        return {name: one for name, one in report.metrics.items() if name not in of_batches}
 
     def _summary(self) -> dict[str, Any]:
         report = self._report
         if report is None:
             return {"name": self.name, "status": "waiting", "latest": {}}
-        is_endless = report.max_epoch >= _ENDLESS
-        n_batches = report.n_batches if report.n_batches is not None else self._learned
-        batch = self._batch(report, n_batches)
-        fraction = self._fraction(report, batch, n_batches)
+        is_endless = report.max_epoch >= ENDLESS
+        progress = self._progress.of(report)
+        is_over = self._status != "running"
         return {
             "name": self.name,
             "status": self._status,
@@ -170,44 +180,14 @@ class Track:
             "epoch": report.epoch,
             "max_epoch": None if is_endless else report.max_epoch,
             "n_iters": report.n_iters,
-            "batch": batch,
-            "n_batches": n_batches,
-            "fraction": fraction,
+            **progress,
             "seconds": _as_json(report.seconds),
-            "seconds_left": _as_json(self._seconds_left(report, fraction)),
+            "seconds_left": None if is_over else _as_json(progress["seconds_left"]),
             "batches_per_second": _as_json(report.batches_per_second),
             "silent": max(0.0, time.time() - self.heard_at),
             "latest": {name: as_json(value) for name, value in self._metrics.items()},
             "error": self._error,
         }
-
-    def _batch(self, report: Report, n_batches: int | None) -> int | None:
-        """Return how many batches of its epoch are done."""
-        began = self._epoch_began
-        is_lost = began is None or began > report.n_iters  # not heard of, or set back since
-        if is_lost and n_batches is not None:
-            began = max(0, report.epoch - 1) * n_batches
-        return None if began is None else max(0, report.n_iters - began)
-
-    def _fraction(self, report: Report, batch: int | None, n_batches: int | None) -> float | None:
-        if report.event is Event.FINISHED:
-            return 1.0
-        if not 0 < report.max_epoch < _ENDLESS:
-            return None
-        done = report.epoch - 1.0
-        if self._n_epochs == report.epoch:
-            done = report.epoch
-        elif batch and n_batches:
-            done += min(1.0, batch / n_batches)
-        return min(1.0, max(0.0, done / report.max_epoch))
-
-    def _seconds_left(self, report: Report, fraction: float | None) -> float | None:
-        """Estimate it from the mean speed since the start, evaluations included."""
-        seconds = report.seconds - self._began[0]
-        n_done = report.n_iters - self._began[1]
-        if not fraction or self._status != "running" or seconds <= 0 or n_done <= 0:
-            return None
-        return report.n_iters / fraction * (1 - fraction) * seconds / n_done
 
 
 def _new(
@@ -244,5 +224,9 @@ def _value(metrics: Mapping[str, float], name: str) -> float | str | None:
 
 
 def _told(report: Report) -> str:
-    of = "" if report.max_epoch >= _ENDLESS else f" of {report.max_epoch}"
+    of = "" if report.max_epoch >= ENDLESS else f" of {report.max_epoch}"
     return f"{report.event.name} · epoch {report.epoch}{of}, {report.n_iters} batches"
+
+
+def _never() -> bool:
+    return False

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from reactivex import abc
 from reactivex.disposable import Disposable
 
-from rnnr.attachments import Control
+from rnnr.attachments import Control, Hold
 from rnnr.dashboard._follower import Follower
 from rnnr.dashboard._log_tail import LogTail
 from rnnr.dashboard._track import Track
@@ -22,7 +22,7 @@ __all__ = ["Shown", "View"]
 
 _ORDERS = ("pause", "step", "go_on", "stop")
 _N_HANDLERS, _N_EVENTS = 15, 50
-_READING = 0.05  # seconds to read recordings for one answer
+_READING, _LITTLE = 0.05, 0.001  # seconds to read recordings for one answer; beside a training
 _PATIENCE = 10.0  # seconds without a question after which nobody watches
 
 
@@ -75,7 +75,14 @@ class View:
         Args:
             cursor: What it got with the last answer; anything else begins anew.
         """
-        shown = self._woken()
+        return self._news(self._woken(), cursor)
+
+    def whole(self) -> dict[str, Any]:
+        """Return all that is to be seen, as it is, without waking anything."""
+        with self._lock:
+            return self._news(dict(self._shown), "")[0]
+
+    def _news(self, shown: dict[str, Shown], cursor: str) -> tuple[dict[str, Any], str]:
         had, has = self._parsed(cursor), self._counts(shown)
         runs = []
         for each in shown.values():
@@ -96,6 +103,12 @@ class View:
         if had["log"] != has["log"]:
             news["log"] = [{**record, "time": _clock(record["time"])} for record in self.log.last()]
         return news, json.dumps(has)
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a page should ask again soon: there is more to read, or a run comes to a halt."""
+        is_alone = not any(each.times for each in self._shown.values())
+        return (self.is_behind and is_alone) or self.control.hold in (Hold.PAUSING, Hold.STOPPING)
 
     def steer(self, order: str) -> bool:
         """Do what a button says; return whether there is such a button."""
@@ -140,9 +153,11 @@ class View:
                         self._measuring[name] = each.times.measure(sampled=True)
                     each.times.look()
         self.is_behind = False
+        is_live = any(each.times for each in attached.values())
+        reading = (_LITTLE if is_live else _READING) / max(1, len(attached))
         for each in attached.values():
             if each.follower:
-                self.is_behind |= each.follower.catch_up(_READING / len(attached))
+                self.is_behind |= each.follower.catch_up(reading)
             each.track.ask()
         return shown
 
@@ -187,9 +202,9 @@ def _slowest(shown: dict[str, Shown]) -> list[dict[str, Any]]:
 
 def _events(shown: dict[str, Shown]) -> list[dict[str, str]]:
     told = [
-        (when, {"time": _clock(when), "run": name, "text": text})
+        (when, {"time": clock, "run": name, "text": text})
         for name, each in shown.items()
-        for when, text in tuple(each.track.events)
+        for when, clock, text in tuple(each.track.events)
     ]
     return [event for _, event in sorted(told, key=itemgetter(0))][-_N_EVENTS:]
 

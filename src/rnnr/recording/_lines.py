@@ -1,6 +1,7 @@
 """What a recording looks like: a file, and in it a line of strict JSON for each report."""
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from json import JSONEncoder, loads
 from operator import index
@@ -104,7 +105,8 @@ def _number(value: object) -> float:
 
 
 def _integer(value: Any) -> int:
-    if type(value) is int or (type(value) is float and value.is_integer()):
+    is_whole = type(value) is int or (type(value) is float and value.is_integer())
+    if is_whole and abs(value) <= sys.maxsize:  # more would break who computes with it
         return int(value)
     raise wrong_type("a counter", "an integer", value, "write it as JSON does")
 
@@ -123,6 +125,10 @@ _mapping = _instance(dict)
 
 def _metrics(value: Any) -> Frozen:
     return Frozen({name: _number(one) for name, one in _mapping(value).items()})
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(map(_instance(str), _instance(list)(value)))
 
 
 def _event(value: Any) -> Event:
@@ -144,5 +150,6 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "n_batches": _optional(_integer),
     "step": _integer,
     "is_inside": _instance(bool),
+    "results": _names,
     "error": _optional(_instance(str)),
 }

@@ -13,7 +13,7 @@ from reactivex.disposable import CompositeDisposable, SerialDisposable, SingleAs
 from reactivex.scheduler import CurrentThreadScheduler, TimeoutScheduler
 
 from rnnr.errors import RnnrWarning, judged_number
-from rnnr.recording._lines import judge_file, judged_path
+from rnnr.recording._lines import judged_path
 from rnnr.recording._tail import Tail
 from rnnr.reporting import Report
 from rnnr.scheduling import IN_PLACE
@@ -66,7 +66,7 @@ def replay(path: str | os.PathLike[str], speed: float = 1.0) -> Observable[Repor
         FINISHED
     """
     file = judged_path(path)
-    judge_file(file, "rb", "pass the file that Record('run.jsonl') has written")
+    Tail(file).judge()
     cures = ("pass for example 10, or math.inf",) * 2
     rate = judged_number("speed", speed, "a number above 0", lambda number: number > 0, cures)
 
@@ -168,20 +168,13 @@ def _reports_in(path: Path) -> Iterator[Report]:
     tail = Tail(path)
     while not tail.is_at_end:
         yield from tail.read(_AT_A_TIME)
-    if tail.n_damaged or tail.is_torn:
+    if tail.left_out():
         # a scheduler calls it: which line of the user's is above is chance, so it names the file
         warnings.warn(_left_out(path, tail), RnnrWarning, stacklevel=2)
 
 
 def _left_out(path: Path, tail: Tail) -> str:
-    what = []
-    if tail.n_damaged:
-        numbers = ", ".join(map(str, tail.damaged))
-        more = ", ..." if tail.n_damaged > len(tail.damaged) else ""
-        what.append(f"{tail.n_damaged} with none (line {numbers}{more})")
-    if tail.is_torn:
-        what.append("a last one that is torn")
     return (
-        f"each line of {str(path)!r} must hold a report, got {' and '.join(what)}; those are "
+        f"each line of {str(path)!r} must hold a report, got {tail.left_out()}; those are "
         "left out; a process that is killed and a full disk leave such lines"
     )

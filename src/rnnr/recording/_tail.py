@@ -6,7 +6,7 @@ from itertools import islice
 from typing import IO
 
 from rnnr.errors import judged_integer
-from rnnr.recording._lines import DAMAGES, decode, judged_path
+from rnnr.recording._lines import DAMAGES, decode, judge_file, judged_path
 from rnnr.reporting import Report
 
 __all__ = ["Tail"]
@@ -61,6 +61,26 @@ class Tail:
         self._path = judged_path(path)
         self.restarted = -1
         self._start_over()
+
+    def judge(self) -> None:
+        """Refuse a path at which there is no file to be read.
+
+        Raises:
+            ValueError: If it is a directory or a device.
+            OSError: If the file is not there, or cannot be read.
+        """
+        judge_file(self._path, "rb", "pass the file that Record('run.jsonl') has written")
+
+    def left_out(self) -> str:
+        """Tell which lines were left out so far; nothing, if none were."""
+        what = []
+        if self.n_damaged:
+            numbers = ", ".join(map(str, self.damaged))
+            more = ", ..." if self.n_damaged > len(self.damaged) else ""
+            what.append(f"{self.n_damaged} with none (line {numbers}{more})")
+        if self.is_torn:
+            what.append("a last one that is torn")
+        return " and ".join(what)
 
     def read(self, at_most: int = 10_000) -> list[Report]:
         """Read what was added.

@@ -27,7 +27,7 @@ export function showControls({ control, live, hold, runs }, reachable) {
   byId("controls").hidden = !(control && live);
   const running = reachable && runs.some((run) => run.status === "running");
   const held = running && ["pausing", "paused"].includes(hold);
-  const wanted = { pause: running && hold === "none", step: held, "go-on": held, stop: running };
+  const wanted = { pause: running && hold === "none", step: held, "go-on": running && hold !== "none", stop: running };
   const focused = document.activeElement?.id;
   for (const [id, on] of Object.entries(wanted)) byId(id).disabled = !on;
   keepFocus(wanted, focused);

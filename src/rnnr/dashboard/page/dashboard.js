@@ -2,13 +2,13 @@
 
 import { connectButtons, say, showControls, statusText } from "./control.js";
 import { forgetCharts, points, repaint, replotAll, showCharts } from "./charts.js";
-import { forgetRuns, showFailures, showRuns } from "./runs.js";
+import { forgetRuns, isOver, showFailures, showRuns } from "./runs.js";
 import { showHandlers, showLines } from "./tables.js";
 import { byId } from "./text.js";
 
 const LOST = "the run's process has ended or cannot be reached, asking again…";
 
-const page = { cursor: null, asking: false, timer: null, answer: null };
+const page = { cursor: null, asking: false, timer: null, answer: null, parked: false };
 
 function show(answer) {
   if (page.answer?.runs.some((old) => answer.runs.every((run) => run.name !== old.name))) startOver();
@@ -52,14 +52,30 @@ async function ask() {
     if (answer === null) return showLost();
     [page.cursor, again] = [answer.cursor, answer.again ?? again];
     show(answer);
+    awaitEnd();
   } finally {
     page.asking = false;
     page.timer = setTimeout(ask, again * 1000);
   }
 }
 
+/** Have the server tell how it ended: the process of a script is gone before the next question. */
+async function awaitEnd() {
+  if (page.parked) return;
+  page.parked = true;
+  try {
+    const response = await fetch("end", { cache: "no-store" });
+    if (response.ok) show(await response.json());
+  } catch {
+    // it was killed, or cannot be reached: the next question will show
+  } finally {
+    page.parked = false;
+  }
+}
+
 function showLost() {
-  say(LOST);
+  const ended = page.answer?.runs.length && page.answer.runs.every(isOver);
+  say(ended ? `${statusText(page.answer)}; its process has ended` : LOST);
   if (page.answer) showControls(page.answer, false);
 }
 

@@ -21,11 +21,13 @@ export function mark(run) {
   return glyph;
 }
 
+const batchesText = (n) => `${grouped(n)} ${n === 1 ? "batch" : "batches"}`;
+
 function facts(run) {
   if (run.status === "waiting") return ["waiting for the run to begin"];
   const told = [];
   if (run.epoch !== null) told.push(`epoch ${of(run.epoch, run.max_epoch)}`);
-  if (isOver(run) || run.batch === null) told.push(`${grouped(run.n_iters ?? 0)} batches`);
+  if (isOver(run) || run.batch === null) told.push(batchesText(run.n_iters ?? 0));
   else told.push(`batch ${of(run.batch, run.n_batches)}`);
   if (run.batches_per_second) told.push(rateText(run.batches_per_second));
   if (run.seconds !== null) told.push(`${durationText(run.seconds)} elapsed`);

@@ -26,6 +26,7 @@ export function numberText(value) {
 }
 
 export function durationText(seconds) {
+  if (!Number.isFinite(seconds) || seconds < 0) return "–";
   const whole = Math.round(seconds);
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   if (whole < 60) return `${whole} s`;

@@ -1,0 +1,94 @@
+"""Who is connected: where to listen, and how many at once."""
+
+import asyncio
+import errno
+import os
+import socket
+from collections import OrderedDict
+from operator import itemgetter
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
+
+from rnnr.errors import wrong_value
+
+__all__ = ["LimitedServer", "bound"]
+
+_LEAST_CONNECTIONS, _MOST_CONNECTIONS = 8, 100
+_RETRY = 0.1  # seconds after which to accept again, when the process has too many files open
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on a port of this machine.
+
+    Raises:
+        ValueError: If the host is no address of this machine.
+        OSError: If the port is in use, or may not be used.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = min(found, key=itemgetter(0))  # "localhost" may have two
+        listening = socket.create_server(address[:2], family=family, backlog=1024)
+    except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise _wrong_host(host) from error
+        why = os.strerror(error.errno or 0)
+        text = f"port {port} of {host} must be free, got {why!r}; port=0 picks a free one"
+        raise OSError(error.errno, text) from error
+    except ValueError as error:  # a name that cannot be one
+        raise _wrong_host(host) from error
+    listening.setblocking(False)
+    return listening
+
+
+class LimitedServer(HTTPServer):
+    """A server that closes its oldest connection for a new one, when there are too many.
+
+    The files that a process may have open are the training's, too.
+    """
+
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        super().initialize(*args, **kwargs)
+        self._most = _most_connections()
+        self._open: OrderedDict[IOStream, None] = OrderedDict()
+
+    async def accept(self, listening: socket.socket) -> None:
+        """Take in connections until cancelled; tornado's own way spins when files run out."""
+        while True:
+            try:
+                connection, address = await asyncio.get_running_loop().sock_accept(listening)
+                self.handle_stream(IOStream(connection), address)
+            except OSError:
+                self._close_oldest()
+                await asyncio.sleep(_RETRY)
+            await asyncio.sleep(0)  # those who are in come first, however many stand outside
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        for other in [other for other in self._open if other.closed()]:
+            del self._open[other]
+        if len(self._open) >= self._most:
+            self._close_oldest()
+        self._open[stream] = None
+        super().handle_stream(stream, address)
+
+    def _close_oldest(self) -> None:
+        if self._open:
+            self._open.popitem(last=False)[0].close()
+
+
+def _wrong_host(host: str) -> ValueError:
+    cure = '"127.0.0.1" is reached from this machine alone, "0.0.0.0" from all'
+    return wrong_value("host", "an address of this machine", host, cure)
+
+
+def _most_connections() -> int:
+    """Return a part of the files that the process may have open."""
+    try:
+        from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
+    except ImportError:  # pragma: no cover  (Windows)
+        return _MOST_CONNECTIONS
+    most, _ = getrlimit(RLIMIT_NOFILE)
+    if most == RLIM_INFINITY:
+        return _MOST_CONNECTIONS
+    return max(_LEAST_CONNECTIONS, min(_MOST_CONNECTIONS, most // 8))
