@@ -13,7 +13,7 @@ from reactivex import operators as ops
 from rnnr import Event, Runner, isolate
 from rnnr.attachments import EpochTimer, MeanReducer
 from rnnr.callbacks import checkpoint, maybe_stop_early
-from rnnr.handler_times import DRAWING, HandlerTime, HandlerTimes
+from rnnr.handler_times import DRAWING, HandlerTime, HandlerTimes, Untimed
 from rnnr.operators import fold, pipeline
 from rnnr.reporting import reports
 from rnnr.state import State
@@ -517,3 +517,12 @@ class TestSamples:
         with times.measure(sampled=True):
             times.look()
         assert handlers(runner) == before
+
+
+def test_a_handler_that_waits_for_somebody_is_in_no_row(clock: Clock) -> None:
+    runner = Runner()
+    runner.on(Event.BATCH, taking(clock, 1, "train"))
+    runner.on(Event.BATCH, Untimed(taking(clock, 100, "wait")))
+    times = measured(runner, clock)
+    runner.run(range(3))
+    assert rows(times) == [("BATCH", "train", 3, 3.0), ("BATCH", DRAWING, 3, 0.0)]

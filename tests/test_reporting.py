@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -679,3 +679,40 @@ def test_reports_tell_the_story_that_callbacks_see(
         with suppress(ZeroDivisionError):
             runner.resume()
     assert told == seen
+
+
+class TestNonsense:
+    def test_a_report_that_cannot_be_made_is_left_out_and_logged_and_the_run_goes_on(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        runner = Runner()
+        seen = reported(runner, on=Event.BATCH)
+
+        @runner.on(Event.BATCH)
+        def spoil(state: State) -> None:
+            state["epoch"] = None if state["batch"] == "b" else 1
+
+        runner.run("abc")
+        assert [report.n_iters for report in seen] == [1, 3]
+        assert "'NoneType' object cannot be interpreted as an integer" in caplog.text
+
+    def test_a_mapping_that_fails_when_it_is_read_is_left_out(self) -> None:
+        class Lazy(dict[str, float]):
+            def keys(self) -> NoReturn:
+                raise ZeroDivisionError
+
+            __iter__ = keys
+
+        runner = Runner()
+        seen = reported(runner, "lazy", "sure", on=Event.BATCH)
+        runner.state.update(lazy=Lazy(a=1), sure=2)
+        runner.run([1])
+        assert [report.metrics for report in seen] == [{"sure": 2.0}]
+
+    def test_the_results_are_those_of_reducers_and_named_keys(self) -> None:
+        runner = Runner()
+        runner.on(Event.BATCH, lambda state: state.update(output=1, stats={"loss": 1}, rate=0.1))
+        MeanReducer("mean").attach_on(runner)
+        seen = reported(runner, "rate", on=Event.BATCH | Event.EPOCH_FINISHED)
+        runner.run([1])
+        assert [report.results for report in seen] == [(), ("rate", "mean")]

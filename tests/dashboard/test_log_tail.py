@@ -166,3 +166,14 @@ def test_it_can_be_read_without_a_lock() -> None:
     tail = LogTail()
     tail.lock = None  # as logging allows
     assert tail.last() == []
+
+
+def test_the_address_of_a_dashboard_is_left_out_and_its_warnings_are_not(tail: LogTail) -> None:
+    logger = logging.getLogger("rnnr.dashboard")
+    logger.setLevel(logging.INFO)
+    try:
+        logger.info("The dashboard is at http://127.0.0.1:1/a-secret/")
+        logger.warning("Cannot read a file")
+    finally:
+        logger.setLevel(logging.NOTSET)
+    assert [record["text"] for record in tail.last()] == ["Cannot read a file"]

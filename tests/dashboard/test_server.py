@@ -647,3 +647,33 @@ def test_two_answers_come_over_one_connection(address: str) -> None:
         kept.sendall((request + "\r\n" + request + "Connection: close\r\n\r\n").encode())
         received = b"".join(iter(lambda: kept.recv(1 << 16), b""))
     assert received.count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_a_page_that_waits_is_told_how_it_ended() -> None:
+    runner, dashboard = Runner(), Dashboard()
+    dashboard.attach_on(runner)
+    runner.run([1, 2])
+    target = f"GET /{token_of(dashboard.address)}/end HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with connected(dashboard.address) as left, connected(dashboard.address) as waiting:
+        for connection in (left, waiting):
+            connection.sendall(target.encode())
+        data(dashboard.address)  # answered after the two have been heard
+        left.close()
+        data(dashboard.address)
+        dashboard.close()
+        answer = b""
+        while chunk := waiting.recv(1 << 16):
+            answer += chunk
+    told = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert [(run["status"], run["n_iters"]) for run in told["runs"]] == [("finished", 2)]
+
+
+def test_what_strangers_send_is_not_in_the_log(
+    dashboard: Dashboard, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    request = b"GET / HTTP/1.1\r\nHost: a\r\nHost: YOUR TRAINING HAS FAILED\r\n\r\n"
+    assert sent(dashboard.address, request).is_refused
+    assert not [each for each in caplog.records if each.name.startswith("tornado")]
+    logging.getLogger("tornado.general").warning("of somebody else")
+    assert "of somebody else" in caplog.text

@@ -448,3 +448,44 @@ def test_reports_come_from_one_thread_and_questions_from_another() -> None:
             assert len(points) <= 5
     training.join(60)
     assert page.ask().knows() == Page(track).ask().knows()
+
+
+def test_names_without_end_do_not_fill_the_memory() -> None:
+    track = Track("a")
+    for i in range(3000):
+        track.add(report(Event.BATCH, i, metrics={f"metric {i}": 1.0}))
+    latest = summary(track)["latest"]
+    assert len(latest) == 1000
+    assert "metric 2999" in latest
+
+
+def test_the_curve_of_epochs_is_not_of_the_stats_of_their_last_batch() -> None:
+    track = Track("a")
+    told(
+        track,
+        report(Event.STARTED, epoch=0),
+        report(Event.BATCH, 1, metrics={"loss": 3.0, "rate": 0.1}),
+        report(
+            Event.EPOCH_FINISHED,
+            1,
+            metrics={"loss": 3.0, "mean": 2.0, "rate": 0.1},
+            results=("mean", "rate"),
+        ),
+    )
+    assert summary(track)["lanes"][1]["last"] == {"step": 1, "metrics": {"mean": 2.0, "rate": 0.1}}
+
+
+def test_a_run_outside_of_the_training_does_not_touch_the_curve_of_those_inside() -> None:
+    track = Track("validation")
+    told(
+        track,
+        report(Event.STARTED, epoch=0, step=100, is_inside=True),
+        report(Event.EPOCH_FINISHED, 5, metrics={"loss": 1.0}, step=100, is_inside=True),
+        report(Event.STARTED, epoch=0),
+        report(Event.BATCH, 1, metrics={"loss": 7.0}),
+        report(Event.EPOCH_FINISHED, 5, metrics={"loss": 8.0}, step=5),
+    )
+    batches, epochs = summary(track)["lanes"]
+    assert (batches["steps"], batches["last"]) == ([], None)
+    assert (epochs["steps"], epochs["last"]) == ([], {"step": 100, "metrics": {"loss": 1.0}})
+    assert summary(track)["latest"] == {"loss": 8.0}

@@ -117,10 +117,9 @@ class Server:
         parked = list(self._parked)
         for each in parked:
             each.is_wanted.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_FAREWELL):
-                for each in parked:
-                    await each.is_over.wait()
+        if parked:
+            over = [asyncio.create_task(each.is_over.wait()) for each in parked]
+            await asyncio.wait(over, timeout=_FAREWELL)
 
 
 class _Handler(RequestHandler):
