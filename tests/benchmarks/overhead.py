@@ -31,7 +31,7 @@ from rnnr.operators import chunk, fold
 from rnnr.sources import prefetch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from watching import computing_so_much, nothing_at_all, waiting, watched
+from watching import rows as rows_of_watching
 
 from published import VERSION, published
 
@@ -314,9 +314,7 @@ def main(arguments: list[str] | None = None) -> None:
     growth = growth_in_mib(long)
     speed_up = speed_up_by_prefetch(max(rounds // 10, 1), max(n // 100, 1))
 
-    hot = watched(nothing_at_all, max(rounds // 10, 1), n * 10)
-    asleep = watched(waiting, max(rounds // 5, 1), max(n // 5, 1))
-    at_work = watched(computing_so_much(), max(rounds // 5, 1), max(n // 5, 1))
+    watching = rows_of_watching(rounds, n)
 
     print(f"| | bare loop | rnnr {VERSION} | rnnr {rnnr.__version__} | ratio | budget |")
     print("|---|--:|--:|--:|--:|--:|")
@@ -338,10 +336,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"| growth of the process over {long:,} batches | {growth:.1f} MiB | flat |")
     slow = f"`prefetch`, a loader and a step of {SlowLoader.SECONDS * 1000:.0f} ms each"
     print(f"| {slow} | {speed_up:.2f} times as fast | ≥ 1.8 times |")
-    shown = "a dashboard with five pages"
-    print(f"| {shown}, to a batch of an empty step | {hot.nanoseconds:.0f} ns | ≤ 3000 ns |")
-    print(f"| {shown}, to a step of 1 ms that waits | {asleep.ratio - 1:.1%} | ≤ 1 % |")
-    print(f"| {shown}, to a step of 1 ms in Python | {at_work.ratio - 1:.1%} | ≤ 1 % |")
+    print(*watching, sep="\n")
 
 
 if __name__ == "__main__":
