@@ -4,7 +4,7 @@ from enum import Enum, auto
 
 from rnnr.selection import Predicates, Selectable, always
 
-__all__ = ["Event"]
+__all__ = ["ENDS", "Event"]
 
 
 class Event(Selectable, Enum):
@@ -74,3 +74,7 @@ class Event(Selectable, Enum):
     def predicates(self) -> Predicates:
         """Return the event, of which everything is selected."""
         return {self: always}
+
+
+ENDS = (Event.FINISHED, Event.STOPPED, Event.FAILED)
+"""Events one of which ends a run."""

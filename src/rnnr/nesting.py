@@ -9,7 +9,7 @@ from reactivex import abc
 from reactivex.disposable import CompositeDisposable
 
 from rnnr.claims import judge_runner
-from rnnr.event import Event
+from rnnr.event import ENDS, Event
 from rnnr.runner import Runner
 from rnnr.state import State
 from rnnr.stream import Callback, Layer
@@ -39,7 +39,7 @@ def track(runner: Runner) -> abc.DisposableBase:
     judge_runner(runner)
     handlers: dict[Event, Callback] = {
         **dict.fromkeys((Event.STARTED, Event.RESUMED), partial(_enter, runner)),
-        **dict.fromkeys((Event.FINISHED, Event.STOPPED, Event.FAILED), _leave),
+        **dict.fromkeys(ENDS, _leave),
     }
     return CompositeDisposable(
         *(

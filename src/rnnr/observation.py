@@ -12,7 +12,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from reactivex.scheduler import CurrentThreadScheduler
 from reactivex.subject import Subject
 
-from rnnr.event import Event
+from rnnr.event import ENDS, Event
 from rnnr.scheduling import IN_PLACE, InPlaceObservable
 from rnnr.state import State, failed_drawing
 from rnnr.stream import EventSubject, Layer
@@ -228,7 +228,7 @@ def all_runs(runner: RunnerLike) -> Observable[Observable[Emission]]:
                 return
             run = current
             run.on_next(Emission(event, state))
-            if event in _ENDS:
+            if event in ENDS:
                 current = None
                 if disposed:
                     listening.dispose()
@@ -245,9 +245,6 @@ def all_runs(runner: RunnerLike) -> Observable[Observable[Emission]]:
         return Disposable(dispose)
 
     return InPlaceObservable(subscribe)
-
-
-_ENDS = (Event.FINISHED, Event.STOPPED, Event.FAILED)
 
 
 def _finish(observer: abc.ObserverBase[Emission], error: Exception | None) -> None:

@@ -7,7 +7,7 @@ from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from rnnr.attachments._attachment import Attachment, attach
-from rnnr.event import Event
+from rnnr.event import ENDS, Event
 from rnnr.handler_times import Untimed
 from rnnr.nesting import is_under_way, outermost, track
 from rnnr.runner import Runner
@@ -80,9 +80,8 @@ class Control(Attachment):
             A Disposable that detaches again, and lets go of a run of this runner.
         """
         key = object()
-        ends = (Event.FINISHED, Event.STOPPED, Event.FAILED)
         layer = last_layer(Event.STOPPED)
-        attached = attach(runner, layer, dict.fromkeys(ends, self._end))
+        attached = attach(runner, layer, dict.fromkeys(ENDS, self._end))
         with self._lock:
             self._runners[key] = runner
             self._arrange()

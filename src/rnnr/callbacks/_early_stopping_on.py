@@ -11,7 +11,7 @@ from reactivex.disposable import CompositeDisposable
 from rnnr.callbacks._best import Keeper
 from rnnr.claims import claim, judge_runner
 from rnnr.errors import judge_string, judged_integer, wrong_value
-from rnnr.event import Event
+from rnnr.event import ENDS, Event
 from rnnr.operators import fold, pipeline, stop
 from rnnr.plateau import Rule, failures_in_a_row, improvement_rule, judge_patience
 from rnnr.runner import Runner
@@ -181,13 +181,12 @@ class EarlyStopping:
         judge_runner(runner)
         stream = runner.stream(event)  # before anything is claimed: it may be no event
         claims = self._claims(runner)
-        ends = (Event.FINISHED, Event.STOPPED, Event.FAILED)
         # A run begins before the user's callbacks (in the outermost layer), which may set or read
         # what is put back here; it ends before them, too, so that they can export the best.
         places: list[tuple[Event, Callback, Layer]] = [
             (Event.STARTED, self._forget, Layer.CLOCK),
             (Event.RESUMED, self._put_back, Layer.CLOCK),
-            *((end, self._restore, Layer.REDUCE) for end in ends),
+            *((end, self._restore, Layer.REDUCE) for end in ENDS),
             *((kind, self._stop, last_layer(kind)) for kind in event.predicates()),
         ]
         return CompositeDisposable(

@@ -22,7 +22,7 @@ from rnnr.dashboard._log_tail import handlers_of
 from rnnr.dashboard._track import Track
 from rnnr.dashboard._view import Shown, View
 from rnnr.errors import judge_string, judged_integer, wrong_type, wrong_value
-from rnnr.event import Event
+from rnnr.event import ENDS, Event
 from rnnr.handler_times import HandlerTimes
 from rnnr.isolation import isolate
 from rnnr.nesting import is_under_way
@@ -145,7 +145,7 @@ class Dashboard(Attachment):
         # Only during runs: where root has a handler, logging.basicConfig does nothing.
         for event in (Event.STARTED, Event.RESUMED):
             attached.add(runner.stream(event).add(self._listen, layer=Layer.CLOCK))
-        for event in (Event.FINISHED, Event.STOPPED, Event.FAILED):
+        for event in ENDS:
             listen_no_more = partial(self._listen_no_more, runner)
             attached.add(runner.stream(event).add(listen_no_more, layer=last_layer(event)))
         if is_under_way(runner):

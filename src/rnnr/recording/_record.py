@@ -14,7 +14,7 @@ from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from rnnr.attachments import Attachment
-from rnnr.event import Event
+from rnnr.event import ENDS, Event
 from rnnr.recording._lines import encode, judge_file, judged_path
 from rnnr.reporting import EVERYTHING, Report, reports
 from rnnr.runner import Runner
@@ -26,7 +26,6 @@ __all__ = ["Record"]
 
 _SECONDS = 1.0  # after which lines of batches are written
 _MANY = 1000  # lines that are not kept any longer, however short the time
-_ENDS = (Event.FINISHED, Event.STOPPED, Event.FAILED)
 
 logger = logging.getLogger("rnnr.recording")
 
@@ -113,7 +112,7 @@ class Record(Attachment):
 
         return CompositeDisposable(
             source.subscribe(writer.write),
-            *(runner.stream(event).add(writer.end, layer=last_layer(event)) for event in _ENDS),
+            *(runner.stream(event).add(writer.end, layer=last_layer(event)) for event in ENDS),
             Disposable(detach),
         )
 
