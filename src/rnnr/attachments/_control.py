@@ -185,4 +185,4 @@ class Control(Attachment):
 
     def _is_any_running(self, but: State | None = None) -> bool:
         others = (runner for runner in self._runners.values() if runner.state is not but)
-        return any(map(is_under_way, others))
+        return any(is_under_way(one) and one.state["running"] for one in others)
