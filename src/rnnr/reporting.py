@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
+from rnnr._numbers import numbers_in
 from rnnr.claims import judge_runner
 from rnnr.errors import judge_string, wrong_type
 from rnnr.event import Event
@@ -23,7 +24,6 @@ from rnnr.scheduling import InPlaceObservable
 from rnnr.selection import Selectable, Selection, always
 from rnnr.state import EPOCH, RESULTS, State
 from rnnr.stream import last_layer, selected
-from rnnr.values import numbers_in
 
 __all__ = ["EVERYTHING", "Report", "reports"]
 

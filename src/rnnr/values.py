@@ -1,14 +1,14 @@
 """Values of the state: how a part of the library reads one, and folds many."""
 
 from collections.abc import Callable, Mapping
-from copy import copy
-from math import isfinite, isnan
+from copy import deepcopy
 from typing import Any, TypeAlias
 
+from rnnr._numbers import own
 from rnnr.errors import judge_string, missing_key, wrong_type
 from rnnr.state import EPOCH, MISSING, State, epoch_memory
 
-__all__ = ["Reader", "accumulator", "as_json", "number_of", "numbers_in", "reader"]
+__all__ = ["Reader", "accumulator", "reader"]
 
 Reader: TypeAlias = Callable[[State], Any]
 
@@ -41,44 +41,6 @@ def reader(key: str, part: str, cure: str) -> Reader:
     return read
 
 
-def number_of(value: Any, part: str) -> float:
-    """Return a metric as a float, whether it is a float, a NumPy scalar or a tensor of one item.
-
-    ``__float__`` and not ``float()``, which would take a text for the number that it spells.
-
-    Raises:
-        TypeError: If it is no number.
-    """
-    try:
-        return _float_of(value)
-    except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
-        cure = "give it one number: a float, a NumPy scalar, a tensor of one item"
-        raise wrong_type(f"a value for {part}", "a number", value, cure) from error
-
-
-def numbers_in(values: Mapping[Any, Any]) -> dict[str, float]:
-    """Return those of many values that are numbers, as floats, under their names as text."""
-    found = {}
-    for name, value in values.items():
-        try:
-            found[str(name)] = value if type(value) is float else _float_of(value)
-        except Exception:  # noqa: BLE001, S112  (whatever it is, it is no number)
-            continue
-    return found
-
-
-def as_json(number: float) -> float | str:
-    """Return a number as strict JSON can hold it: what is not finite as a text."""
-    if isfinite(number):
-        return number
-    return "NaN" if isnan(number) else "Infinity" if number > 0 else "-Infinity"
-
-
-def _float_of(value: Any) -> float:
-    item = getattr(value, "item", None)  # of arrays and tensors, whose __float__ may warn
-    return float((item() if item else value).__float__())
-
-
 def accumulator(
     key: str,
     function: Callable[[Any, Any], Any],
@@ -86,11 +48,13 @@ def accumulator(
     value: str | Callable[[State], Any] | None = None,
     initial: Any = MISSING,
     per_epoch: bool = False,
+    first: Callable[[Any], Any] = own,
 ) -> Callable[[State], None]:
     """Make the callback that folds a value of each state into an accumulator.
 
     The operator `rnnr.operators.fold` applies it to a stream, and explains the arguments; a
-    reducer, which has no use for a stream, is this callback.
+    reducer, which has no use for a stream, is this callback. Without ``initial`` the accumulator
+    begins as what ``first`` makes of the first value: a copy, for the value may be a buffer.
     """
     judge_string("key", key, "name the key of the accumulator")
     if not callable(function):
@@ -100,6 +64,8 @@ def accumulator(
             cure = "pass initial=0, say, or name the value of each state, value='batch'"
             raise wrong_type("initial", "given where value is not", None, cure)
         value = _itself
+    if initial is not MISSING:
+        _check_copyable(initial)
     if not callable(value):
         cure = f"set state[{value!r}] in an earlier callback"
         value = reader(value, f"fold({key!r})", cure)
@@ -111,9 +77,9 @@ def accumulator(
         before = memory.get(key, MISSING)
         if before is MISSING:
             if initial is MISSING:
-                memory[key] = read(state)
+                memory[key] = first(read(state))
                 return
-            before = copy(initial)  # the function may change it in place
+            before = deepcopy(initial)  # the function may change it in place
         memory[key] = function(before, read(state))
 
     accumulate.__qualname__ = f"accumulator({key!r})"  # which tells one from another in a table
@@ -122,3 +88,12 @@ def accumulator(
 
 def _itself(state: State) -> State:
     return state
+
+
+def _check_copyable(initial: object) -> None:
+    """Raise unless each fold can begin with a copy of its own."""
+    try:
+        deepcopy(initial)
+    except Exception as error:
+        cure = "pass plain values, or make the first accumulator in the function"
+        raise wrong_type("initial", "one that can be copied", initial, cure) from error

@@ -1,10 +1,11 @@
 """The reducers: any type, judged by `functools.reduce` and by fractions."""
 
+import math
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import reduce
+from functools import partial, reduce
 from operator import add, or_
 from statistics import fmean
 from typing import Any
@@ -146,9 +147,64 @@ class TestTheResult:
 
     def test_keeps_the_gradient_of_a_tensor(self) -> None:
         weight = torch.tensor(2.0, requires_grad=True)
-        (mean,) = reduced([weight * 3, weight * 5], MeanReducer("mean"))
-        mean.backward()
-        assert weight.grad == 4
+        (total,) = reduced([weight * 3, weight * 5], LambdaReducer("total", add))
+        total.backward()
+        assert weight.grad == 8
+
+    def test_of_a_built_in_one_keeps_no_graph(self) -> None:
+        weight = torch.tensor(2.0, requires_grad=True)
+        results = reduced([weight * 3, weight * 5], SumReducer("sum"), MeanReducer("mean"))
+        assert results == [16, 8]
+        assert not any(result.requires_grad for result in results)
+
+    @pytest.mark.parametrize("kind", [np.array, torch.tensor, list])
+    def test_is_right_where_the_step_fills_one_buffer_again(self, kind: Any) -> None:
+        buffer = kind([0])
+        runner = Runner()
+
+        @runner.on(Event.BATCH)
+        def fill(state: State) -> None:
+            buffer[0] = state["batch"]
+            state["output"] = state["size"] = buffer
+
+        LambdaReducer("all", add).attach_on(runner)
+        SumReducer("sum").attach_on(runner)
+        runner.run([1, 10, 100])
+        expected = [1, 10, 100] if kind is list else [111]
+        assert [*runner.state["sum"]] == [*runner.state["all"]] == expected
+
+    def test_counts_booleans_whatever_their_type_as_values_and_as_sizes(self) -> None:
+        def compute(kind: Any, state: State) -> None:
+            state.update(output=kind(state["batch"] < 7), one=kind(True))
+
+        for kind in (bool, np.bool_, torch.tensor):
+            runner = Runner()
+            runner.on(Event.BATCH, partial(compute, kind))
+            MeanReducer("accuracy", size="one").attach_on(runner)
+            SumReducer("n_right").attach_on(runner)
+            runner.run(range(10))
+            assert float(runner.state["accuracy"]) == pytest.approx(0.7, abs=1e-15)
+            assert runner.state["n_right"] == 7
+
+    def test_of_half_precision_is_that_of_double(self) -> None:
+        for kind in (np.float16, torch.tensor([1.0]).half().mul):
+            results = reduced([kind(1)] * 3000, SumReducer("sum"), MeanReducer("mean"))
+            assert results == [3000, 1]
+
+    def test_is_not_a_number_where_the_sizes_sum_to_zero(self) -> None:
+        runner = Runner()
+        MeanReducer("loss").attach_on(runner)
+        runner.on(Event.BATCH, lambda state: state.update(output=0.0, size=0))
+        runner.run(range(3))
+        assert math.isnan(runner.state["loss"])
+
+    @pytest.mark.parametrize("reducer", [SumReducer("x"), MeanReducer("x")], ids=type)
+    def test_of_what_cannot_be_added_is_an_error_at_the_first_batch(self, reducer: Any) -> None:
+        runner = outputs(reducer)
+        name = type(reducer).__name__
+        with pytest.raises(TypeError, match=f"a value for {name}..x.. must be .*, got None"):
+            runner.run([None, None])
+        assert runner.state["n_iters"] == 1
 
     @pytest.mark.parametrize(
         "reducer", [LambdaReducer("x", add), SumReducer("x"), MeanReducer("x")], ids=type

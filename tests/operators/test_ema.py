@@ -73,3 +73,13 @@ def test_a_decay_that_is_no_number_is_refused(decay: Any) -> None:
 @pytest.mark.parametrize("decay", [0.5, Fraction(1, 2), np.float32(0.5)])
 def test_any_real_number_will_do(decay: Any) -> None:
     assert averages([4, 1], decay) == [4.0, 2.0]
+
+
+@pytest.mark.parametrize("value", [np.float16(1), torch.tensor(1.0).half(), torch.tensor(True)])
+def test_half_precision_and_booleans_are_averaged_in_64_bits(value: Any) -> None:
+    assert float(averages([value] * 5000, 0.999)[-1]) == pytest.approx(1, abs=1e-7)
+
+
+def test_graphs_are_not_kept() -> None:
+    weight = torch.tensor(1.0, requires_grad=True)
+    assert not any(one.requires_grad for one in averages([weight * 2], 0.5))

@@ -212,3 +212,30 @@ def test_without_a_value_the_function_gets_the_state_itself() -> None:
 def test_without_a_value_and_a_beginning_it_is_refused() -> None:
     with pytest.raises(TypeError, match=r"initial must be given where value is not.*initial=0"):
         fold("total", max)
+
+
+def test_each_fold_begins_with_a_copy_of_all_that_is_in_initial() -> None:
+    def collect(accumulator: State, batch: int) -> State:
+        accumulator["batches"].append(batch)
+        return accumulator
+
+    runner, seen = Runner(), []
+    operator = fold("seen", collect, value="batch", initial={"batches": []}, per_epoch=True)
+    runner.stream(Event.BATCH).pipe(operator).subscribe()
+    runner.on(Event.EPOCH_FINISHED, lambda state: seen.append(epoch_memory(state)["seen"]))
+    runner.run([1, 2], max_epoch=2)
+    assert seen == [{"batches": [1, 2]}] * 2
+
+
+def test_an_initial_accumulator_that_cannot_be_copied_is_refused_when_given() -> None:
+    with pytest.raises(TypeError, match="initial must be one that can be copied, got <generator"):
+        fold("seen", add, value="batch", initial=(i for i in range(3)))
+
+
+def test_a_first_value_that_is_filled_again_is_copied() -> None:
+    buffer = np.zeros(1)
+    runner = Runner()
+    runner.on(Event.BATCH, lambda state: buffer.fill(state["batch"]))
+    runner.stream(Event.BATCH).pipe(fold("sum", add, value=lambda _: buffer)).subscribe()
+    runner.run([1, 10, 100])
+    assert runner.state["sum"] == [111]

@@ -92,3 +92,13 @@ def test_a_window_that_is_no_integer_is_refused(n: Any) -> None:
         TypeError, match=r"n must be an integer of 1 or more, got .*pass the number"
     ):
         running_mean(n)
+
+
+@pytest.mark.parametrize("value", [np.float16(1), torch.tensor(1.0).half(), torch.tensor(True)])
+def test_half_precision_and_booleans_are_averaged_in_64_bits(value: Any) -> None:
+    assert float(means([value] * 5000, 5000)[-1]) == pytest.approx(1, abs=1e-7)
+
+
+def test_graphs_are_not_kept() -> None:
+    weight = torch.tensor(1.0, requires_grad=True)
+    assert not any(one.requires_grad for one in means([weight * 2], 2))

@@ -1,6 +1,5 @@
 """Reductions over the batches of an epoch."""
 
-import operator
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -9,6 +8,7 @@ from typing import Any, TypeAlias
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable
 
+from rnnr._numbers import Sums, own
 from rnnr.attachments._attachment import Attachment, attach
 from rnnr.claims import claim
 from rnnr.errors import RnnrWarning, judge_string, wrong_type
@@ -31,6 +31,7 @@ class _Reducer(Attachment):
         name: Key for the result.
         function: Folds an accumulator and a value into the next accumulator.
         read: Reads the value from the state.
+        first: Makes the first accumulator of the first value.
         finish: Makes the result of the last accumulator.
     """
 
@@ -39,11 +40,13 @@ class _Reducer(Attachment):
         name: str,
         function: Callable[[Any, Any], Any],
         read: Reader,
+        first: Callable[[Any], Any],
         finish: Callable[[Any], Any],
     ) -> None:
         self.name = name
         self._function = function
         self._read = read
+        self._first = first
         self._finish = finish
 
     def attach_on(self, runner: Runner) -> abc.DisposableBase:
@@ -65,7 +68,7 @@ class _Reducer(Attachment):
                 RnnrWarning,
                 stacklevel=2,
             )
-        add = accumulator(key, self._function, value=self._read, per_epoch=True)
+        add = accumulator(key, self._function, value=self._read, per_epoch=True, first=self._first)
         handlers: dict[Event, Callback] = {
             Event.BATCH: add,
             Event.EPOCH_FINISHED: partial(self._store, key),
@@ -113,20 +116,21 @@ class LambdaReducer(_Reducer):
         judge_string("name", name, "name the key for the result")
         if not callable(reduce_fn):
             raise wrong_type("reduce_fn", "callable", reduce_fn, "pass a function of two values")
-        super().__init__(name, reduce_fn, _output(self, name, value), _itself)
+        super().__init__(name, reduce_fn, _output(self, name, value), own, _itself)
 
 
-class SumReducer(LambdaReducer):
+class SumReducer(_Reducer):
     """An attachment that sums a value of each batch.
 
     At the end of an epoch ``state[name]`` is the sum over its batches, or ``None`` if it had none.
+    Sums are exact, whatever the type (see `MeanReducer`), and of whatever has ``+``.
 
     Args:
         name: Key for the result.
         value: Key of the batch's value, which a BATCH callback sets.
 
     Raises:
-        TypeError: If a key is no string.
+        TypeError: If a key is not a string; in a run, if a value cannot be added.
         KeyError: In a run, when ``state[value]`` is not set.
 
     Example:
@@ -143,7 +147,9 @@ class SumReducer(LambdaReducer):
     """
 
     def __init__(self, name: str, *, value: str = "output") -> None:
-        super().__init__(name, operator.add, value=value)
+        judge_string("name", name, "name the key for the result")
+        sums = Sums(f"a value for SumReducer({name!r})")
+        super().__init__(name, sums.add, _output(self, name, value), sums.begin, sums.total)
 
 
 class MeanReducer(_Reducer):
@@ -153,13 +159,18 @@ class MeanReducer(_Reducer):
     sizes, or ``None`` if it had no batches. So a batch's value is a sum over its items where
     ``state[size]`` is set, and a mean of batches results where it is not.
 
+    Sums are exact, whatever the type: booleans are counted, and half precision and small integers
+    are added in 64 bits, on the device where they are. Graphs are not kept, nor is an array that
+    is filled again for each batch. The result is of double precision, but of single precision for
+    arrays and tensors of single and half precision. It is NaN where the sizes sum to zero.
+
     Args:
         name: Key for the result.
         value: Key of the batch's value, which a BATCH callback sets.
         size: Key of the number of items in the batch; a batch without it counts as 1.
 
     Raises:
-        TypeError: If a key is no string.
+        TypeError: If a key is not a string; in a run, if a value cannot be averaged.
         KeyError: In a run, when ``state[value]`` is not set.
 
     Example:
@@ -180,6 +191,8 @@ class MeanReducer(_Reducer):
         judge_string("name", name, "name the key for the result")
         judge_string("size", size, "name a key of the state")
         output = _output(self, name, value)
+        values = Sums(f"a value for MeanReducer({name!r})", is_divided=True)
+        sizes = Sums(f"a size for MeanReducer({name!r})", is_divided=True)
 
         def read(state: State) -> _Pair:
             try:
@@ -187,11 +200,19 @@ class MeanReducer(_Reducer):
             except KeyError:
                 return output(state), 1  # which says what is missing
 
-        super().__init__(name, _add_pairs, read, lambda pair: pair[0] / pair[1])
+        def begin(pair: _Pair) -> _Pair:
+            return values.begin(pair[0]), sizes.begin(pair[1])
 
+        def add(totals: _Pair, pair: _Pair) -> _Pair:
+            (total, n), (one, n_items) = totals, pair
+            if type(one) is float is type(total[0]) and type(n_items) is int:  # as fast as can be
+                return (total[0] + one, None), (n[0] + n_items, None)
+            return values.add(total, one), sizes.add(n, n_items)
 
-def _add_pairs(one: _Pair, other: _Pair) -> _Pair:
-    return one[0] + other[0], one[1] + other[1]
+        def mean(totals: _Pair) -> Any:
+            return values.mean(totals[0], sizes.total(totals[1]))
+
+        super().__init__(name, add, read, begin, mean)
 
 
 def _itself(accumulator: Any) -> Any:

@@ -8,6 +8,7 @@ from reactivex import abc
 from reactivex import operators as ops
 from reactivex.disposable import CompositeDisposable
 
+from rnnr._numbers import number_of
 from rnnr.callbacks._best import Keeper
 from rnnr.claims import claim, judge_runner
 from rnnr.errors import judge_string, judged_integer, wrong_value
@@ -18,7 +19,7 @@ from rnnr.runner import Runner
 from rnnr.selection import Selection
 from rnnr.state import RUN_KEYS, State
 from rnnr.stream import Callback, Layer, last_layer
-from rnnr.values import number_of, reader
+from rnnr.values import reader
 
 __all__ = ["EarlyStopping", "EarlyStoppingCallback", "early_stopping"]
 

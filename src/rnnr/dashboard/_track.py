@@ -8,12 +8,12 @@ from secrets import token_hex
 from threading import Lock
 from typing import Any, TypeAlias
 
+from rnnr._numbers import as_json
 from rnnr.dashboard._progress import ENDLESS, Progress
 from rnnr.event import Event
 from rnnr.history import History
 from rnnr.reporting import Report
 from rnnr.state import State
-from rnnr.values import as_json
 
 __all__ = ["Cursor", "Track"]
 

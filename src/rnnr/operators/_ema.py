@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from rnnr._numbers import addend, quotient, result_type, rounded
 from rnnr.errors import judged_number, wrong_type
 from rnnr.operators._memory import remembering
 from rnnr.operators._pipeline import Operator
@@ -19,9 +20,9 @@ def ema(decay: float) -> Operator:
     <https://arxiv.org/abs/1412.6980>`_ (2015), and the same as
     ``ewm(alpha=1 - decay, adjust=True).mean()`` of pandas for values without NaN.
 
-    Values are numbers, arrays or tensors of floats. They are not changed, and what you change in
-    place afterwards does not change the average. A NaN stays in it for good: put
-    ``ops.filter`` before it where one may come. A tensor with a graph: detach it first.
+    Values are numbers, arrays or tensors, of any precision: it averages in 64 bits. They are not
+    changed, and what you change in place afterwards does not change the average. Graphs are not
+    kept. A NaN stays in it for good: put ``ops.filter`` before it where one may come.
 
     Args:
         decay: Weight of a value relative to the one after it, between 0 and 1: 0.9 averages
@@ -59,14 +60,14 @@ def ema(decay: float) -> Operator:
         def average(value: Any) -> Any:
             nonlocal total, weight
             try:
-                # * 1.0: an object of our own, for the value may be an array that changes in place
-                total = value * 1.0 if total is None else total * decay + value
+                one = quotient(addend(value), 1)  # an object of our own: it may be filled again
+                total = one if total is None else total * decay + one
             except TypeError as error:
                 cure = "select one first, for example with select('loss')"
                 expected = "a number, array or tensor"
                 raise wrong_type(f"a value for {part}", expected, value, cure) from error
             weight = weight * decay + 1.0
-            return total / weight
+            return rounded(total / weight, result_type(value))
 
         return average
 

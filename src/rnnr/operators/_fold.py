@@ -31,14 +31,16 @@ def fold(
         function: Called as ``function(accumulator, value)``; returns the new accumulator.
         value: Key of the value in the state, or a function that computes it from the state. If
             not given, ``function`` gets the state itself, and ``initial`` is needed.
-        initial: First accumulator, of which each fold takes a copy. If not given, the first
-            value is, and ``function`` is not called for it: no neutral element is needed.
+        initial: First accumulator, of which each fold takes a deep copy. If not given, the first
+            value is (of arrays, tensors and containers a copy, since they may be filled again),
+            and ``function`` is not called for it: no neutral element is needed. The values go to
+            the function as they are; `rnnr.attachments.SumReducer` sums exactly, whatever the type.
         per_epoch: Keep the accumulator in the memory that is emptied when an epoch begins (see
             `rnnr.state.epoch_memory`), instead of in the state itself.
 
     Raises:
-        TypeError: If a key is no string, a function cannot be called, or neither ``value`` nor
-            ``initial`` is given.
+        TypeError: If a key is not a string, a function cannot be called, ``initial`` cannot be
+            copied, or neither ``value`` nor ``initial`` is given.
         ValueError: If ``per_epoch`` is set and ``key`` starts with an underscore.
         KeyError: When a state lacks the value.
 

@@ -5,10 +5,10 @@ from typing import Any, SupportsFloat
 
 from reactivex import Observable
 
+from rnnr._numbers import number_of
 from rnnr.operators._memory import remembering
 from rnnr.plateau import improvement_rule
 from rnnr.state import MISSING
-from rnnr.values import number_of
 
 __all__ = ["improved"]
 

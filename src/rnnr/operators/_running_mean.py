@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from rnnr._numbers import addend, quotient, result_type, rounded
 from rnnr.errors import judged_integer, wrong_type
 from rnnr.operators._memory import remembering
 from rnnr.operators._pipeline import Operator
@@ -18,7 +19,8 @@ def running_mean(n: int) -> Operator:
     subtracted, so no rounding error builds up, and a NaN or an infinity is gone with its
     window. A value costs about three additions, whatever ``n`` is.
 
-    A tensor with a graph keeps it for as long as the window: detach it first.
+    Means are exact, whatever the type, as those of `rnnr.attachments.MeanReducer`: half precision,
+    booleans and small integers are added in 64 bits. Graphs are not kept.
 
     Args:
         n: Number of values in the window.
@@ -52,7 +54,7 @@ def running_mean(n: int) -> Operator:
 
         def mean(value: Any) -> Any:
             try:
-                return window.push(value)
+                return rounded(window.push(value), result_type(value))
             except TypeError as error:
                 cure = "select one first, for example with select('loss')"
                 name, expected = f"a value for running_mean({n})", "a number, array or tensor"
@@ -79,7 +81,7 @@ class _Window:
 
     def push(self, value: Any) -> Any:
         """Take a value in, the oldest out, and return the mean."""
-        value = value / 1  # an object of our own; small integers and booleans add up as floats
+        value = quotient(addend(value), 1)
         if len(self._new) + len(self._sums_of_old) == self._n:
             self._drop_oldest()
         self._sum_of_new = self._sum_of_new + value if self._new else value

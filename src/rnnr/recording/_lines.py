@@ -8,11 +8,11 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
+from rnnr._numbers import as_json
 from rnnr.errors import wrong_type, wrong_value
 from rnnr.event import Event
 from rnnr.frozen import Frozen
 from rnnr.reporting import Report
-from rnnr.values import as_json
 
 __all__ = ["DAMAGES", "decode", "encode", "judge_file", "judged_path"]
 

@@ -1,0 +1,262 @@
+"""What is one number, what can be added exactly, and how a number looks in JSON."""
+
+import sys
+from array import array
+from collections import deque
+from collections.abc import Mapping
+from contextlib import nullcontext
+from copy import copy
+from math import isfinite, isnan, nan
+from typing import Any, Final, TypeAlias
+
+from rnnr.errors import add_note, wrong_type
+
+__all__ = [
+    "Sums",
+    "Total",
+    "addend",
+    "as_json",
+    "number_of",
+    "numbers_in",
+    "own",
+    "quotient",
+    "result_type",
+    "rounded",
+]
+
+Total: TypeAlias = tuple[Any, str | None]
+"""A sum so far, and the type to which it is rounded in the end."""
+
+_EXACT: Final = frozenset({float, int, bool})  # types that add up as they are
+_WIDE: Final = {"b": "int64", "i": "int64", "u": "int64", "f": "float64", "c": "complex128"}
+_ADDED_AS_THEY_ARE: Final = ("uint64", "float", "complex")
+_NARROWER: Final = {"float64": "float32", "complex128": "complex64"}  # where those are missing
+_ROUNDED: Final = {
+    "float64": None,
+    "complex128": None,
+    "complex64": "complex64",
+}
+
+
+def number_of(value: Any, part: str) -> float:
+    """Return a metric as a float, whether it is a float, a NumPy scalar or a tensor of one item.
+
+    ``__float__`` and not ``float()``, which would take a text for the number that it spells.
+
+    Raises:
+        TypeError: If it is not a number.
+    """
+    try:
+        return _float_of(value)
+    except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        cure = "give it one number: a float, a NumPy scalar, a tensor of one item"
+        raise wrong_type(f"a value for {part}", "a number", value, cure) from error
+
+
+def numbers_in(values: Mapping[Any, Any]) -> dict[str, float]:
+    """Return those of many values that are numbers, as floats, under their names as text."""
+    found = {}
+    for name, value in values.items():
+        try:
+            found[str(name)] = value if type(value) is float else _float_of(value)
+        except Exception:  # noqa: BLE001, S112  (whatever it is, it is not a number)
+            continue
+    return found
+
+
+def as_json(number: float) -> float | str:
+    """Return a number as strict JSON can hold it: what is not finite as a text."""
+    if isfinite(number):
+        return number
+    return "NaN" if isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def own(value: Any) -> Any:
+    """Return a copy of what its owner may fill again: an array, a tensor, a container.
+
+    Anything else is returned as it is: numbers and texts never change, and only an object of the
+    user's own class knows how to copy itself. A tensor keeps its graph.
+    """
+    if type(value) in _EXACT:
+        return value
+    if _is_tensor(value):
+        return value.clone()
+    if _types_of(value) != _NO_ARRAY:
+        return value.copy()
+    if isinstance(value, dict):
+        copied = copy(value)
+        for key, one in value.items():
+            copied[key] = own(one)
+        return copied
+    if type(value) in (list, tuple):
+        return type(value)(map(own, value))
+    return copy(value) if isinstance(value, (list, set, deque, bytearray, array)) else value
+
+
+def addend(value: Any) -> Any:
+    """Return a value as a sum adds it: without a graph, in a type that holds sums, a copy.
+
+    Booleans and integers of NumPy, PyTorch and their like become 64-bit integers, floats become
+    64-bit floats, on the device where they are. Where a library has no such type (JAX unless it
+    is told to, Apple's GPUs), it is the widest that there is. Anything else is `own`.
+    """
+    if type(value) in _EXACT:
+        return value
+    _, wide = _types_of(value)
+    if wide is None:
+        return own(value)
+    if _is_tensor(value):
+        return value.detach().to(getattr(sys.modules["torch"], wide), copy=True)
+    return value.astype(wide)
+
+
+def result_type(value: Any) -> str | None:
+    """Return the type to which a sum of such values is rounded in the end, if it is rounded.
+
+    Sums of single and half precision have single precision; all others stay as they were added.
+    """
+    if type(value) in _EXACT:
+        return None
+    name, wide = _types_of(value)
+    return None if wide is None or "int" in wide else _ROUNDED.get(name, "float32")
+
+
+def rounded(total: Any, name: str | None) -> Any:
+    """Return a sum, or a mean, in the type that `result_type` has named."""
+    if name is None or _types_of(total) == _NO_ARRAY:
+        return total
+    if _is_tensor(total):
+        return total.to(getattr(sys.modules["torch"], name))
+    return total.astype(name)
+
+
+def quotient(total: Any, size: Any) -> Any:
+    """Return a total divided by a size: NaN, and not an error, where the size is zero.
+
+    Integers of PyTorch are divided as 64-bit floats; it would take 32 bits for them.
+    """
+    if _is_tensor(total) and "int" in str(total.dtype):
+        total = total.to(getattr(sys.modules["torch"], _widest("float64", total)))
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(size, numpy.generic):
+        size = size.item()  # else a float divided by it becomes NumPy's
+    if type(size) in _EXACT and not size:
+        try:
+            return total / nan
+        except Exception:  # noqa: BLE001  (Decimal, for instance, does not mix with floats)
+            return nan
+    with numpy.errstate(divide="ignore", invalid="ignore") if numpy else nullcontext():
+        return total / size
+
+
+class Sums:
+    """Adds values of any type: exactly, without graphs, and without keeping anybody's buffer.
+
+    A total is a tuple of the sum and of the type to which it is rounded in the end, and pickles.
+
+    Args:
+        part: Who adds what, for messages.
+        is_divided: Whether the totals will be divided.
+    """
+
+    def __init__(self, part: str, *, is_divided: bool = False) -> None:
+        self._part = part
+        self._is_divided = is_divided
+
+    def begin(self, value: Any) -> Total:
+        """Return the total of one value.
+
+        Raises:
+            TypeError: If such values cannot be added, or their sum cannot be divided.
+        """
+        kind = type(value)
+        can = hasattr(kind, "__add__") and (not self._is_divided or hasattr(kind, "__truediv__"))
+        name, wide = _types_of(value)
+        if can and name and wide is None and not name.startswith(_ADDED_AS_THEY_ARE):
+            # an array has both operators, its items may not
+            try:
+                (value + value) / 1 if self._is_divided else value + value
+            except TypeError:
+                can = False
+        if not can:
+            expected = (
+                "a number, an array or a tensor" if self._is_divided else "one that can be added"
+            )
+            cure = "compute one from the batch, in a callback that runs before"
+            raise wrong_type(self._part, expected, value, cure)
+        return addend(value), result_type(value)
+
+    def add(self, total: Total, value: Any) -> Total:
+        """Return a total with one more value.
+
+        Raises:
+            TypeError: If it cannot be added to those before.
+            Exception: What else ``+`` raises, with a note that tells who was adding.
+        """
+        so_far, name = total
+        try:
+            if type(value) in _EXACT:
+                return so_far + value, name
+            return so_far + addend(value), name if name == result_type(value) else None
+        except TypeError as error:
+            expected = f"one that can be added to {type(so_far).__name__}"
+            raise wrong_type(self._part, expected, value, "give it one kind of values") from error
+        except Exception as error:
+            add_note(error, f"rnnr: while adding {self._part}")
+            raise
+
+    def total(self, total: Total) -> Any:
+        """Return the sum, in its type."""
+        return rounded(*total)
+
+    def mean(self, total: Total, size: Any) -> Any:
+        """Return the sum divided by a size, in its type."""
+        so_far, name = total
+        return rounded(quotient(so_far, size), name)
+
+
+def _float_of(value: Any) -> float:
+    item = getattr(value, "item", None)  # of arrays and tensors, whose __float__ may warn
+    return float((item() if item else value).__float__())
+
+
+def _is_tensor(value: Any) -> bool:
+    """Return whether it is a tensor of PyTorch, which is loaded then."""
+    tensor = getattr(sys.modules.get("torch"), "Tensor", None)
+    return tensor is not None and isinstance(value, tensor)
+
+
+def _types_of(value: Any) -> tuple[str, str | None]:
+    """Return the name of an array's type, and that of the type in which to add such arrays.
+
+    An array is a tensor of PyTorch, or what has a type of NumPy: its scalars and arrays, and
+    those of JAX, CuPy, pandas. The second name is ``None`` for types that add up as they are.
+    """
+    if _is_tensor(value):
+        wide = "int64"
+        if value.is_complex() or value.is_floating_point():
+            wide = _widest("complex128" if value.is_complex() else "float64", value)
+        return str(value.dtype).removeprefix("torch."), wide
+    dtype = getattr(value, "dtype", None)
+    numpy_type = getattr(sys.modules.get("numpy"), "dtype", None)
+    if numpy_type is None or not isinstance(dtype, numpy_type):
+        return _NO_ARRAY
+    if dtype.name == "uint64" or dtype.itemsize > (16 if dtype.kind == "c" else 8):
+        return dtype.name, None
+    known = _WIDE.get(dtype.kind)
+    if known is None and dtype.kind == "V":  # the types of ml_dtypes, which JAX uses
+        known = "float64" if "float" in dtype.name else "int64" if "int" in dtype.name else None
+    return dtype.name, known and _widest(known, value)
+
+
+def _widest(name: str, value: Any) -> str:
+    """Return the name of a 64-bit type, or of the widest that there is where the value lives."""
+    if getattr(getattr(value, "device", None), "type", None) == "mps":
+        return _NARROWER[name]
+    jax = sys.modules.get("jax")
+    if jax is not None and isinstance(value, jax.Array):
+        return str(jax.dtypes.canonicalize_dtype(name))
+    return name
+
+
+_NO_ARRAY: Final = ("", None)
