@@ -2,9 +2,10 @@
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 _FINALIZERS = {"__del__", "_remove"}  # which no error leaves
 
@@ -32,3 +33,31 @@ def interrupt_at_call(n: int, module: str) -> Iterator[None]:
     finally:
         sys.settrace(before)
         gc.enable()
+
+
+@contextmanager
+def call_at_line(n: int, modules: Collection[str], action: Callable[[], object]) -> Iterator[None]:
+    """Call something before the n-th line of some modules that is run, as a signal handler may be.
+
+    It is called on the same thread, in the middle of whatever is going on there.
+    """
+    left = n
+
+    def trace(frame: FrameType, event: str, arg: object) -> Any:
+        nonlocal left
+        if frame.f_globals.get("__name__") not in modules:
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                sys.settrace(None)
+                action()
+                sys.settrace(trace)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)

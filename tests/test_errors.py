@@ -67,6 +67,29 @@ def test_an_exception_that_takes_no_note_is_left_as_it_is() -> None:
     assert not hasattr(error, "__notes__")
 
 
+def test_a_note_takes_the_place_of_one_that_differs_in_numbers() -> None:
+    error = ValueError("the first")
+    for i in range(100):
+        add_note(error, f"rnnr: in a handler, iteration {i}")
+        add_note(error, f"rnnr: in a handler, iteration {i}, in a run inside 1 more")
+    add_note(error, "another")
+    assert error.__notes__ == [
+        "rnnr: in a handler, iteration 99",
+        "rnnr: in a handler, iteration 99, in a run inside 1 more",
+        "another",
+    ]
+
+
+def test_failures_that_are_raised_again_make_no_more_notes() -> None:
+    first, second, third = ValueError("the first"), KeyError("the second"), KeyError("the third")
+    for _ in range(9):
+        for error in (second, third):  # whose tracebacks grow
+            with pytest.raises(KeyError) as caught:
+                raise error
+            note_failure(first, caught.value, "closing")
+    assert len(first.__notes__) == 2
+
+
 def test_warnings_can_be_filtered_by_their_category() -> None:
     assert issubclass(RnnrWarning, UserWarning)
 

@@ -712,17 +712,47 @@ class TestErrors:
             runner.resume()
         assert seen == [1, 2, 3]
 
-    def test_a_note_is_added_once_to_an_exception_that_is_raised_again(self) -> None:
-        runner, error = Runner(), Boom()
+    def test_an_exception_that_is_raised_again_and_again_has_the_notes_of_the_last_time(
+        self,
+    ) -> None:
+        trainer, evaluator, error = Runner(), Runner(), Boom()
 
-        @runner.on(Event.BATCH)
+        @evaluator.on(Event.BATCH)
         def fail(_: State) -> None:
             raise error
 
-        for _ in range(3):
+        trainer.on(Event.BATCH, lambda state: evaluator.run([1]))
+        with pytest.raises(Boom):
+            trainer.run(range(30))
+        for _ in range(20):
             with pytest.raises(Boom):
-                runner.run([1])
-        assert len(error.__notes__) == 1
+                trainer.resume()
+        assert error.__notes__ == [
+            "rnnr: in a handler of Event.BATCH, epoch 1, iteration 1, in a run inside 1 more",
+            "rnnr: in a handler of Event.BATCH, epoch 1, iteration 21",
+        ]
+
+    def test_a_batch_that_callbacks_let_go_of_is_free(self) -> None:
+        class Batch:
+            """What a weak reference can tell of."""
+
+        def batches() -> Iterator[Batch]:
+            for _ in range(3):
+                alive.append([one() is not None for one in references])  # while one is loaded
+                yield Batch()
+
+        runner, references, alive = Runner(), list[weakref.ref[Batch]](), list[list[bool]]()
+
+        @runner.on(Event.BATCH)
+        def step(state: State) -> None:
+            references.append(weakref.ref(state["batch"]))
+            state["batch"] = None
+
+        runner.on(
+            Event.EPOCH_FINISHED, lambda _: alive.append([one() is not None for one in references])
+        )
+        runner.run(batches())
+        assert alive == [[], [False], [False] * 2, [False] * 3]
 
     def test_an_error_that_was_saved_with_the_state_does_not_come_back(self) -> None:
         runner, saved = Runner(), list[bytes]()

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from rnnr.state import (
     is_open,
     n_drawn,
     open_epoch,
+    run_memory,
 )
 
 
@@ -53,11 +55,12 @@ def test_every_key_that_the_library_writes_is_documented_in_its_place(tmp_path: 
         lines = map(str.strip, str(docstring).splitlines())
         return {line.split("``")[1] for line in lines if line.startswith(mark)}
 
-    own, of_an_epoch = str(rnnr.state.__doc__).split("in the memory of an epoch")
+    own, of_a_run, of_an_epoch = re.split("in the memory of an? (?:run|epoch)", rnnr.state.__doc__)
     documented = rows(Runner.__doc__, "* ``") | rows(own, "``")
     assert keys - {"output", "better", "sum"} == {
         key.format(what="it", key="output") for key in documented
     }
+    assert set(run_memory(runner.state)) == rows(of_a_run, "``")
     assert memory == {key.format(name="sum") for key in rows(of_an_epoch, "``")}
 
 

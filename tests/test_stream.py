@@ -1,14 +1,16 @@
 """The Subject of an event: what it adds to ReactiveX's contract (test_subject_contract.py)."""
 
 import threading
+from collections.abc import Callable
 from functools import partial
-from itertools import combinations
+from itertools import combinations, count, takewhile
 from typing import Any
 
 import pytest
 from reactivex.disposable import Disposable
 from reactivex.internal import DisposedException
 
+from interrupts import call_at_line
 from rnnr import Event, Layer, Runner
 from rnnr.selection import always
 from rnnr.stream import Callback, EventSubject, Wrapper, last_layer, selected, subject_of
@@ -16,8 +18,15 @@ from rnnr.stream import Callback, EventSubject, Wrapper, last_layer, selected, s
 State = dict[str, Any]
 
 
+SignalHandler = Callable[[EventSubject, Disposable, Callback], object]
+
+
 def item(n: int) -> State:
     return {"running": True, "n": n}
+
+
+def tell(seen: list[str], name: str, _: State) -> None:
+    seen.append(name)
 
 
 class TestGate:
@@ -245,6 +254,44 @@ class TestHandlers:
         before = len(called)
         runner.run([1])
         assert len(called) == before
+
+
+class TestSignals:
+    """A signal handler may add and remove handlers between any two lines."""
+
+    @staticmethod
+    def delivered(act: SignalHandler, n: int) -> list[str] | None:
+        """Deliver twice, the first time with a signal at a line; return the second delivery."""
+        seen: list[str] = []
+        acted: list[object] = []
+        subject = EventSubject()
+        first, *_ = (subject.add(partial(tell, seen, name)) for name in "abc")
+        signal = partial(act, subject, first, partial(tell, seen, "d"))
+        with call_at_line(n, {"rnnr.stream"}, lambda: acted.append(signal())):
+            subject.on_next(item(1))
+        seen.clear()
+        subject.on_next(item(2))
+        return seen if acted else None
+
+    def at_every_line(self, act: SignalHandler, expected: str) -> None:
+        deliveries = [
+            *takewhile(lambda seen: seen is not None, map(partial(self.delivered, act), count(1)))
+        ]
+        assert len(deliveries) > 20
+        assert deliveries == [[*expected]] * len(deliveries)
+
+    def test_who_comes_while_handlers_are_arranged_is_seen(self) -> None:
+        self.at_every_line(lambda subject, _, handler: subject.add(handler), "abcd")
+
+    def test_who_leaves_while_handlers_are_arranged_is_gone(self) -> None:
+        self.at_every_line(lambda subject, first, _: first.dispose(), "bc")
+
+    def test_who_comes_where_another_leaves_is_seen(self) -> None:
+        def swap(subject: EventSubject, first: Disposable, handler: Callback) -> None:
+            first.dispose()
+            subject.add(handler)
+
+        self.at_every_line(swap, "bcd")
 
 
 class TestWrapping:

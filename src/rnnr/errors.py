@@ -6,6 +6,7 @@ from inspect import iscoroutinefunction, isgeneratorfunction
 from math import nan
 from numbers import Real
 from operator import index
+from re import sub
 from traceback import format_exception
 from typing import Any
 
@@ -121,10 +122,21 @@ def note_failure(error: BaseException, other: BaseException, where: str) -> None
 
 
 def add_note(error: BaseException, text: str) -> None:
-    """Add a note to an exception, if it takes one (a frozen dataclass does not)."""
+    """Add a note to an exception, if it takes one (a frozen dataclass does not).
+
+    The same object may be raised again and again, and must not grow: a note takes the place of one
+    of the same place, which differs in its numbers alone.
+    """
     with suppress(Exception):
-        if text not in getattr(error, "__notes__", ()):  # the same object may be raised again
-            error.add_note(text)
+        notes = getattr(error, "__notes__", [])
+        notes[:] = [note for note in notes if _place(note) != _place(text)]
+        error.add_note(text)
+
+
+def _place(note: str) -> list[str]:
+    """Return what a note has beside numbers: of one with a traceback where that ends."""
+    lines = sub(r"\d+", "", note).splitlines()
+    return [*lines[:1], *lines[-4:]]
 
 
 def shown(got: object) -> str:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any, Final, NamedTuple
+from weakref import ref
 
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
@@ -15,7 +16,7 @@ from rnnr.claims import judge_runner
 from rnnr.event import Event
 from rnnr.runner import Runner
 from rnnr.state import State
-from rnnr.stream import Callback, Layer
+from rnnr.stream import Callback, EventSubject, Layer
 
 __all__ = ["DRAWING", "HandlerTime", "HandlerTimes", "Untimed"]
 
@@ -73,7 +74,7 @@ class HandlerTimes:
 
     def __init__(self, runner: Runner, *, clock: Callable[[], float] = time.perf_counter) -> None:
         judge_runner(runner)
-        self._runner = runner
+        self._runner = ref(runner)
         self._clock = clock
         self._taken: dict[tuple[Event, str, str], list[Any]] = {}
         self._drawing = [0, 0.0]
@@ -93,7 +94,7 @@ class HandlerTimes:
         return CompositeDisposable(
             Disposable(self._look_away),
             *(
-                self._runner.stream(event).add(self._begin, layer=Layer.CLOCK)
+                self._stream(event).add(self._begin, layer=Layer.CLOCK)
                 for event in (Event.STARTED, Event.RESUMED)
             ),
             *(self._wrap(event) for event in Event if not (sampled and event is Event.BATCH)),
@@ -123,7 +124,11 @@ class HandlerTimes:
         return sorted(times, key=lambda each: -each.seconds)
 
     def _wrap(self, event: Event) -> abc.DisposableBase:
-        return self._runner.stream(event).wrap(partial(self._timed, event))
+        return self._stream(event).wrap(partial(self._timed, event))
+
+    def _stream(self, event: Event) -> EventSubject:
+        runner = self._runner()
+        return EventSubject() if runner is None else runner.stream(event)  # nothing to measure
 
     def _look_away(self) -> None:
         looking, self._looking = self._looking, None

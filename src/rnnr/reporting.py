@@ -13,12 +13,12 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
 from rnnr._numbers import numbers_in
+from rnnr._runs import outermost
 from rnnr.claims import judge_runner
 from rnnr.errors import judge_string, wrong_type
 from rnnr.event import Event
 from rnnr.frozen import Frozen
 from rnnr.isolation import log_failure
-from rnnr.nesting import outermost, track
 from rnnr.runner import Runner
 from rnnr.scheduling import InPlaceObservable
 from rnnr.selection import Selectable, Selection, always
@@ -141,7 +141,7 @@ def reports(
 
         vars(tell)["__wrapped__"] = observer.on_next  # a table of handlers names who is told
         return CompositeDisposable(
-            track(runner),
+            runner._slot.watch(),
             *(
                 runner.stream(event).add(partial(reporter.begin, event), layer=last_layer(event))
                 for event in (Event.STARTED, Event.RESUMED)  # when counters are restored, if any

@@ -6,8 +6,9 @@ from contextlib import nullcontext
 from typing import Any, TypeAlias, TypeVar, overload
 
 from reactivex import Observable, abc
-from reactivex.disposable import CompositeDisposable
+from reactivex.disposable import CompositeDisposable, Disposable
 
+from rnnr._runs import Run, Slot, runs_on_this_thread
 from rnnr.batches import Batches, judge_batches, warn_if_spent
 from rnnr.errors import (
     RnnrWarning,
@@ -21,7 +22,17 @@ from rnnr.event import Event
 from rnnr.observation import Emission, Listening, ObservedRun, all_runs
 from rnnr.scheduling import idle_trampoline, is_inside_subscription
 from rnnr.selection import Selection
-from rnnr.state import MISSING, State, close_epoch, is_open, n_drawn, open_epoch
+from rnnr.state import (
+    EPOCH,
+    MISSING,
+    RUN,
+    State,
+    close_epoch,
+    is_open,
+    n_drawn,
+    new_run_memory,
+    open_epoch,
+)
 from rnnr.stream import Callback, EventSubject, SelectedStream, subject_of
 from rnnr.turns import can_be_iterated
 
@@ -76,8 +87,10 @@ class Runner:
         self.state: State = {}
         self._streams: dict[Event, EventSubject] = {}
         self._batches = Batches()
-        self._tokens: dict[str, object] = {}
+        self._slot = Slot()
         self._latest: object = None
+        self._owners: dict[str, list[Any]] = {}
+        self._writers: dict[str, list[Any]] = {}
 
     @overload
     def on(self, event: Event | Selection, callbacks: None = None) -> Callable[[_C], _C]: ...
@@ -103,6 +116,8 @@ class Runner:
         Raises:
             TypeError: If ``event`` is no `Event` or `Selection`, or a callback cannot be
                 called. None of the callbacks is added then.
+            ValueError: If a callback of rnnr keeps something under a key of the state that another
+                part of this runner writes.
 
         Example:
             >>> from rnnr import Event, Runner
@@ -114,15 +129,23 @@ class Runner:
             >>> runner.run([])
         """
         stream = self.stream(event)
-        if callbacks is not None:
-            return CompositeDisposable(*map(stream.add, _callables(callbacks)))
+
+        def add(callbacks: Callback | Iterable[Callback]) -> abc.DisposableBase:
+            several = _callables(callbacks)
+            claims = CompositeDisposable()
+            try:
+                for one in several:
+                    claims.add(getattr(one, "claim_on", _claims_nothing)(self))
+            except ValueError:
+                claims.dispose()
+                raise
+            return CompositeDisposable(claims, *map(stream.add, several))
 
         def decorator(callback: _C) -> _C:
-            for one in _callables(callback):
-                stream.add(one)
+            add(callback)
             return callback
 
-        return decorator
+        return decorator if callbacks is None else add(callbacks)
 
     @overload
     def stream(self, event: Event) -> EventSubject: ...
@@ -156,7 +179,8 @@ class Runner:
         """
         if not isinstance(event, Event):
             if isinstance(event, Selection):
-                return SelectedStream(event, self.stream)
+                subjects = {kind: self.stream(kind) for kind in event.predicates()}
+                return SelectedStream(event, subjects)
             cure = "write for example Event.BATCH, or Event.BATCH | Event.FINISHED for both"
             raise wrong_type("event", "an Event or a Selection", event, cure)
         stream = self._streams.get(event)
@@ -327,32 +351,33 @@ class Runner:
         repeat_last_batch: bool = False,
         listening: Listening | None = None,
     ) -> None:
-        """Run, unless this runner is running, outside of every ReactiveX subscription.
-
-        A token instead of a lock: an interrupt right after ``acquire`` would leave it locked.
-        """
-        token = object()
+        """Run, unless this runner is running, outside of every ReactiveX subscription."""
+        slot, token, state = self._slot, object(), self.state
         is_inside = is_inside_subscription()
         if is_inside and listening is None:
             _warn_inside(stacklevel=4)
+        runs = runs_on_this_thread()
+        n_around = len(runs)
         try:
-            if self._tokens.setdefault("running", token) is not token:
+            if slot.token.setdefault("running", token) is not token:
                 raise RuntimeError(
                     "a runner runs once at a time: expected run or resume after its end, got it "
                     "from one of its own callbacks or from another thread; use another Runner() "
                     "there, as for an evaluation"
                 )
             self._latest = token
+            runs.append(Run(slot, token, state))
             with (
                 idle_trampoline() if is_inside else _NOTHING,
                 listening() if listening else _NOTHING,
             ):
-                self._loop(self.state, opening, beginning, repeat_last_batch)
+                self._loop(state, opening, beginning, repeat_last_batch)
         finally:
             # No call in here: an interrupt comes after calls, and would leave the token. No branch
             # for coverage, because the other one is left by the error above.
-            if "running" in self._tokens and self._tokens["running"] is token:  # pragma: no branch
-                del self._tokens["running"]
+            del runs[n_around:]
+            if "running" in slot.token and slot.token["running"] is token:  # pragma: no branch
+                del slot.token["running"]
 
     def _loop(
         self, state: State, opening: Event, beginning: State, repeat_last_batch: bool
@@ -380,6 +405,7 @@ class Runner:
                             self._batches.put_back(batch)
                             break
                         state["batch"] = batch
+                        batch = None  # the state alone holds it, and callbacks may let go of it
                         state["n_iters"] = state["n_iters"] + 1  # += takes a little longer
                         (stream.deliver or stream.arrange())(state)
                         if not state["running"]:
@@ -445,7 +471,8 @@ def _judged_beginning(batches: Source, max_epoch: int) -> Callable[[], State]:
             "n_iters": 0,
             "running": True,
             "epoch": 0,
-            "_epoch": {},
+            EPOCH: {},
+            RUN: new_run_memory(),
         }
 
     return beginning
@@ -477,6 +504,13 @@ def _callables(callbacks: Any) -> list[Callback]:
     return several
 
 
+def _claims_nothing(_: Runner) -> abc.DisposableBase:
+    """Stand for the method ``claim_on`` of callbacks that reserve keys of the state."""
+    return Disposable()
+
+
 def _note(error: BaseException, where: str, state: State) -> None:
     epoch, n_iters = state.get("epoch"), state.get("n_iters")
-    add_note(error, f"rnnr: {where}, epoch {epoch}, iteration {n_iters}")
+    n_around = len(runs_on_this_thread()) - 1
+    inside = f", in a run inside {n_around} more" if n_around > 0 else ""
+    add_note(error, f"rnnr: {where}, epoch {epoch}, iteration {n_iters}{inside}")

@@ -6,12 +6,22 @@ The docstring of `rnnr.Runner` lists the keys that a run sets. These are rnnr's 
 key                     what it holds
 ======================  ==================================================================
 ``_epoch``              memory that lives for one epoch, a dict (see `epoch_memory`)
+``_run``                memory that lives for one run, a dict (see `run_memory`)
 ``_counter``            `maybe_stop_early`: failures in a row (the name is its argument)
 ``_early_stopping_{key}``
                         `early_stopping`: the best so far, failures in a row, copies of what is
                         to be restored, a dict (the name is its argument ``memory``)
-``_saved_{what}``       `checkpoint`: the files kept (the name is its argument)
+``_saved_{what}``       `checkpoint`: the files kept, `rnnr.files.SavedFiles` (the name is its
+                        argument)
 ``_started_at``         `reports`: the time at which the run began, in seconds since 1970
+======================  ==================================================================
+
+this one in the memory of a run:
+
+======================  ==================================================================
+key                     what it holds
+======================  ==================================================================
+``_begun``              the keys of the state that this run has begun to write (see `begin_key`)
 ======================  ==================================================================
 
 and these in the memory of an epoch:
@@ -33,19 +43,26 @@ key                     what it holds
 
 from typing import Any, Final, TypeAlias
 
+from rnnr.errors import wrong_value
+
 __all__ = [
     "EPOCH",
     "MISSING",
     "RESULTS",
+    "RUN",
     "RUN_KEYS",
     "State",
     "begin_drawing",
+    "begin_key",
+    "check_key",
     "close_epoch",
     "epoch_memory",
     "failed_drawing",
     "is_open",
     "n_drawn",
+    "new_run_memory",
     "open_epoch",
+    "run_memory",
 ]
 
 State: TypeAlias = dict[str, Any]
@@ -56,11 +73,26 @@ MISSING: Final = object()
 EPOCH: Final = "_epoch"
 """Key of the memory that lives for one epoch."""
 
+RUN: Final = "_run"
+"""Key of the memory that lives for one run."""
+
 RESULTS: Final = "_results"
 """Key, in that memory, of the names of the reducers that have stored their results."""
 
-RUN_KEYS: Final = ("batches", "max_epoch", "n_iters", "running", "epoch", "batch", "error", EPOCH)
+RUN_KEYS: Final = (
+    "batches",
+    "max_epoch",
+    "n_iters",
+    "running",
+    "epoch",
+    "batch",
+    "error",
+    EPOCH,
+    RUN,
+)
 """Keys that a run sets."""
+
+_BEGUN: Final = "_begun"
 
 
 def epoch_memory(state: State) -> dict[str, Any]:
@@ -72,6 +104,50 @@ def epoch_memory(state: State) -> dict[str, Any]:
     """
     memory: dict[str, Any] = state.setdefault(EPOCH, {})
     return memory
+
+
+def run_memory(state: State) -> dict[str, Any]:
+    """Return the dict in the state that lives for one run.
+
+    It is a new dict in every `rnnr.Runner.run`, and stays through stops and resumes. Keys that
+    start with an underscore are rnnr's own.
+    """
+    memory: dict[str, Any] = state.setdefault(RUN, {})
+    return memory
+
+
+def new_run_memory() -> dict[str, Any]:
+    """Return the memory with which a run begins."""
+    return {_BEGUN: {}}
+
+
+def begin_key(state: State, key: str) -> None:
+    """Remove what an earlier run has left under a key, at the first call in each run.
+
+    A state without the memory of a run is left as it is: what saved it was an older version, whose
+    run goes on, or it is of no run.
+    """
+    begun: dict[str, bool] = state.get(RUN, {}).get(_BEGUN, {key: True})
+    if key not in begun:
+        begun[key] = True
+        state.pop(key, None)
+
+
+def check_key(argument: str, key: str, *others: str) -> None:
+    """Raise unless a part may write a key of the state.
+
+    Args:
+        argument: Name of the argument that names the key, for the message.
+        key: The key.
+        others: Keys that the part itself reads, and may not write.
+
+    Raises:
+        ValueError: If it is a key of the run, or one of the others.
+    """
+    is_the_runs = key in RUN_KEYS and key != "error"  # a usual metric, which the run puts back
+    if is_the_runs or key in others:
+        cure = f"{'the run writes' if is_the_runs else 'the part itself reads'} it; choose another"
+        raise wrong_value(argument, "a key of its own", key, cure)
 
 
 def open_epoch(state: State) -> None:

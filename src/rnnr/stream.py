@@ -1,9 +1,10 @@
 """The Subject of an event: handlers in a defined order, behind a gate."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from functools import partial, wraps
 from typing import Final, TypeAlias
+from weakref import ref
 
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
@@ -107,8 +108,10 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
         self.handlers: list[Callback] = []
         self._wrappers: dict[object, Wrapper] = {}
         self._inside_out = inside_out
-        self._entries: dict[_Entry, None] = {}  # in the order of subscription
-        self._places: dict[_Entry, int] = {}
+        self._entries: dict[object, _Entry] = {}  # in the order of subscription
+        self._places: dict[object, int] = {}
+        self._n_changes = 0  # of the entries and the wrappers
+        self._itself = ref(self)  # for Disposables: with a strong one observers would be in a cycle
 
     def add(self, handler: Callback, *, layer: Layer = Layer.USER) -> Disposable:
         """Call a handler with the state at every delivery.
@@ -153,26 +156,28 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
         key = object()
         with self.lock:
             self._wrappers = {**self._wrappers, key: wrapper}
-            self.deliver = None
-
-        def unwrap() -> None:
-            with self.lock:
-                self._wrappers = {k: w for k, w in self._wrappers.items() if k is not key}
-                self.deliver = None
-
-        return Disposable(unwrap)
+            self._change()
+        return Disposable(partial(_leave, self._itself, key))
 
     def arrange(self) -> Callback:
-        """Put ``handlers`` into delivery order, and return the function that calls them."""
+        """Put ``handlers`` into delivery order, and return the function that calls them.
+
+        A signal handler may add and remove some in the middle of it: then it begins again.
+        """
         with self.lock:
             self.check_disposed()
-            sign = -1 if self._inside_out else 1
-            entries = sorted(self._entries, key=lambda entry: sign * entry.layer)
-            self.handlers = [entry.handler for entry in entries]
-            for wrapper in self._wrappers.values():
-                self.handlers = [wrapper(handler) for handler in self.handlers]
-            self._places = {entry: place for place, entry in enumerate(entries)}
-            self.deliver = deliver = _walk(self.handlers)
+            n_changes = None
+            while n_changes != self._n_changes:
+                n_changes = self._n_changes
+                sign = -1 if self._inside_out else 1
+                entries = sorted(self._entries.items(), key=lambda item: sign * item[1].layer)
+                places = {key: place for place, (key, _) in enumerate(entries)}
+                handlers = [entry.handler for _, entry in entries]
+                for wrapper in self._wrappers.values():
+                    handlers = [wrapper(handler) for handler in handlers]
+                deliver = _walk(handlers)
+                # all at once: a signal comes after calls
+                self.handlers, self._places, self.deliver = handlers, places, deliver
             return deliver
 
     def on_next(self, value: State) -> None:
@@ -211,26 +216,33 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
     def _add(
         self, handler: Callback, observer: abc.ObserverBase[State] | None, layer: Layer
     ) -> Disposable:
-        entry = _Entry(layer, handler, observer)
+        key = object()
         with self.lock:
             self.check_disposed()
             if not self.is_stopped:
-                self._entries[entry] = None
-                self.deliver = None
-        return Disposable(partial(self._remove, entry))
+                self._entries[key] = _Entry(layer, handler, observer)
+                self._change()
+        return Disposable(partial(_leave, self._itself, key))
 
-    def _remove(self, entry: _Entry) -> None:
+    def _remove(self, key: object) -> None:
+        """Remove an entry, or a wrapper."""
         with self.lock:
-            self._entries.pop(entry, None)
-            place = self._places.pop(entry, None)
+            self._wrappers = {k: w for k, w in self._wrappers.items() if k is not key}
+            self._entries.pop(key, None)
+            place = self._places.pop(key, None)
             if place is not None:  # a delivery may be walking this very list
                 self.handlers[place] = _skip
-            self.deliver = None
+            self._change()
 
     def _clear(self) -> list[abc.ObserverBase[State]]:
-        observers = [entry.observer for entry in self._entries if entry.observer]
-        self._entries, self._places, self.handlers, self.deliver = {}, {}, [], None
+        observers = [entry.observer for entry in self._entries.values() if entry.observer]
+        self._entries, self._places, self.handlers = {}, {}, []
+        self._change()
         return observers
+
+    def _change(self) -> None:
+        self._n_changes += 1
+        self.deliver = None
 
 
 class _EndSubject(EventSubject):
@@ -259,20 +271,20 @@ class SelectedStream(InPlaceObservable[State]):
 
     Args:
         selection: What to select.
-        subject_of: Returns the Subject of an event.
+        subjects: Subject of each event that the selection has.
     """
 
-    def __init__(self, selection: Selection, subject_of: Callable[[Event], EventSubject]) -> None:
+    def __init__(self, selection: Selection, subjects: Mapping[Event, EventSubject]) -> None:
         super().__init__()
         self._selection = selection
-        self._subject_of = subject_of
+        self._subjects = subjects
 
     def add(self, handler: Callback, *, layer: Layer = Layer.USER) -> abc.DisposableBase:
         """Call a handler with each selected state, as `EventSubject.add` does."""
         judge_callback("handler", handler)
         return CompositeDisposable(
             *(
-                self._subject_of(event).add(selected(test, handler), layer=layer)
+                self._subjects[event].add(selected(test, handler), layer=layer)
                 for event, test in self._selection.predicates().items()
             )
         )
@@ -354,6 +366,13 @@ def subject_of(event: Event) -> EventSubject:
     if event in (Event.STOPPED, Event.FAILED):
         return _EndSubject(inside_out=True)
     return EventSubject(inside_out=event in CLOSING)
+
+
+def _leave(subject: "ref[EventSubject]", key: object) -> None:
+    """Remove what was added to a Subject, if there still is one."""
+    left = subject()
+    if left is not None:
+        left._remove(key)
 
 
 def _skip(_: State) -> None:

@@ -3,15 +3,16 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import count, takewhile
 from typing import Any
 
 import pytest
 from reactivex.subject import Subject
 
-from interrupts import interrupt_at_call
+from interrupts import call_at_line, interrupt_at_call
 from rnnr import Event, Runner
 from rnnr.attachments import Control, Hold, SumReducer
-from rnnr.nesting import track
 from rnnr.state import State
 
 GUARD = 30  # seconds after which a test that hangs fails
@@ -456,7 +457,7 @@ class TestNesting:
 
     def test_a_control_of_the_evaluation_alone_stops_it(self) -> None:
         training, evaluation = self.pair()
-        track(training)  # as those do who report it
+        training._slot.watch()  # as those do who report it
         control = controlled(evaluation)
         evaluation.on(Event.EPOCH_STARTED, lambda _: control.stop())
         training.run(range(2))
@@ -466,3 +467,32 @@ class TestNesting:
 def test_what_is_no_runner_is_refused() -> None:
     with pytest.raises(TypeError, match="runner must be a Runner, got 3"):
         Control().attach_on(3)  # type: ignore[arg-type]
+
+
+def n_batches_after_a_stop_by_signal(asked: str, n: int) -> int | None:
+    """Ask for something, with a signal at its n-th line; ``None`` where it has not so many."""
+    runner, stopped = Runner(), list[int]()
+    control = controlled(runner)
+
+    def signal() -> None:
+        stopped.append(1)
+        control.stop()
+
+    def ask(state: State) -> None:
+        if state["n_iters"] == 1:
+            with call_at_line(n, {"rnnr.stream", "rnnr.attachments._control"}, signal):
+                getattr(control, asked)()
+            if not stopped or n <= 5:  # before it has begun to ask, it asks after the signal
+                runner.stop()
+
+    runner.on(Event.BATCH, ask)
+    runner.run(range(5))
+    return runner.state["n_iters"] if stopped else None
+
+
+@pytest.mark.parametrize("asked", ["pause", "step", "go_on"])
+def test_a_stop_by_a_signal_in_the_middle_of_anything_is_heard(asked: str) -> None:
+    ends = map(partial(n_batches_after_a_stop_by_signal, asked), count(1))
+    stopped = [*takewhile(lambda n: n is not None, ends)]
+    assert len(stopped) > 10
+    assert {*stopped} <= {1, 2}

@@ -2,14 +2,16 @@
 
 from enum import Enum
 from threading import Condition, RLock
+from typing import NamedTuple
+from weakref import ref
 
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from rnnr._runs import Slot, outermost
 from rnnr.attachments._attachment import Attachment, attach
 from rnnr.event import ENDS, Event
 from rnnr.handler_times import Untimed
-from rnnr.nesting import is_under_way, outermost, track
 from rnnr.runner import Runner
 from rnnr.state import State
 from rnnr.stream import last_layer
@@ -36,6 +38,13 @@ class Hold(Enum):
 
 
 _PAUSING = Hold.PAUSING  # to look it up takes as long as the rest of what asks at each batch
+
+
+class _Controlled(NamedTuple):
+    """A runner, which is not kept alive by what controls it: its state may hold a model."""
+
+    slot: Slot
+    runner: ref[Runner]
 
 
 class Control(Attachment):
@@ -67,11 +76,10 @@ class Control(Attachment):
         # Used by itself, not through the condition, which an interrupt would leave locked.
         self._lock = RLock()
         self._changed = Condition(self._lock)
-        self._runners: dict[object, Runner] = {}
+        self._runners: dict[object, _Controlled] = {}
         self._gates: dict[object, abc.DisposableBase] = {}
-        self._wish = Hold.NONE
-        self._n_steps = 0
-        self._n_held = 0
+        self._asked: tuple[Hold, int] = Hold.NONE, 0  # what for, and the steps to be done before
+        self._n_asked = self._n_held = 0
 
     def attach_on(self, runner: Runner) -> abc.DisposableBase:
         """Attach to a runner, beside those that it is attached to.
@@ -83,21 +91,24 @@ class Control(Attachment):
         layer = last_layer(Event.STOPPED)
         attached = attach(runner, layer, dict.fromkeys(ENDS, self._end))
         with self._lock:
-            self._runners[key] = runner
+            self._runners = {
+                **{key: one for key, one in self._runners.items() if one.runner() is not None},
+                key: _Controlled(runner._slot, ref(runner)),
+            }
             self._arrange()
 
         def detach() -> None:
             with self._lock:
-                del self._runners[key]
+                self._runners = {k: one for k, one in self._runners.items() if k is not key}
                 self._arrange()
 
-        return CompositeDisposable(attached, track(runner), Disposable(detach))
+        return CompositeDisposable(attached, runner._slot.watch(), Disposable(detach))
 
     @property
     def hold(self) -> Hold:
         """What it does to its runs at the moment."""
-        is_held = self._wish is _PAUSING and self._n_held and not self._n_steps
-        return Hold.PAUSED if is_held else self._wish
+        wish, n_steps = self._asked
+        return Hold.PAUSED if wish is _PAUSING and self._n_held and not n_steps else wish
 
     def pause(self) -> None:
         """Hold the run at the end of a batch, until `go_on`, `step` or `stop`."""
@@ -109,7 +120,8 @@ class Control(Attachment):
         Called twice, it lets the run do two.
         """
         with self._lock:
-            self._ask(Hold.PAUSING, self._n_steps + (self._wish is Hold.PAUSING))
+            wish, n_steps = self._asked
+            self._ask(Hold.PAUSING, n_steps + (wish is Hold.PAUSING))
 
     def go_on(self) -> None:
         """Let the run go on; what was asked for before is called off."""
@@ -122,8 +134,8 @@ class Control(Attachment):
         rest of the callbacks, and wakes a run that waits for a silent source.
         """
         with self._lock:
-            is_first = self._wish is not Hold.STOPPING and self._is_any_running()
-            at_once = [] if is_first else list(self._runners.values())
+            is_first = self._asked[0] is not Hold.STOPPING and self._is_any_running()
+            at_once = [] if is_first else self._living().values()
             self._ask(Hold.STOPPING if is_first else Hold.NONE)
         for runner in at_once:  # without the lock, for which their sources may wait
             runner.stop()
@@ -141,19 +153,33 @@ class Control(Attachment):
             return self._changed.wait_for(lambda: self.hold is Hold.PAUSED, timeout)
 
     def _ask(self, wish: Hold, n_steps: int = 0) -> None:
+        asked = wish, n_steps
+        number = self._n_asked = self._n_asked + 1
         with self._lock:
-            self._wish, self._n_steps = wish, n_steps
+            # one line without a call: a signal handler asks before it, and was later, or after it
+            self._asked = asked if number == self._n_asked else self._asked
             self._arrange()
 
+    def _living(self) -> dict[object, Runner]:
+        found = {key: one.runner() for key, one in self._runners.items()}
+        return {key: runner for key, runner in found.items() if runner is not None}
+
     def _arrange(self) -> None:
-        """Put a gate at the end of the batches of each runner, or take them all away."""
-        wanted = {} if self._wish is Hold.NONE else self._runners
-        for key in self._gates.keys() - wanted.keys():
-            self._gates.pop(key).dispose()
-        for key in wanted.keys() - self._gates.keys():
-            stream = wanted[key].stream(Event.BATCH)
-            gate = Untimed(self._held, key)
-            self._gates[key] = stream.add(gate, layer=last_layer(Event.BATCH))
+        """Put a gate at the end of the batches of each runner, or take them all away.
+
+        A signal handler may ask for something else in the middle of it: then it begins again.
+        """
+        while True:
+            asked, runners = self._asked, self._runners
+            wanted = {} if asked[0] is Hold.NONE else self._living()
+            for key in self._gates.keys() - wanted.keys():
+                self._gates.pop(key, Disposable()).dispose()
+            for key in wanted.keys() - self._gates.keys():
+                stream = wanted[key].stream(Event.BATCH)
+                gate = Untimed(self._held, key)
+                self._gates[key] = stream.add(gate, layer=last_layer(Event.BATCH))
+            if asked is self._asked and runners is self._runners:
+                break
         self._changed.notify_all()
 
     def _held(self, key: object, state: State) -> None:
@@ -165,17 +191,17 @@ class Control(Attachment):
                     self._changed.wait(_LOOK)
             finally:
                 self._n_held -= 1
-            runners = self._runners.values()
-            if self._wish is Hold.STOPPING and outermost(state, runners) is state:
+            slots = [one.slot for one in self._runners.values()]
+            if self._asked[0] is Hold.STOPPING and outermost(state, slots) is state:
                 state["running"] = False
 
     def _is_held(self, key: object, state: State) -> bool:
-        if self._wish is not Hold.PAUSING or key not in self._gates or not state["running"]:
+        wish, n_steps = self._asked
+        if wish is not Hold.PAUSING or key not in self._gates or not state["running"]:
             return False
-        if self._n_steps:
-            self._n_steps -= 1
-            return False
-        return True
+        if n_steps:
+            self._asked = wish, n_steps - 1
+        return not n_steps
 
     def _end(self, state: State) -> None:
         """Call off what was asked for, when the last run has ended."""
@@ -184,5 +210,8 @@ class Control(Attachment):
                 self.go_on()
 
     def _is_any_running(self, but: State | None = None) -> bool:
-        others = (runner for runner in self._runners.values() if runner.state is not but)
-        return any(is_under_way(one) and one.state["running"] for one in others)
+        return any(
+            runner._slot.is_running and runner.state["running"]
+            for runner in self._living().values()
+            if runner.state is not but
+        )

@@ -25,7 +25,6 @@ from rnnr.errors import judge_string, judged_integer, wrong_type, wrong_value
 from rnnr.event import ENDS, Event
 from rnnr.handler_times import HandlerTimes
 from rnnr.isolation import isolate
-from rnnr.nesting import is_under_way
 from rnnr.reporting import reports
 from rnnr.runner import Runner
 from rnnr.selection import Selection, always
@@ -148,7 +147,7 @@ class Dashboard(Attachment):
         for event in ENDS:
             listen_no_more = partial(self._listen_no_more, runner)
             attached.add(runner.stream(event).add(listen_no_more, layer=last_layer(event)))
-        if is_under_way(runner):
+        if runner._slot.is_running:
             self._listen(runner.state)
         return attached
 
@@ -226,7 +225,7 @@ class Dashboard(Attachment):
     def _listen_no_more(self, ended: Runner, _: State) -> None:
         with self._lock:
             others = [runner for runner, _ in self._attached.values() if runner is not ended]
-        if not any(runner is not None and is_under_way(runner) for runner in others):
+        if not any(runner is not None and runner._slot.is_running for runner in others):
             logging.getLogger().removeHandler(self._view.log)
 
     def _begin(self) -> None:

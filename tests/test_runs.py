@@ -7,7 +7,7 @@ import pytest
 from reactivex import abc
 
 from rnnr import Event, Layer, Runner
-from rnnr.nesting import outermost, track
+from rnnr._runs import outermost
 from rnnr.state import State
 from rnnr.stream import last_layer
 
@@ -17,7 +17,7 @@ Watch = Callable[[State], None]
 def tracked() -> Runner:
     """Make a runner whose runs are known."""
     runner = Runner()
-    track(runner)
+    runner._slot.watch()
     return runner
 
 
@@ -72,8 +72,8 @@ def test_among_some_runners_the_outermost_of_them_counts() -> None:
 
     @inner.on(Event.BATCH)
     def look(state: State) -> None:
-        seen.append(outermost(state, [middle, inner]) is middle.state)
-        seen.append(outermost(state, [inner]) is state)
+        seen.append(outermost(state, [middle._slot, inner._slot]) is middle.state)
+        seen.append(outermost(state, [inner._slot]) is state)
         seen.append(outermost(state, []) is state)
 
     outer.run([1])
@@ -130,10 +130,10 @@ def test_a_run_whose_end_nobody_heard_is_around_no_later_one(
     end: Callable[[Runner, abc.DisposableBase], None],
 ) -> None:
     first, later, seen = Runner(), Runner(), list[State]()
-    end(first, track(first))
+    end(first, first._slot.watch())
     note(later, Event.BATCH, seen)  # before it is tracked, too: as one who comes in the middle
     later.run([1])
-    track(later)
+    later._slot.watch()
     note(later, Event.STARTED, seen)
     later.run([1])
     assert [state is later.state for state in seen] == [True] * 3
@@ -141,7 +141,7 @@ def test_a_run_whose_end_nobody_heard_is_around_no_later_one(
 
 def test_nor_when_it_runs_again_on_another_thread() -> None:
     first, later, seen = Runner(), tracked(), list[State]()
-    leaves_unheard(first, track(first))
+    leaves_unheard(first, first._slot.watch())
     is_running, may_end = threading.Event(), threading.Event()
 
     @first.on(Event.BATCH)
@@ -161,7 +161,7 @@ def test_nor_when_it_runs_again_on_another_thread() -> None:
 
 def test_a_runner_that_is_tracked_twice_stays_known_until_its_run_has_ended() -> None:
     outer, inner, seen = tracked(), tracked(), list[State]()
-    second = track(outer)
+    second = outer._slot.watch()
     outer.on(Event.EPOCH_STARTED, lambda _: second.dispose())
     outer.on(Event.BATCH, lambda _: inner.run([1]))
     note(inner, Event.BATCH, seen)
@@ -189,8 +189,3 @@ def test_a_state_by_hand_is_inside_of_none() -> None:
     note(other, Event.BATCH, seen)
     other.run([1])
     assert [state is other.state for state in seen] == [True]
-
-
-def test_what_is_no_runner_is_refused() -> None:
-    with pytest.raises(TypeError, match="runner must be a Runner, got 3"):
-        track(3)  # type: ignore[arg-type]

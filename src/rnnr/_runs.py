@@ -1,0 +1,83 @@
+"""Which runs are under way on a thread, and which of them is inside which."""
+
+import threading
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from reactivex.disposable import Disposable
+
+from rnnr.state import State
+
+__all__ = ["Run", "Slot", "outermost", "runs_on_this_thread"]
+
+_local = threading.local()
+
+
+class Slot:
+    """The place of a runner among the runs: it runs once at a time, and some watch it.
+
+    It does not know its runner, so nobody who keeps it keeps the runner alive.
+
+    Attributes:
+        token: Under "running" what stands for the run that is under way. A dict and not a lock: an
+            interrupt right after ``acquire`` would leave it locked.
+    """
+
+    def __init__(self) -> None:
+        self.token: dict[str, object] = {}
+        self._watchers: dict[object, None] = {}
+
+    def watch(self) -> Disposable:
+        """Have the runs count for `outermost`, until disposed."""
+        watcher = object()
+        self._watchers[watcher] = None
+        return Disposable(lambda: self._watchers.pop(watcher, None))
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody watches the runs."""
+        return bool(self._watchers)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is under way, which a state that was saved meanwhile does not tell."""
+        return "running" in self.token
+
+
+class Run(NamedTuple):
+    """A run that has begun on this thread; an interrupt may have kept its end from being told."""
+
+    slot: Slot
+    token: object
+    state: State
+
+    def is_under_way(self) -> bool:
+        """Return whether it has not ended, which ``running`` does not tell: it may be stopping."""
+        return self.slot.token.get("running", self) is self.token
+
+
+def runs_on_this_thread() -> list[Run]:
+    """Return the runs under way on this thread, the outermost first: a list to add the next to."""
+    runs: list[Run] | None = getattr(_local, "runs", None)
+    if runs is None:
+        runs = _local.runs = []
+    if runs:
+        runs[:] = [run for run in runs if run.is_under_way()]
+    return runs
+
+
+def outermost(state: State, among: Iterable[Slot] | None = None) -> State:
+    """Return the state of the watched run on this thread that all others are inside of.
+
+    A run that nobody watches does not count: a loop over folds is not the axis of a training.
+
+    Args:
+        state: Of a run, which is the outermost itself if there is no other.
+        among: Slots of the runners whose runs count; those of all watched ones if left out.
+    """
+    for run in runs_on_this_thread():
+        if run.state is state:
+            break  # the others are inside of this one
+        if run.slot.is_watched and (among is None or any(run.slot is one for one in among)):
+            return run.state
+    return state
