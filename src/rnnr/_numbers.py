@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from copy import copy
 from math import isfinite, isnan, nan
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from rnnr.errors import add_note, wrong_type
 
 __all__ = [
     "Sums",
-    "Total",
     "addend",
     "as_json",
     "number_of",
@@ -23,9 +22,6 @@ __all__ = [
     "result_type",
     "rounded",
 ]
-
-Total: TypeAlias = tuple[Any, str | None]
-"""A sum so far, and the type to which it is rounded in the end."""
 
 _EXACT: Final = frozenset({float, int, bool})  # types that add up as they are
 _WIDE: Final = {"b": "int64", "i": "int64", "u": "int64", "f": "float64", "c": "complex128"}
@@ -149,22 +145,34 @@ def quotient(total: Any, size: Any) -> Any:
         return total / size
 
 
+class Rounded(NamedTuple):
+    """A sum that is rounded in the end.
+
+    Attributes:
+        total: The sum so far, in a wider type.
+        type: Name of the type that it will have.
+    """
+
+    total: Any
+    type: str
+
+
 class Sums:
     """Adds values of any type: exactly, without graphs, and without keeping anybody's buffer.
 
-    A total is a tuple of the sum and of the type to which it is rounded in the end, and pickles.
+    Sums pickle. Where one is to be rounded in the end, it is `Rounded` until then.
 
     Args:
         part: Who adds what, for messages.
-        is_divided: Whether the totals will be divided.
+        is_divided: Whether the sums will be divided.
     """
 
     def __init__(self, part: str, *, is_divided: bool = False) -> None:
         self._part = part
         self._is_divided = is_divided
 
-    def begin(self, value: Any) -> Total:
-        """Return the total of one value.
+    def begin(self, value: Any) -> Any:
+        """Return the sum of one value.
 
         Raises:
             TypeError: If such values cannot be added, or their sum cannot be divided.
@@ -179,40 +187,40 @@ class Sums:
             except TypeError:
                 can = False
         if not can:
-            expected = (
-                "a number, an array or a tensor" if self._is_divided else "one that can be added"
-            )
+            expected = "a number, an array or a tensor" if self._is_divided else "one that adds up"
             cure = "compute one from the batch, in a callback that runs before"
             raise wrong_type(self._part, expected, value, cure)
-        return addend(value), result_type(value)
+        rounded_to = result_type(value)
+        return addend(value) if rounded_to is None else Rounded(addend(value), rounded_to)
 
-    def add(self, total: Total, value: Any) -> Total:
-        """Return a total with one more value.
+    def add(self, total: Any, value: Any) -> Any:
+        """Return a sum with one more value.
 
         Raises:
             TypeError: If it cannot be added to those before.
             Exception: What else ``+`` raises, with a note that tells who was adding.
         """
-        so_far, name = total
         try:
-            if type(value) in _EXACT:
-                return so_far + value, name
-            return so_far + addend(value), name if name == result_type(value) else None
+            if type(total) is not Rounded:
+                return total + (value if type(value) in _EXACT else addend(value))
+            more = total.total + addend(value)
+            return Rounded(more, total.type) if result_type(value) == total.type else more
         except TypeError as error:
-            expected = f"one that can be added to {type(so_far).__name__}"
+            expected = f"one that can be added to {type(total).__name__}"
             raise wrong_type(self._part, expected, value, "give it one kind of values") from error
         except Exception as error:
             add_note(error, f"rnnr: while adding {self._part}")
             raise
 
-    def total(self, total: Total) -> Any:
+    def total(self, total: Any) -> Any:
         """Return the sum, in its type."""
-        return rounded(*total)
+        return rounded(*total) if type(total) is Rounded else total
 
-    def mean(self, total: Total, size: Any) -> Any:
+    def mean(self, total: Any, size: Any) -> Any:
         """Return the sum divided by a size, in its type."""
-        so_far, name = total
-        return rounded(quotient(so_far, size), name)
+        if type(total) is Rounded:
+            return rounded(quotient(total.total, size), total.type)
+        return quotient(total, size)
 
 
 def _float_of(value: Any) -> float:

@@ -1,14 +1,16 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and files that are deleted by those alone who wrote them."""
 
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NamedTuple
 from uuid import uuid4
 
-__all__ = ["write_whole"]
+__all__ = ["SavedFile", "SavedFiles", "delete", "fingerprint", "sign", "write_whole"]
 
 if sys.platform == "win32":  # pragma: no cover  (the tests run on Linux)
 
@@ -21,6 +23,119 @@ else:
     def _lock(file: IO[bytes], *, wait: bool) -> None:
         """Take the lock that a process holds while it writes a file, and loses when it dies."""
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class SavedFile(NamedTuple):
+    """A file, or a folder, that was saved during a run.
+
+    Attributes:
+        savers: Who saved it and still keeps it.
+        fingerprint: What it was like then (see `fingerprint`).
+    """
+
+    savers: tuple[str, ...]
+    fingerprint: str | None = None
+
+
+class SavedFiles(deque[Path]):
+    """The paths of the files that `rnnr.callbacks.checkpoint` keeps, the oldest first.
+
+    It pickles as text, and its paths are those of the system that reads it. ``torch.save`` writes
+    an ordered dict of text, which ``torch.load`` takes by default: there the paths are the keys.
+
+    Attributes:
+        files (Mapping[str, SavedFile]): What is known of each, under its path.
+
+    Example:
+        >>> from rnnr.files import SavedFile, SavedFiles
+        >>> saved = SavedFiles({"out/7_model.pkl": SavedFile(("model",))})
+        >>> saved[-1].name
+        '7_model.pkl'
+    """
+
+    def __init__(self, files: Iterable[str] | Mapping[str, SavedFile] = ()) -> None:
+        super().__init__(map(Path, files))
+        self.files: Mapping[str, SavedFile] = files if isinstance(files, Mapping) else {}
+
+    @classmethod
+    def of(cls, value: object) -> "SavedFiles":
+        """Return what a state has under the key of saved files, whichever way it was stored.
+
+        Paths that were taken out of it are forgotten; others that were put in are not ours.
+        """
+        if isinstance(value, SavedFiles):
+            there = {str(path) for path in value}
+            return cls({path: file for path, file in value.files.items() if path in there})
+        if isinstance(value, OrderedDict) and all(map(_is_plain_file, value.values())):
+            return _restored(value)
+        return cls()
+
+    def __copy__(self) -> "SavedFiles":
+        return SavedFiles.of(self)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle as text, and for ``torch.save``, which uses protocol 2, as plain types alone."""
+        plain = {path: [list(file.savers), file.fingerprint] for path, file in self.files.items()}
+        if protocol == 2:
+            return OrderedDict, (), None, None, iter(plain.items())
+        return _restored, (plain,)
+
+
+def _restored(plain: Mapping[str, Any]) -> SavedFiles:
+    return SavedFiles(
+        {path: SavedFile(tuple(savers), known) for path, (savers, known) in plain.items()}
+    )
+
+
+def _is_plain_file(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], list)
+
+
+def sign(path: Path) -> str | None:
+    """Give a file that was just written a time of its own, and return its fingerprint.
+
+    The clock of a file system may stand still for some milliseconds, and two files written
+    meanwhile would have one time.
+    """
+    with suppress(OSError, NotImplementedError):  # not there, or not ours, or a link on Windows
+        now = time.time_ns()
+        os.utime(path, ns=(now, now), follow_symlinks=False)
+    return fingerprint(path)
+
+
+def fingerprint(path: Path) -> str | None:
+    """Return what changes when somebody else writes a file: its size, and when it was written.
+
+    For a folder those of all that is in it; ``None`` where nothing is. Not its number on the disk,
+    which network file systems make up.
+    """
+    from hashlib import blake2s
+
+    try:
+        is_folder = path.is_dir() and not path.is_symlink()
+        files = [path, *sorted(path.rglob("*"))] if is_folder else [path]
+        stats = [file.lstat() for file in files]
+    except OSError:
+        return None
+    known = [
+        (file.relative_to(path).as_posix(), stat.st_size, stat.st_mtime_ns)
+        for file, stat in zip(files, stats, strict=True)
+    ]
+    return blake2s(repr(known).encode(), digest_size=8).hexdigest()
+
+
+def delete(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it; a link, and not what it points to.
+
+    Raises:
+        OSError: If it cannot be deleted; not where it is gone already.
+    """
+    if path.is_dir() and not path.is_symlink():
+        from shutil import rmtree
+
+        rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:

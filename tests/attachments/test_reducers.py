@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 import rnnr
 import rnnr.attachments
 from published import published
-from rnnr import Event, Layer, RnnrWarning, Runner
+from rnnr import Event, Layer, Runner
 from rnnr.attachments import Attachment, LambdaReducer, MeanReducer, SumReducer
-from rnnr.state import State, epoch_memory
+from rnnr.state import RUN_KEYS, State, epoch_memory
 
 OLD = published()
 ANYTHING = st.none() | st.booleans() | st.integers() | st.text() | st.tuples(st.integers())
@@ -384,28 +384,30 @@ class TestAnError:
 
 
 class TestTwoOfOneName:
-    def test_are_warned_of_at_the_users_line_and_the_last_one_wins(self) -> None:
+    def test_are_refused_where_the_second_is_attached_and_the_first_goes_on(self) -> None:
         runner = outputs(SumReducer("x"))
-        expected = r"must have different names, got a second 'x': state\['x'\] will hold the res"
-        with pytest.warns(RnnrWarning, match=expected) as caught:
+        expected = (
+            r"name must be a key that no other .* writes, got 'x' .*; SumReducer\('x'\) writes"
+        )
+        with pytest.raises(ValueError, match=expected):
             LambdaReducer("x", max).attach_on(runner)
-        assert [warning.filename for warning in caught] == [__file__]
         runner.run([1, 2, 3], max_epoch=2)
-        assert runner.state["x"] == 3
+        assert runner.state["x"] == 6
 
-    def test_do_not_mix_over_a_stop_and_a_pickle(self) -> None:
-        def make() -> Runner:
-            runner = outputs(SumReducer("x"))
-            with pytest.warns(RnnrWarning):
-                MeanReducer("x").attach_on(runner)
-            runner.on(Event.BATCH, lambda state: state.update(running=state["batch"] != 2))
-            return runner
+    @pytest.mark.parametrize("name", sorted({*RUN_KEYS} - {"error"}))
+    def test_a_key_of_the_run_is_refused_as_a_name_when_given(self, name: str) -> None:
+        for make in (SumReducer, MeanReducer, lambda name: LambdaReducer(name, max)):
+            with pytest.raises(ValueError, match=f"name must be a key of its own, got '{name}'"):
+                make(name)
 
-        before, after = make(), make()
-        before.run([1, 2, 6])
-        after.state = pickle.loads(pickle.dumps(before.state))
-        after.resume()
-        assert after.state["x"] == (1 + 6) / 2
+    def test_the_key_of_the_sizes_is_refused_as_a_name(self) -> None:
+        with pytest.raises(ValueError, match="name must be a key of its own, got 'size'"):
+            MeanReducer("size")
+
+    def test_an_error_rate_may_be_called_error(self) -> None:
+        runner = outputs(MeanReducer("error"))
+        runner.run([1, 0])
+        assert runner.state["error"] == 0.5
 
     def test_are_no_two_on_two_runners(self) -> None:
         total = SumReducer("x")
@@ -420,14 +422,6 @@ class TestTwoOfOneName:
         SumReducer("x").attach_on(runner)
         runner.run([1, 2])
         assert runner.state["x"] == 3
-
-    def test_are_one_where_the_second_is_detached(self) -> None:
-        runner = outputs(SumReducer("x"))
-        with pytest.warns(RnnrWarning):
-            attached = LambdaReducer("x", max).attach_on(runner)
-        attached.dispose()
-        runner.run([1, 2, 3])
-        assert runner.state["x"] == 6
 
     def test_are_one_where_another_kind_takes_over_in_the_middle_of_an_epoch(self) -> None:
         runner = outputs()

@@ -7,20 +7,23 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy, deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from published import published
 from rnnr import Event, Runner
+from rnnr.attachments import SumReducer
 from rnnr.callbacks import checkpoint, save
 from rnnr.state import State
 
@@ -332,14 +335,267 @@ class TestEviction:
         state: State = {"epoch": 1}
         callback(state)
         state["epoch"] = 2
-        with monkeypatch.context() as patch:
+        with monkeypatch.context() as patch, logged() as lines:
             patch.setattr(Path, "unlink", busy)
-            with pytest.raises(PermissionError, match="busy"):
-                callback(state)
+            callback(state)
+        assert "WARNING: Cannot delete" in lines[-1]
+        assert "busy" in lines[-1]
         assert names(tmp_path) == kept(state) == ["1_model.pkl", "2_model.pkl"]
         state["epoch"] = 3
         callback(state)
         assert names(tmp_path) == kept(state) == ["3_model.pkl"]
+
+
+def run_of(folder: Path, *callbacks: Any, n_epochs: int = 4, state: State | None = None) -> Runner:
+    """Run, or resume from a state, with a model that tells its epoch; epoch 2 is the best."""
+    runner = Runner()
+
+    @runner.on(Event.EPOCH_FINISHED)
+    def evaluate(state: State) -> None:
+        state.update(model=state["epoch"], better=state["epoch"] <= 2)
+
+    runner.on(Event.EPOCH_FINISHED, callbacks)
+    if state is None:
+        runner.run([], max_epoch=n_epochs)
+    else:
+        runner.state = {**state, "max_epoch": n_epochs}
+        runner.resume()
+    return runner
+
+
+def tree(folder: Path) -> list[str]:
+    """Return the files below a directory."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(folder)) for path in files)
+
+
+class TestOnlyTheOneWhoWroteAFileDeletesIt:
+    @pytest.mark.parametrize("same_folder", [False, True])
+    @pytest.mark.parametrize("prefixes", [("{epoch}_", "{epoch}_"), ("best_{epoch}_", "{epoch}_")])
+    @pytest.mark.parametrize("queues", [("_saved_{what}",) * 2, ("best {what}", "last {what}")])
+    @pytest.mark.parametrize("best_first", [True, False])
+    def test_the_best_and_the_last_of_one_name_are_both_kept(
+        self,
+        tmp_path: Path,
+        same_folder: bool,
+        prefixes: tuple[str, str],
+        queues: tuple[str, str],
+        best_first: bool,
+    ) -> None:
+        folders = [tmp_path] * 2 if same_folder else [tmp_path / "best", tmp_path / "last"]
+        flags = ["better", None]
+        both = [
+            checkpoint("model", under=folder, when=when, prefix_fmt=prefix, queue_fmt=queue)
+            for folder, when, prefix, queue in zip(folders, flags, prefixes, queues, strict=True)
+        ]
+        runner = run_of(tmp_path, *(both if best_first else both[::-1]))
+        files = [
+            str(folder.relative_to(tmp_path) / f"{prefix.format(epoch=epoch)}model.pkl")
+            for folder, prefix, epoch in zip(folders, prefixes, (2, 4), strict=True)
+        ]
+        assert tree(tmp_path) == sorted(files)
+        assert [content(tmp_path / file) for file in files] == [2, 4]
+        queued = {str(path) for key in queues for path in runner.state[key.format(what="model")]}
+        assert queued == {str(tmp_path / file) for file in files}
+
+    def test_two_that_differ_in_nothing_keep_their_own(self, tmp_path: Path) -> None:
+        runner = Runner()
+        runner.on(Event.EPOCH_FINISHED, lambda state: state.update(model=state["epoch"]))
+        best = Event.EPOCH_FINISHED.where(lambda state: state["epoch"] <= 2)
+        runner.on(best, checkpoint("model", under=tmp_path))
+        runner.on(Event.EPOCH_FINISHED, checkpoint("model", under=tmp_path))
+        runner.run([], max_epoch=4)
+        assert names(tmp_path) == ["2_model.pkl", "4_model.pkl"]
+
+    def test_one_that_is_attached_to_two_events_keeps_the_newest_of_both(
+        self, tmp_path: Path
+    ) -> None:
+        runner = Runner()
+        runner.state["model"] = 1
+        callback = checkpoint("model", under=tmp_path, prefix_fmt="{epoch}-{n_iters}_")
+        for event in (Event.BATCH, Event.EPOCH_FINISHED):
+            runner.on(event, callback)
+        runner.run([1, 2], max_epoch=2)
+        assert names(tmp_path) == ["2-4_model.pkl"]
+
+    def test_a_second_run_keeps_the_files_of_the_first(self, tmp_path: Path) -> None:
+        runner = Runner()
+        runner.on(Event.STARTED, lambda state: state.update(fold=state.get("fold", 0) + 1, model=1))
+        callback = checkpoint("model", prefix_fmt="fold{fold}_epoch{epoch}_", under=tmp_path)
+        runner.on(Event.EPOCH_FINISHED, callback)
+        runner.run([], max_epoch=3)
+        runner.run([], max_epoch=2)
+        assert names(tmp_path) == ["fold1_epoch3_model.pkl", "fold2_epoch2_model.pkl"]
+        assert kept(runner.state) == ["fold2_epoch2_model.pkl"]
+
+    @pytest.mark.parametrize("copied", [pickle.dumps, lambda state: state])
+    def test_a_run_that_goes_on_elsewhere_leaves_its_parents_files(
+        self, tmp_path: Path, copied: Any
+    ) -> None:
+        parent, child = tmp_path / "parent", tmp_path / "child"
+        before = run_of(parent, checkpoint("model", under=parent, at_most=2), n_epochs=3)
+        state = copied(before.state)
+        state = pickle.loads(state) if isinstance(state, bytes) else state
+        for folder in (child, tmp_path / "another"):
+            run_of(folder, checkpoint("model", under=folder), n_epochs=5, state=state)
+            assert names(folder) == ["5_model.pkl"]
+        assert names(parent) == ["2_model.pkl", "3_model.pkl"]
+
+    def test_a_new_run_with_a_state_of_another_leaves_its_files(self, tmp_path: Path) -> None:
+        parent = run_of(tmp_path, checkpoint("model", under=tmp_path), n_epochs=3)
+        child = Runner()
+        child.state = parent.state | {"model": "child"}
+        callback = checkpoint("model", under=tmp_path, prefix_fmt="child{epoch}_")
+        child.on(Event.EPOCH_FINISHED, callback)
+        child.run([], max_epoch=2)
+        assert names(tmp_path) == ["3_model.pkl", "child2_model.pkl"]
+
+    def test_a_run_that_goes_on_where_it_was_keeps_its_newest(self, tmp_path: Path) -> None:
+        both = ("better", None)
+
+        def callbacks() -> list[Any]:
+            return [checkpoint("model", under=tmp_path, when=when, at_most=2) for when in both]
+
+        state = run_of(tmp_path, *callbacks(), n_epochs=3).state
+        saved = pickle.loads(pickle.dumps(state))
+        run_of(tmp_path, *callbacks(), n_epochs=6, state=saved)
+        assert names(tmp_path) == [f"{epoch}_model.pkl" for epoch in (1, 2, 5, 6)]
+
+    def test_two_runs_in_one_folder_keep_the_newest_of_each(self, tmp_path: Path) -> None:
+        first, second = (checkpoint("model", under=tmp_path) for _ in range(2))
+        one: State = {"model": "one"}
+        other: State = {"model": "the other"}
+        for one["epoch"], other["epoch"] in [(1, 1), (2, 1), (3, 2)]:
+            first(one)
+            second(other)
+        assert content(tmp_path / "3_model.pkl") == "one"
+        assert content(tmp_path / "2_model.pkl") == "the other"
+
+    def test_what_has_changed_since_it_was_saved_stays_and_that_is_logged(
+        self, tmp_path: Path
+    ) -> None:
+        callback = checkpoint("model", 1, under=tmp_path)
+        state: State = {"epoch": 1}
+        callback(state)
+        (tmp_path / "1_model.pkl").write_text("somebody else's")
+        state["epoch"] = 2
+        with logged() as lines:
+            callback(state)
+        assert lines[-1] == (
+            f"WARNING: Not deleting {tmp_path / '1_model.pkl'}: it has changed since it was saved"
+        )
+        assert names(tmp_path) == ["1_model.pkl", "2_model.pkl"]
+        assert kept(state) == ["2_model.pkl"]
+
+    def test_a_path_that_a_script_takes_out_of_the_queue_stays(self, tmp_path: Path) -> None:
+        callback = checkpoint("model", 1, under=tmp_path)
+        state: State = {"epoch": 1}
+        callback(state)
+        state["_saved_model"].clear()
+        state["epoch"] = 2
+        callback(state)
+        assert names(tmp_path) == ["1_model.pkl", "2_model.pkl"]
+
+    def test_a_queue_of_an_earlier_version_is_not_ours(self, tmp_path: Path) -> None:
+        (tmp_path / "1_model.pkl").touch()
+        state: State = {"epoch": 2, "_saved_model": deque([tmp_path / "1_model.pkl"])}
+        checkpoint("model", 1, under=tmp_path)(state)
+        assert names(tmp_path) == ["1_model.pkl", "2_model.pkl"]
+
+    def test_a_relative_folder_is_the_one_that_was_made(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        callback = checkpoint("model", 1, under="out")
+        state: State = {"epoch": 1}
+        callback(state)
+        (tmp_path / "trial").mkdir()
+        monkeypatch.chdir(tmp_path / "trial")
+        state["epoch"] = 2
+        callback(state)
+        assert tree(tmp_path) == ["out/2_model.pkl"]
+        assert [*state["_saved_model"]] == [tmp_path / "out" / "2_model.pkl"]
+
+
+class TestAWriterThatMakesAFolder:
+    @staticmethod
+    def write(model: object, path: Path) -> None:
+        path.mkdir(exist_ok=True)
+        (path / "weights.bin").write_text(str(model))
+
+    def test_has_its_older_folders_deleted(self, tmp_path: Path) -> None:
+        callback = checkpoint("model", using=self.write, under=tmp_path)
+        run_of(tmp_path, callback)
+        assert tree(tmp_path) == ["4_model.pkl/weights.bin"]
+
+    def test_has_folders_left_that_somebody_has_written_to(self, tmp_path: Path) -> None:
+        callback = checkpoint("model", 1, using=self.write, under=tmp_path)
+        state: State = {"epoch": 1}
+        callback(state)
+        (tmp_path / "1_model.pkl" / "notes").touch()
+        state["epoch"] = 2
+        callback(state)
+        assert names(tmp_path) == ["1_model.pkl", "2_model.pkl"]
+
+    def test_a_link_is_deleted_and_not_what_it_leads_to(self, tmp_path: Path) -> None:
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "file").touch()
+
+        def link(_: object, path: Path) -> None:
+            path.symlink_to(tmp_path / "data")
+
+        callback = checkpoint("model", 1, using=link, under=tmp_path / "out")
+        state: State = {}
+        for state["epoch"] in (1, 2):
+            callback(state)
+        assert names(tmp_path / "out") == ["2_model.pkl"]
+        assert names(tmp_path / "data") == ["file"]
+
+
+class TestTheQueue:
+    @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+    def test_pickles_without_the_name_of_a_system(self, tmp_path: Path, protocol: int) -> None:
+        state: State = {"epoch": 1}
+        checkpoint("model", 1, under=tmp_path)(state)
+        pickled = pickle.dumps(state, protocol)
+        assert type(tmp_path).__name__.encode() not in pickled
+        restored = pickle.loads(pickled) | {"epoch": 2}
+        checkpoint("model", 1, under=tmp_path)(restored)
+        assert names(tmp_path) == kept(restored) == ["2_model.pkl"]
+
+    def test_is_read_by_torch_load(self, tmp_path: Path) -> None:
+        state: State = {"epoch": 1, "model": torch.zeros(1), "other": OrderedDict(a=torch.ones(2))}
+        checkpoint("model", under=tmp_path)(state)
+        torch.save(state, tmp_path / "state.pt")
+        restored = torch.load(tmp_path / "state.pt")
+        assert [*restored["_saved_model"]] == [str(tmp_path / "1_model.pkl")]
+        restored["epoch"] = 2
+        checkpoint("model", under=tmp_path)(restored)
+        assert names(tmp_path) == ["2_model.pkl", "state.pt"]
+
+    def test_copies_as_one(self, tmp_path: Path) -> None:
+        state: State = {"epoch": 1}
+        checkpoint("model", 1, under=tmp_path)(state)
+        for copied in (copy(state["_saved_model"]), deepcopy(state["_saved_model"])):
+            assert copied == state["_saved_model"]
+            assert copied.files == state["_saved_model"].files
+
+    def test_key_of_another_part_or_of_the_run_is_refused(self, tmp_path: Path) -> None:
+        own = "queue_fmt must be a key of its own, got"
+        for queue in ("n_iters", "model", "better"):
+            with pytest.raises(ValueError, match=f"{own} '{queue}'"):
+                checkpoint("model", under=tmp_path, when="better", queue_fmt=queue)
+        runner = Runner()
+        SumReducer("loss").attach_on(runner)
+        with pytest.raises(ValueError, match=r"queue_fmt must be .*; SumReducer\('loss'\) writes"):
+            runner.on(Event.BATCH, [print, checkpoint("a", under=tmp_path, queue_fmt="loss")])
+        runner.stream(Event.BATCH).arrange()
+        assert len(runner.stream(Event.BATCH).handlers) == 1  # that of the reducer
+
+
+def test_an_extension_may_have_its_dot(tmp_path: Path) -> None:
+    checkpoint("model", 1, under=tmp_path, ext=".pt")({"epoch": 1})
+    assert names(tmp_path) == ["1_model.pt"]
 
 
 class TestAMissingKey:

@@ -129,14 +129,28 @@ class TestMemory:
         runner.run([], max_epoch=1)
         assert runner.state["_early_stopping_loss"]["seen"] == 3
 
-    def test_as_a_plain_callback_it_counts_on_from_run_to_run(self) -> None:
+    def test_as_a_plain_callback_it_begins_again_in_each_run_too(self) -> None:
         runner = Runner()
         runner.state["loss"] = 1.0
         runner.on(Event.EPOCH_FINISHED, early_stopping("loss", patience=2))
+        epochs = []
         for _ in range(3):
-            runner.run([], max_epoch=1)
-        runner.run([], max_epoch=9)
-        assert runner.state["epoch"] == 1
+            runner.run([], max_epoch=9)
+            epochs.append(runner.state["epoch"])
+        assert epochs == [4, 4, 4]
+
+    def test_what_is_restored_is_the_best_by_however_little_it_is_better(self) -> None:
+        losses = iter([0.5, 0.495, 0.6])
+        runner = Runner()
+
+        @runner.on(Event.EPOCH_FINISHED)
+        def evaluate(state: State) -> None:
+            state.update(loss=next(losses), weights=state["epoch"])
+
+        early_stopping("loss", min_delta=0.01, restore="weights").attach_on(runner)
+        runner.run([], max_epoch=3)
+        assert runner.state["weights"] == 2
+        assert runner.state["_early_stopping_loss"]["failures"] == 2
 
     def test_two_on_one_metric_need_a_memory_each(self) -> None:
         runner = Runner()

@@ -2,17 +2,21 @@
 
 import logging
 import os
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from reactivex import abc
 from reactivex import operators as ops
+from reactivex.disposable import CompositeDisposable
 
+from rnnr.claims import claim_key, claim_number
 from rnnr.errors import add_note, judge_string, judged_integer, wrong_type, wrong_value
-from rnnr.files import write_whole
+from rnnr.files import SavedFile, SavedFiles, delete, fingerprint, sign, write_whole
 from rnnr.operators import Pipeline, pipeline
-from rnnr.state import State
+from rnnr.runner import Runner
+from rnnr.state import State, begin_key, check_key
 from rnnr.values import reader
 
 __all__ = ["checkpoint", "save"]
@@ -42,27 +46,33 @@ def checkpoint(
     a fragment aside at most, which the next save removes. Older files are deleted
     after the new one is in place.
 
+    A checkpoint deletes what it has written itself, in this run (which may have been resumed, also
+    by another process) and in this folder. Files of an earlier run or of the run whose
+    state this one was given stay, and so does what another checkpoint of the run keeps, or what
+    has changed since it was saved. What cannot be deleted is logged, and tried again.
+
     Args:
         what: Name of the object.
         obj: Object to save. If ``None``, ``state[what]`` is saved.
         under: Directory of the files, created if it is missing. Defaults to the current
-            working directory.
+            working directory, as it is now; a relative path begins there, too.
         at_most: Number of files to keep.
         when: If given, save only when ``state[when]`` is true.
         using: Called as ``using(obj, path)`` to write the file instead, for example
             ``torch.save``. It gets the final path, so a kill in the middle of it leaves a
-            fragment there.
-        ext: Extension of the file.
+            fragment there. It may make a folder, and must be through when it returns.
+        ext: Extension of the file, with or without its dot.
         prefix_fmt: Format of the file name's beginning; keys of the state are its fields.
         queue_fmt: Format of the key under which the paths of the kept files are found, as a
-            deque, the oldest first.
+            deque, the oldest first (see `rnnr.files.SavedFiles`). Checkpoints may share it.
 
     Returns:
         The callback.
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If ``at_most`` is below 1 or a format cannot be used.
+        ValueError: If ``at_most`` is below 1 or a format cannot be used; when it is attached, if
+            another part of the runner, which is no checkpoint, writes under that key.
         OSError: If ``under`` is no directory and cannot become one, or cannot be written to.
         KeyError: When the callback is called and a key of the state is missing.
 
@@ -88,7 +98,7 @@ def checkpoint(
     if using is not None and not callable(using):
         raise wrong_type("using", "callable", using, "pass a function of an object and a path")
     part = f"checkpoint({what!r})"
-    name_fmt = f"{prefix_fmt}{what}.{ext}"
+    name_fmt = f"{prefix_fmt}{what}.{ext.removeprefix('.')}"
     read = reader(what, part, f"set it in a callback that is added before {part}, or pass obj")
     cure = f"the file's name, {name_fmt!r}, has it as a field"
     wanted = _always if when is None else reader(when, part, _WHEN_CURE)
@@ -96,8 +106,10 @@ def checkpoint(
     fields = [reader(key, part, cure) for key in _judged_fields(name_fmt)]
     kept = "the newest file is always kept"
     keep = judged_integer("at_most", at_most, 1, (kept, kept))
-    folder = _judged_folder(under)
     queue = _judged_queue(queue_fmt, what)
+    check_key("queue_fmt", queue, what, *([when] if when else []))
+    folder = _judged_folder(under)
+    saver = _Saver(queue, "|".join([name_fmt, str(folder), when or ""]), keep)
 
     def save_one(state: State) -> None:
         for read_field in fields:
@@ -106,27 +118,20 @@ def checkpoint(
         thing = obj if obj is not None else read(state)
         logger.info("Saving to %s", path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        before = state[queue]
-        state[queue] = newest_last(before, path)  # first: a saved state knows its own file
         try:
-            write(thing, path)
+            saver.save(state, path, lambda: write(thing, path))
         except BaseException as error:
-            state[queue] = before
             add_note(error, f"rnnr: {part} was writing {path}")
             raise
 
-    def evict(state: State) -> None:
-        while len(state[queue]) > keep:
-            state[queue][0].unlink(missing_ok=True)
-            state[queue].popleft()
-
     callback = pipeline(
-        ops.do_action(lambda state: state.setdefault(queue, deque())),
+        ops.do_action(saver.begin),
         ops.filter(wanted),
         ops.do_action(save_one),
-        ops.do_action(evict),
+        ops.do_action(saver.evict),
     )
-    callback.__qualname__ = f"checkpoint({what!r})"
+    callback.__qualname__ = part
+    callback.claim_on = partial(saver.claim_on, part)
     return callback
 
 
@@ -134,10 +139,87 @@ save = checkpoint
 """Another name for `checkpoint`."""
 
 
-def newest_last(paths: Iterable[Path], path: Path) -> deque[Path]:
-    """Return the paths with one more at the end, each file once, however it is spelled."""
-    file = path.resolve()
-    return deque([*(other for other in paths if other.resolve() != file), path])
+class _Saver:
+    """Keeps the newest of the files that one checkpoint has written.
+
+    A file is deleted by the one alone who wrote it. So each checkpoint has a name, which is the
+    same when the run goes on in another process and in the same folder; a file that another
+    checkpoint of the run keeps, too, stays, and so does one that has changed since.
+
+    Args:
+        queue: Key of the state under which the files are.
+        name: What tells this checkpoint from others.
+        keep: Number of files to keep.
+    """
+
+    def __init__(self, queue: str, name: str, keep: int) -> None:
+        self._queue = queue
+        self._name = name
+        self._keep = keep
+
+    def claim_on(self, part: str, runner: Runner) -> abc.DisposableBase:
+        """Reserve the key, which checkpoints may share, and a name that no other one has."""
+        claimed = claim_key(runner, "queue_fmt", self._queue, part, self, kind="checkpoint")
+        self._name, named = claim_number(runner, self._name, self)
+        return CompositeDisposable(claimed, named)
+
+    def begin(self, state: State) -> None:
+        """Forget the files of an earlier run: they are not ours any more."""
+        begin_key(state, self._queue)
+        if not isinstance(state.get(self._queue), SavedFiles):
+            state[self._queue] = SavedFiles.of(state.get(self._queue))
+
+    def save(self, state: State, path: Path, write: Callable[[], object]) -> None:
+        """Write a file as the newest."""
+        before = state[self._queue]
+        files = {**SavedFiles.of(before).files}
+        savers = {self._name}
+        for other in [other for other in files if _is_same(other, path)]:
+            savers.update(files.pop(other).savers)
+        newest = SavedFile(tuple(sorted(savers)))
+        # first: a saved state knows its own file
+        state[self._queue] = SavedFiles({**files, str(path): newest})
+        try:
+            write()
+        except BaseException:
+            state[self._queue] = before
+            raise
+        newest = newest._replace(fingerprint=sign(path))
+        state[self._queue] = SavedFiles({**files, str(path): newest})
+
+    def evict(self, state: State) -> None:
+        """Delete the oldest; the new one is in place, so what goes wrong is logged."""
+        files = {**state[self._queue].files}
+        mine = [path for path, file in files.items() if self._name in file.savers]
+        for path in mine[: -self._keep]:
+            others = tuple(name for name in files[path].savers if name != self._name)
+            if others:
+                files[path] = files[path]._replace(savers=others)
+            elif self._is_kept_elsewhere(path, state) or self._is_deleted(path, files[path]):
+                del files[path]
+        state[self._queue] = SavedFiles(files)
+
+    def _is_kept_elsewhere(self, path: str, state: State) -> bool:
+        others = (SavedFiles.of(value) for key, value in state.items() if key != self._queue)
+        return any(_is_same(other, Path(path)) for saved in others for other in saved.files)
+
+    def _is_deleted(self, path: str, file: SavedFile) -> bool:
+        """Delete a file; return whether there is nothing left to be done."""
+        now = fingerprint(Path(path))
+        if file.fingerprint and now and now != file.fingerprint:
+            logger.warning("Not deleting %s: it has changed since it was saved", path)
+            return True
+        try:
+            delete(Path(path))
+        except OSError as error:
+            logger.warning("Cannot delete %s, trying again after the next save: %s", path, error)
+            return False
+        return True
+
+
+def _is_same(path: str, other: Path) -> bool:
+    """Return whether two paths are of one file, however they are spelled."""
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _always(_: State) -> bool:
@@ -190,10 +272,9 @@ def _judged_queue(queue_fmt: str, what: str) -> str:
 
 
 def _judged_folder(under: str | os.PathLike[str] | None) -> Path:
-    if under is None:
-        return Path.cwd()
     try:
-        folder = under if isinstance(under, Path) else Path(under)
+        folder = Path(".") if under is None else Path(under)
+        folder = folder.absolute()  # as it is now, whatever the working directory will be
     except TypeError:
         raise wrong_type("under", "a path", under, "pass a directory, for example 'out'") from None
     try:

@@ -4,8 +4,10 @@ import logging
 
 from reactivex import operators as ops
 
+from rnnr.claims import claim_key
 from rnnr.operators import Pipeline, fold, pipeline, stop
 from rnnr.plateau import failures_in_a_row, judge_patience
+from rnnr.state import begin_key, check_key
 from rnnr.values import reader
 
 __all__ = ["maybe_stop_early"]
@@ -20,7 +22,8 @@ def maybe_stop_early(
 
     The callback counts the calls in a row for which ``state[check]`` is false. When the count
     exceeds ``patience`` it sets ``state["running"]`` to ``False`` and logs so on
-    ``rnnr.callbacks.early_stopping``. Where a metric decides, `early_stopping` needs no flag.
+    ``rnnr.callbacks.early_stopping``. Each `rnnr.Runner.run` begins to count again. Where a
+    metric decides, `early_stopping` needs no flag.
 
     Args:
         patience: How many failures in a row to bear; one more stops the run.
@@ -31,8 +34,9 @@ def maybe_stop_early(
         The callback.
 
     Raises:
-        TypeError: If ``patience`` is no number or a key is no string.
-        ValueError: If ``patience`` is negative.
+        TypeError: If ``patience`` is no number or a key is not a string.
+        ValueError: If ``patience`` is negative, or ``counter`` is a key that the run writes; when
+            it is attached, if another part of the runner writes it.
         KeyError: When the callback is called and ``state[check]`` is not set.
 
     Example:
@@ -58,11 +62,15 @@ def maybe_stop_early(
     cure = "set it to True or False in an EPOCH_FINISHED callback that is added before this one"
     better = reader(check, "maybe_stop_early", cure)
 
+    check_key("counter", counter, check)
+
     callback = pipeline(
+        ops.do_action(lambda state: begin_key(state, counter)),
         fold(counter, failures_in_a_row, value=lambda state: not better(state), initial=0),
         ops.filter(lambda state: state[counter] > patience),
         ops.do_action(lambda _: logger.info("Patience exceeded, stopping early")),
         stop(),
     )
-    callback.__qualname__ = f"maybe_stop_early({check!r})"
+    callback.__qualname__ = part = f"maybe_stop_early({check!r})"
+    callback.claim_on = lambda runner: claim_key(runner, "counter", counter, part, callback)
     return callback

@@ -10,14 +10,14 @@ from reactivex.disposable import CompositeDisposable
 
 from rnnr._numbers import number_of
 from rnnr.callbacks._best import Keeper
-from rnnr.claims import claim, judge_runner
+from rnnr.claims import claim, claim_key, judge_runner
 from rnnr.errors import judge_string, judged_integer, wrong_value
 from rnnr.event import ENDS, Event
 from rnnr.operators import fold, pipeline, stop
 from rnnr.plateau import Rule, failures_in_a_row, improvement_rule, judge_patience
 from rnnr.runner import Runner
 from rnnr.selection import Selection
-from rnnr.state import RUN_KEYS, State
+from rnnr.state import State, begin_key, check_key
 from rnnr.stream import Callback, Layer, last_layer
 from rnnr.values import reader
 
@@ -73,9 +73,8 @@ def early_stopping(
     run goes on with it, also in another process.
 
     Attach it with ``early_stopping(...).attach_on(runner)``: the run stops when all callbacks of
-    the event have had their turn, and a new run forgets the last. Without ``restore`` it is
-    also a plain callback, for ``runner.on``, which stops the run at once, and goes on counting
-    from one run to the next.
+    the event have run. Without ``restore`` it is also a plain callback, for ``runner.on``, which
+    stops the run at once. Each `rnnr.Runner.run` begins to judge again.
 
     Note:
         ``patience=n`` of Keras and Lightning is ``patience=n - 1`` here: they stop at the
@@ -89,7 +88,8 @@ def early_stopping(
         warm_up: How many values at the beginning to pass over; nobody looks at them.
         nan: What to make of a NaN, which is never the best: ``"raise"`` a ValueError,
             ``"ignore"`` it, or count it as ``"no-improvement"``.
-        restore: What to put back as it was when the metric was best, once the run ends, be it
+        restore: What to put back as it was when the metric was best (by however little, so
+            ``min_delta`` does not count), once the run ends, be it
             finished, stopped or failed: a key of the state, a list of keys, or an object with
             ``state_dict()`` and ``load_state_dict()``. At each improvement a deep copy is kept in
             the state, of the value or, if it has these two methods, of what they give.
@@ -128,11 +128,10 @@ def early_stopping(
     warm_up = judged_integer("warm_up", warm_up, 0, cures)
     memory = f"_early_stopping_{key}" if memory is None else memory
     judge_string("memory", memory, "name the key under which to remember")
-    if memory in (*RUN_KEYS, key):
-        cure = "leave it out, or name a key that nobody else uses"
-        raise wrong_value("memory", "a key of its own", memory, cure)
+    check_key("memory", memory, key)
     kind = EarlyStoppingCallback if restore is None else EarlyStopping
-    return kind(key, part, rule, patience, warm_up, Keeper(part, restore), memory)
+    is_best = improvement_rule(part, mode, 0.0, "no-improvement")
+    return kind(key, part, rule, is_best, patience, warm_up, Keeper(part, restore), memory)
 
 
 class EarlyStopping:
@@ -143,6 +142,7 @@ class EarlyStopping:
         key: str,
         part: str,
         rule: Rule,
+        is_best: Rule,
         patience: float,
         warm_up: int,
         keeper: Keeper,
@@ -151,12 +151,15 @@ class EarlyStopping:
         self._read = reader(key, part, _KEY_CURE)
         self._part = part
         self._rule = rule
+        self._is_best = is_best  # without min_delta: the best is the best, by however little
         self._warm_up = warm_up
         self._keeper = keeper
         self._memory = memory
         self._patience = patience
         beginning = {"seen": 0, "failures": 0, "best": None}
-        self._judge = pipeline(fold(memory, self._next, initial=beginning))
+        self._judge = pipeline(
+            ops.do_action(self._begin), fold(memory, self._next, initial=beginning)
+        )
         self._stop = pipeline(ops.filter(self._is_due), ops.do_action(self._log), stop())
 
     def attach_on(
@@ -185,7 +188,7 @@ class EarlyStopping:
         # A run begins before the user's callbacks (in the outermost layer), which may set or read
         # what is put back here; it ends before them, too, so that they can export the best.
         places: list[tuple[Event, Callback, Layer]] = [
-            (Event.STARTED, self._forget, Layer.CLOCK),
+            (Event.STARTED, self._begin, Layer.CLOCK),
             (Event.RESUMED, self._put_back, Layer.CLOCK),
             *((end, self._restore, Layer.REDUCE) for end in ENDS),
             *((kind, self._stop, last_layer(kind)) for kind in event.predicates()),
@@ -209,7 +212,11 @@ class EarlyStopping:
                 cure = f"give each its own {argument}, or dispose of the other"
                 expected = "for one early_stopping on a runner alone"
                 raise wrong_value(argument, expected, name, cure)
-        return claims
+        return [*claims, self.claim_on(runner)]
+
+    def claim_on(self, runner: Runner) -> abc.DisposableBase:
+        """Reserve what it writes in the state of a runner."""
+        return claim_key(runner, "memory", self._memory, self._part, self)
 
     def _next(self, memory: dict[str, Any], state: State) -> dict[str, Any]:
         """Return the memory after one more value; a new dict, so that a copy of the state keeps."""
@@ -223,7 +230,9 @@ class EarlyStopping:
             after["failures"] = failures_in_a_row(memory["failures"], not better)
             after["due"] = not better and after["failures"] > self._patience
         if better:
-            after |= {"best": value, "kept": self._keeper.copies(state)}
+            after["best"] = value
+        if self._is_best(memory.get("kept_value", memory["best"]), value, seen):
+            after |= {"kept_value": value, "kept": self._keeper.copies(state)}
         return after
 
     def _is_due(self, state: State) -> bool:
@@ -235,8 +244,8 @@ class EarlyStopping:
         message = "Patience exceeded, stopping early: %s, no better than %s for %d values"
         logger.info(message, self._part, best, failures)
 
-    def _forget(self, state: State) -> None:
-        state.pop(self._memory, None)
+    def _begin(self, state: State) -> None:
+        begin_key(state, self._memory)
 
     def _restore(self, state: State) -> None:
         memory = state.get(self._memory, {})

@@ -21,10 +21,12 @@ class Pipeline:
 
     Attributes:
         __qualname__: What it is called in a table of handlers, as functions have it.
+        claim_on: Reserves what it writes in the state of a runner, when it is attached to that.
     """
 
     def __init__(self, operators: tuple[Operator, ...]) -> None:
         self.__qualname__ = "pipeline"
+        self.claim_on: Callable[[Any], abc.DisposableBase] = _claim_nothing
         self._operators = operators
         self._idle: list[Callback] = []
         self._completed = False
@@ -73,6 +75,10 @@ class Pipeline:
 
     def _complete(self) -> None:
         self._completed = True  # take(3), say, has had its three: for good
+
+
+def _claim_nothing(_: object) -> Disposable:
+    return Disposable()
 
 
 def pipeline(*operators: Operator) -> Pipeline:
