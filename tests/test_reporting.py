@@ -296,22 +296,66 @@ class TestLength:
     def test_batches_without_one_do_not(self) -> None:
         assert self.lengths(Runner(), iter("abc")) == [None] * 3
 
-    @pytest.mark.parametrize("error", [TypeError, NotImplementedError, ZeroDivisionError])
-    def test_a_length_that_raises_is_none_and_asked_for_once(self, error: type[Exception]) -> None:
-        asked: list[int] = []
-
+    @pytest.mark.parametrize(
+        "wrong", [TypeError, NotImplementedError, ZeroDivisionError, -1, math.inf, 10**20, None]
+    )
+    def test_a_length_that_raises_or_cannot_be_one_is_none(self, wrong: Any) -> None:
         class Loader:
-            def __len__(self) -> int:
-                asked.append(1)
-                raise error
+            def __len__(self) -> Any:
+                if isinstance(wrong, type):
+                    raise wrong
+                return wrong
 
             def __iter__(self) -> Iterator[int]:
                 yield from range(3)
 
-        seen = reported(runner := Runner())
+        assert self.lengths(Runner(), Loader()) == [None] * 3
+
+    def test_it_is_asked_for_at_the_first_batch_of_an_epoch_and_at_no_other(self) -> None:
+        asked: list[str] = []
+
+        class Loader(list[int]):
+            def __len__(self) -> int:
+                asked.append(f"{runner.state['epoch']} {runner.state.get('batch')}")
+                return 9
+
+        runner = Runner()
+        self.lengths(runner, Loader([1, 2, 3]))
+        runner.run(Loader([4, 5, 6]), max_epoch=2)
+        assert asked == ["1 1", "1 4", "2 4"]
+
+    def test_one_that_changes_is_told_as_it_is_in_each_epoch(self) -> None:
+        runner = Runner()
+        batches = [1, 2]
+        runner.on(Event.EPOCH_STARTED, lambda _: batches.append(0))
+        seen = reported(runner, on=Event.BATCH | Event.EPOCH_FINISHED)
+        runner.run(batches, max_epoch=2)
+        assert [report.n_batches for report in seen] == [3] * 4 + [4] * 5
+
+    def test_one_that_is_known_only_when_they_are_iterated_is_told_from_then_on(self) -> None:
+        class Loader(list[int]):
+            length = 0
+
+            def __len__(self) -> int:
+                return self.length
+
+            def __iter__(self) -> Iterator[int]:
+                self.length = 2
+                yield from (1, 2)
+
+        runner = Runner()
+        seen = reported(runner, on=Event.EPOCH_STARTED | Event.BATCH | Event.EPOCH_FINISHED)
         runner.run(Loader())
-        assert {report.n_batches for report in seen} == {None}
-        assert asked == [1]
+        assert [report.n_batches for report in seen] == [0, 2, 2, 2]
+
+    def test_the_batches_are_not_held(self) -> None:
+        runner = Runner()
+        reported(runner)
+        batches = range(3)
+        references = sys.getrefcount(batches)
+        runner.run(batches)
+        runner.state.clear()
+        assert sys.getrefcount(batches) == references
 
     def test_other_batches_have_another_length(self) -> None:
         runner = Runner()

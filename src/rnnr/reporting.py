@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from operator import index
 from traceback import format_exception
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
@@ -24,6 +24,7 @@ from rnnr.scheduling import InPlaceObservable
 from rnnr.selection import Selectable, Selection, always
 from rnnr.state import EPOCH, RESULTS, State
 from rnnr.stream import last_layer, selected
+from rnnr.turns import length_of
 
 __all__ = ["EVERYTHING", "Report", "reports"]
 
@@ -165,8 +166,8 @@ class _Reporter:
         self._clock = clock
         self._mark: tuple[float, int] | None = None  # where the throughput is measured from
         self._rate: float | None = None
-        self._sized: object = None
         self._n_batches: int | None = None
+        self._length_at: int | None = None  # epoch in which a batch has asked for it
 
     def begin(self, event: Event, state: State) -> None:
         """Begin to measure, as a run does."""
@@ -174,6 +175,7 @@ class _Reporter:
         if event is Event.STARTED and not state["n_iters"]:
             state[_STARTED_AT] = now
         self._mark, self._rate = (now, state["n_iters"]), None
+        self._length_at = None
 
     def report(self, event: Event, state: State) -> Report:
         """Record how a run stands."""
@@ -187,7 +189,7 @@ class _Reporter:
             now - state.setdefault(_STARTED_AT, now),
             self._metrics(state),
             self._throughput(now, n_iters),
-            self._length(state),
+            self._length(event, state),
             index(around["n_iters"]),
             around is not state,
             "".join(format_exception(state["error"])) if event is Event.FAILED else None,
@@ -211,13 +213,15 @@ class _Reporter:
             return n / seconds  # of so short a time, for want of a better one
         return self._rate
 
-    def _length(self, state: State) -> int | None:
-        """Return the length of the batches, which a loader may take long to tell."""
-        batches: Any = state.get("batches")
-        if batches is not self._sized:
-            self._sized, self._n_batches = batches, None
-            with suppress(Exception):  # torch's loaders have __len__, which may raise
-                self._n_batches = len(batches)
+    def _length(self, event: Event, state: State) -> int | None:
+        """Return the length of the batches, which a loader may take long to compute.
+
+        It may change from epoch to epoch, and may be known only once they are iterated: so ask
+        at the first batch of an epoch, not at the others, and at all other events.
+        """
+        epoch = state["epoch"] if event is Event.BATCH else None
+        if epoch is None or epoch != self._length_at:
+            self._length_at, self._n_batches = epoch, length_of(state.get("batches"))
         return self._n_batches
 
 

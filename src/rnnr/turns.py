@@ -21,6 +21,7 @@ __all__ = [
     "can_be_iterated",
     "is_asynchronous",
     "is_closed_by_a_pause",
+    "length_of",
 ]
 
 
@@ -196,3 +197,14 @@ def is_asynchronous(thing: object) -> bool:
     if isinstance(thing, Observable):
         return True
     return getattr(type(thing), "__aiter__", None) is not None and not can_be_iterated(thing)
+
+
+def length_of(batches: Any) -> int | None:
+    """Return the length of batches, or ``None`` if they do not have one.
+
+    PyTorch's loaders all have ``__len__``, which may raise anything; `len` itself refuses what is
+    negative, infinite, or too large.
+    """
+    with suppress(Exception):
+        return len(batches)
+    return None
