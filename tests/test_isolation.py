@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rnnr import Event, Runner, isolate
+from rnnr.isolation import Failures
 from rnnr.operators import pipeline, when
 from rnnr.state import State
 
@@ -127,3 +128,58 @@ def test_in_a_pipe_it_is_refused_with_the_name_of_the_operator() -> None:
         stream.pipe(isolate(print))
     with pytest.raises(TypeError, match=r"in a pipe write rnnr.operators.isolate\(\)"):
         stream.pipe(isolate)
+
+
+class TestFailures:
+    """What a view logs of itself."""
+
+    LOGGER = logging.getLogger("rnnr.tests")
+
+    def test_each_kind_is_logged_once_with_its_traceback(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        failures = Failures(self.LOGGER)
+        for what in ("It cannot write", "It cannot read"):
+            for error in (OSError("full"), OSError("gone"), ValueError("closed")):
+                failures.log(what, error)
+        assert caplog.record_tuples == [
+            ("rnnr.tests", logging.ERROR, f"{what}: {reason}; the run goes on")
+            for what in ("It cannot write", "It cannot read")
+            for reason in ("OSError: full", "ValueError: closed")
+        ]
+        assert [record.exc_info is not None for record in caplog.records] == [True] * 4
+
+    def test_after_it_works_again_the_next_failure_is_logged_again(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        failures = Failures(self.LOGGER)
+        assert not failures.forget("It cannot write")
+        failures.log("It cannot write", OSError("full"))
+        failures.log("It cannot read", OSError("full"))
+        assert failures.forget("It cannot write")
+        assert not failures.forget("It cannot write")
+        failures.log("It cannot write", OSError("full"))
+        failures.log("It cannot read", OSError("full"))
+        assert [message.partition(":")[0] for message in caplog.messages] == [
+            "It cannot write", "It cannot read", "It cannot write"
+        ]  # fmt: skip
+
+    def test_an_error_that_cannot_be_read_and_a_handler_that_fails_break_nothing(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class UnreadableError(Exception):
+            def __str__(self) -> str:
+                raise ZeroDivisionError
+
+        class Failing(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                raise OSError(record.getMessage())
+
+        handler = Failing()
+        self.LOGGER.addHandler(handler)
+        try:
+            Failures(self.LOGGER).log("It cannot write", UnreadableError())
+        finally:
+            self.LOGGER.removeHandler(handler)
+        Failures(self.LOGGER).log("It cannot write", UnreadableError())
+        assert "UnreadableError: <exception str() failed>; the run goes on" in caplog.text

@@ -4,13 +4,14 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
+from traceback import format_exception_only
 from typing import Any
 
 from reactivex import Observable
 
 from rnnr.errors import judge_callback, wrong_type
 
-__all__ = ["isolate", "log_failure"]
+__all__ = ["Failures", "isolate", "log_failure"]
 
 logger = logging.getLogger("rnnr.isolation")
 
@@ -66,3 +67,36 @@ def log_failure(error: Exception, *what: object) -> None:
     with suppress(Exception):  # a logging handler may fail, too
         message = f"isolate({'%r' * len(what)}) caught an exception; the run goes on"
         logger.error(message, *what, exc_info=error)
+
+
+class Failures:
+    """What fails in a view, which may fail at every batch: logged once for each kind.
+
+    Args:
+        logger: Where it is logged, at ERROR and with its traceback.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._logged: set[tuple[str, type[Exception]]] = set()
+
+    def log(self, what: str, error: Exception) -> None:
+        """Log that something failed, unless it has failed with an error of this type before.
+
+        Args:
+            what: What is not done, as a sentence: "ProgressBar cannot draw its bar".
+            error: What was caught.
+        """
+        kind = (what, type(error))
+        if kind in self._logged:
+            return
+        self._logged.add(kind)
+        with suppress(Exception):  # a logging handler may fail, too
+            reason = format_exception_only(error)[0].strip()  # also where __str__ raises
+            self._logger.error("%s: %s; the run goes on", what, reason, exc_info=error)
+
+    def forget(self, what: str) -> bool:
+        """Return whether a failure was logged, and log the next one again: it works now."""
+        logged = {kind for kind in self._logged if kind[0] == what}
+        self._logged -= logged
+        return bool(logged)

@@ -1,11 +1,19 @@
 """`EpochTimer`: its lines, and what its time contains."""
 
+import io
 import logging
+import math
 import pickle
+import sys
 import time
-from typing import Any
+from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NoReturn
 
+import numpy as np
 import pytest
+import torch
 
 import rnnr
 import rnnr.attachments
@@ -19,13 +27,17 @@ NAME = "rnnr.attachments.epoch_timer"
 
 
 class Clock:
-    """A clock that moves when it is told to."""
+    """A clock that moves when it is told to; that of the wall may be set, too."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
+        self.shift = 0.0
 
-    def read(self) -> float:
+    def monotonic(self) -> float:
         return self.now
+
+    def wall(self) -> float:
+        return self.now + self.shift
 
     def work(self, _: State) -> None:
         """Take a second, as a callback."""
@@ -35,7 +47,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(time, "time", clock.read)
+    monkeypatch.setattr(time, "time", clock.wall)
+    monkeypatch.setattr(time, "monotonic", clock.monotonic)
     return clock
 
 
@@ -251,3 +264,211 @@ def test_detached_it_says_nothing_more(caplog: pytest.LogCaptureFixture) -> None
 
 def test_its_logger_can_be_configured_by_the_class() -> None:
     assert EpochTimer.logger is logging.getLogger(NAME)
+
+
+class TestAClockThatIsSet:
+    """The wall clock is set by a server, by a user, by a virtual machine that wakes up."""
+
+    @pytest.mark.parametrize("shift", [-3600, 3600])
+    def test_changes_no_time_of_an_epoch(
+        self, shift: float, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        runner = timed()
+
+        @runner.on(Event.BATCH)
+        def train(state: State) -> None:
+            clock.work(state)
+            clock.shift += shift
+
+        runner.run([1], max_epoch=2)
+        assert caplog.messages[1::2] == [f"Epoch {n}/2 done in 0:00:01" for n in (1, 2)]
+
+    def test_changes_no_time_of_an_epoch_that_is_resumed(
+        self, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        runner = stopping_once()
+        runner.run([1, 2], max_epoch=2)
+        clock.now += 60
+        clock.shift -= 3600
+        runner.resume()
+        assert "Epoch 1/2 done in 0:01:00" in caplog.messages
+
+    @pytest.mark.parametrize(("shift", "time"), [(-3600, "0:00:00"), (3600, "1:01:00")])
+    def test_is_believed_where_another_process_began_the_epoch_and_no_time_is_below_0(
+        self, shift: float, time: str, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        before, after = stopping_once(), timed()
+        before.run([1, 2], max_epoch=2)
+        clock.now += 60
+        clock.shift += shift
+        after.state = pickle.loads(pickle.dumps(before.state))
+        after.resume()
+        assert f"Epoch 1/2 done in {time}" in caplog.messages
+
+    def test_is_told_from_one_of_another_run_that_the_same_runner_made(
+        self, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        runner = stopping_once()
+        runner.run([1, 2], max_epoch=2)
+        saved = pickle.dumps(runner.state)
+        clock.now += 60
+        runner.run([1, 2], max_epoch=2)
+        clock.now += 1
+        runner.state = pickle.loads(saved)
+        runner.resume()
+        assert "Epoch 1/2 done in 0:01:01" in caplog.messages
+
+
+def test_one_timer_on_a_runner_and_on_one_inside_of_it_times_each(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    timer, outer, inner = EpochTimer(), Runner(), Runner()
+    timer.attach_on(outer)
+    timer.attach_on(inner)
+    inner.on(Event.BATCH, clock.work)
+
+    @outer.on(Event.BATCH)
+    def evaluate(_: State) -> None:
+        clock.shift -= 3600
+        inner.run([1, 2], max_epoch=3)
+
+    outer.run([1], max_epoch=2)
+    done = [message for message in caplog.messages if "done" in message]
+    inside = [f"Epoch {n}/3 done in 0:00:02" for n in (1, 2, 3)]
+    assert done == [
+        *(*inside, "Epoch 1/2 done in 0:00:06"),
+        *(*inside, "Epoch 2/2 done in 0:00:06"),
+    ]
+
+
+def test_two_timers_on_one_runner_tell_the_same(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    runner = timed()
+    EpochTimer().attach_on(runner)
+
+    @runner.on(Event.BATCH)
+    def train(state: State) -> None:
+        clock.work(state)
+        clock.shift -= 3600
+
+    runner.run([1], max_epoch=2)
+    assert [line for line in caplog.messages if "done" in line] == [
+        f"Epoch {n}/2 done in 0:00:01" for n in (1, 1, 2, 2)
+    ]
+
+
+class Unreadable:
+    """A number of epochs of which nothing can be said."""
+
+    def __le__(self, _: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+
+def after_the_timer(runner: Runner, callback: Any) -> None:
+    """Add a callback that comes after the timer of a runner at the end of an epoch."""
+    runner.stream(Event.EPOCH_FINISHED).add(callback, layer=Layer.CLOCK)
+
+
+class TestMaxEpoch:
+    @pytest.mark.parametrize(
+        ("max_epoch", "text"),
+        [
+            (math.inf, "inf"),
+            (math.nan, "nan"),
+            (2.0, "2"),
+            (2.5, "2"),
+            (np.int64(3), "3"),
+            (np.float32(math.inf), "inf"),
+            (torch.tensor(3), "3"),
+            (torch.tensor(math.inf), "inf"),
+            (Fraction(5, 2), "2"),
+            (Decimal("Infinity"), "Infinity"),
+            (10**30, f"{10**30}"),
+            (None, "None"),
+            ("many", "many"),
+        ],
+        ids=repr,
+    )
+    def test_of_any_kind_is_logged(
+        self, max_epoch: Any, text: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        runner = timed()
+        runner.on(Event.EPOCH_STARTED, lambda state: state.update(max_epoch=max_epoch))
+        after_the_timer(runner, lambda state: state.update(max_epoch=1))  # the loop reads it, too
+        runner.run([1])
+        (line,) = caplog.messages
+        assert line.startswith(f"Epoch 1/{text} done in 0:00:00")
+
+    def test_that_is_infinite_is_logged_for_each_epoch(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        runner = timed()
+        runner.on(Event.STARTED, lambda state: state.update(max_epoch=math.inf))
+        runner.on(Event.EPOCH_FINISHED.every(2), lambda _: runner.stop())
+        runner.run([])
+        assert [line.partition(" done")[0] for line in caplog.messages] == [
+            "Starting epoch 1/inf", "Epoch 1/inf", "Starting epoch 2/inf"
+        ]  # fmt: skip
+
+    def test_of_which_nothing_can_be_said_breaks_no_run_and_is_logged_once(
+        self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "stderr", said := io.StringIO())
+        runner = timed()
+        runner.on(Event.EPOCH_FINISHED, lambda state: state.update(max_epoch=Unreadable()))
+        after_the_timer(runner, lambda state: state.update(max_epoch=3))
+        runner.run([1], max_epoch=3)
+        assert runner.state["epoch"] == 3
+        assert said.getvalue() == ""
+        started = [(NAME, logging.INFO, f"Starting epoch {n}/3") for n in (1, 2, 3)]
+        reason = "EpochTimer cannot log the time of an epoch: ZeroDivisionError; the run goes on"
+        assert caplog.record_tuples == [started[0], (NAME, logging.ERROR, reason), *started[1:]]
+
+
+class Loud(logging.Handler):
+    """A handler that raises, as those do that forget to catch what they raise."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+        self.levels: list[int] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.levels.append(record.levelno)
+        raise self.error
+
+
+@pytest.fixture
+def attach_handler() -> Iterator[Any]:
+    """Attach handlers to the logger of the timer for one test."""
+    handlers: list[logging.Handler] = []
+
+    def attach(handler: logging.Handler) -> None:
+        handlers.append(handler)
+        EpochTimer.logger.addHandler(handler)
+
+    yield attach
+    for handler in handlers:
+        EpochTimer.logger.removeHandler(handler)
+
+
+class TestALoggingHandlerThatFails:
+    def test_does_not_break_the_run_and_is_told_once(self, attach_handler: Any) -> None:
+        runner = timed()
+        attach_handler(handler := Loud(OSError("no space left")))
+        runner.run([1], max_epoch=2)
+        assert runner.state["epoch"] == 2
+        assert sorted(handler.levels) == [logging.INFO] * 4 + [logging.ERROR]
+
+    @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+    def test_does_not_swallow_what_is_no_failure(
+        self, kind: type[BaseException], attach_handler: Any
+    ) -> None:
+        runner = timed()
+        attach_handler(Loud(kind()))
+        with pytest.raises(kind):
+            runner.run([1], max_epoch=2)

@@ -2,12 +2,18 @@
 
 import logging
 import time
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
+from math import nan
+from typing import Any
 
 from reactivex import abc
 
 from rnnr.attachments._attachment import Attachment, attach
+from rnnr.attachments._shown import as_number
 from rnnr.event import Event
+from rnnr.isolation import Failures
 from rnnr.runner import Runner
 from rnnr.state import State, epoch_memory, is_open
 from rnnr.stream import Layer
@@ -20,9 +26,11 @@ _STARTED_AT = "_started_at"
 class EpochTimer(Attachment):
     """An attachment that logs when each epoch begins and how long it took.
 
-    It logs at INFO on ``rnnr.attachments.epoch_timer``, and only where ``state["max_epoch"]`` is
-    greater than 1. The time is that of the wall clock and contains everything that happens
-    in the epoch; for a run that was stopped and resumed, also the time in between.
+    It logs at INFO on ``rnnr.attachments.epoch_timer``, and not where ``state["max_epoch"]`` is
+    1 or less. The time contains everything that happens in the epoch; for a run that was stopped
+    and resumed, also the time in between. A clock that is set meanwhile does not change it; where
+    another process began the epoch, it is that of the wall clock. What cannot be logged is
+    logged once, at ERROR on the same logger, and the run goes on.
 
     Example:
         >>> import logging, sys
@@ -49,27 +57,65 @@ class EpochTimer(Attachment):
         Returns:
             A Disposable that detaches again.
         """
+        began = _Began(self.logger)
         handlers = {
-            Event.EPOCH_STARTED: self._start,
-            Event.RESUMED: self._resume,
-            Event.EPOCH_FINISHED: self._finish,
+            Event.EPOCH_STARTED: partial(self._start, began),
+            Event.RESUMED: partial(self._resume, began),
+            Event.EPOCH_FINISHED: partial(self._finish, began),
         }
         return attach(runner, Layer.CLOCK, handlers)
 
-    def _start(self, state: State) -> None:
-        epoch_memory(state)[_STARTED_AT] = time.time()
-        self._log("Starting epoch %d/%d", state)
+    def _start(self, began: "_Began", state: State) -> None:
+        began.wall = epoch_memory(state).setdefault(_STARTED_AT, time.time())
+        began.monotonic = time.monotonic()
+        self._log(began, "Starting epoch %s/%s", state)
 
-    def _resume(self, state: State) -> None:
+    def _resume(self, began: "_Began", state: State) -> None:
         if is_open(state):
-            self._log("Resuming epoch %d/%d", state)
+            self._log(began, "Resuming epoch %s/%s", state)
 
-    def _finish(self, state: State) -> None:
+    def _finish(self, began: "_Began", state: State) -> None:
         started_at = epoch_memory(state).get(_STARTED_AT)
         if started_at is not None:  # attached in the middle of an epoch: the next one is timed
-            elapsed = timedelta(seconds=time.time() - started_at)
-            self._log("Epoch %d/%d done in %s", state, elapsed)
+            elapsed = timedelta(seconds=began.seconds_since(started_at))
+            self._log(began, "Epoch %s/%s done in %s", state, elapsed)
 
-    def _log(self, message: str, state: State, *more: object) -> None:
-        if state["max_epoch"] > 1:
-            self.logger.info(message, state["epoch"], state["max_epoch"], *more)
+    def _log(self, began: "_Began", message: str, state: State, *more: object) -> None:
+        try:
+            if not _is_at_most_1(state["max_epoch"]):
+                counters = (_as_text(state[key]) for key in ("epoch", "max_epoch"))
+                self.logger.info(message, *counters, *more)
+        except Exception as error:  # noqa: BLE001  (it is logged)
+            began.failures.log("EpochTimer cannot log the time of an epoch", error)
+
+
+class _Began:
+    """When the latest epoch of one runner began, by two clocks, and what failed meanwhile.
+
+    The wall time is in the state, too. So an epoch that another process, or another runner,
+    began is known by its other wall time.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self.failures = Failures(logger)
+        self.wall = self.monotonic = nan
+
+    def seconds_since(self, wall: float) -> float:
+        """Return how long ago an epoch began that did so at a wall time."""
+        if wall == self.wall:
+            return time.monotonic() - self.monotonic
+        return max(0.0, time.time() - wall)
+
+
+def _is_at_most_1(max_epoch: Any) -> bool:
+    try:
+        return bool(max_epoch <= 1)
+    except Exception:  # noqa: BLE001  (a callback has set it to something else)
+        return False
+
+
+def _as_text(number: Any) -> str:
+    number = as_number(number)
+    with suppress(OverflowError, TypeError, ValueError):  # infinite, or not a number
+        return str(int(number))
+    return str(number)

@@ -1,15 +1,21 @@
 """A bar that shows how far an epoch has come."""
 
+import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from contextlib import suppress
+from functools import partial
+from math import isfinite
+from typing import Any, Final, Protocol
 
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from rnnr.attachments._attachment import Attachment, attach
+from rnnr.attachments._shown import as_number
 from rnnr.claims import claim
 from rnnr.errors import judge_string, wrong_type
 from rnnr.event import Event
+from rnnr.isolation import Failures
 from rnnr.runner import Runner
 from rnnr.state import State, epoch_memory, is_open
 from rnnr.stream import Callback, Layer
@@ -17,7 +23,14 @@ from rnnr.values import Reader, reader
 
 __all__ = ["ProgressBar"]
 
+logger = logging.getLogger("rnnr.attachments.progress_bar")
+
 _STATS_CURE = "set it to a dict of statistics in a BATCH callback"
+
+# What may fail while it runs, as the log names it.
+_DRAWING: Final = "ProgressBar cannot draw its bar, and does without it for this epoch"
+_STATS: Final = "ProgressBar cannot show statistics"
+_ITEMS: Final = "ProgressBar cannot count the items of a batch"
 
 
 class Bar(Protocol):
@@ -33,12 +46,29 @@ class Bar(Protocol):
         """Show the last and leave the screen."""
 
 
+class _Shown(Protocol):
+    """A bar that is shown, whatever its class."""
+
+    def show(self, stats: Any) -> object:
+        """Show statistics, a mapping of any names to any values."""
+
+    def update(self, n: Any) -> object:
+        """Advance by ``n``."""
+
+    def close(self) -> object:
+        """Show the last and leave the screen."""
+
+
 class ProgressBar(Attachment):
     r"""An attachment that shows a `tqdm <https://tqdm.github.io>`_ bar for each epoch.
 
     The bar closes at the end of the epoch, and when the run stops or fails; a resumed epoch goes
     on where its bar stood. Statistics are drawn no more often than tqdm draws, the last ones
-    always. In a notebook the bar is a widget.
+    always; a tensor or array of one item is shown as its number. In a notebook the bar is a widget.
+
+    It asks the batches for their length, and never iterates over them. It breaks no run: where
+    the screen cannot be written to, or statistics cannot be shown, that is logged once, at ERROR on
+    ``rnnr.attachments.progress_bar``, and the run goes on.
 
     Args:
         n_items: Key of the number of items in the batch, by which the bar advances; a batch
@@ -48,12 +78,13 @@ class ProgressBar(Attachment):
         tqdm_cls: Class to use instead of tqdm. It is called as ``tqdm_cls(batches, initial=n,
             **kwargs)``; its instances get ``set_postfix(**stats)`` and ``update(n)`` for each
             batch, and ``close()``.
-        **kwargs: Keyword arguments for the bar, such as ``desc`` or ``unit``.
+        **kwargs: Keyword arguments for the bar, such as ``desc`` or ``unit``. If ``total`` is
+            among them, the batches are not asked for their length.
 
     Raises:
-        TypeError: If a key is no string, ``tqdm_cls`` cannot be called, or ``kwargs`` has
-            ``initial`` or ``iterable``, which are the bar's own.
-        KeyError: In a run, when ``state[stats]`` is not set.
+        TypeError: If a key is not a string, ``tqdm_cls`` cannot be called, or ``kwargs`` has
+            arguments that tqdm does not know, or ``initial`` or ``iterable``, which are the bar's
+            own.
 
     Example:
         >>> import io
@@ -90,6 +121,10 @@ class ProgressBar(Attachment):
                 own,
                 f"leave out {', '.join(own)}",
             )
+        if kwargs and tqdm_cls is None:
+            from rnnr.attachments._tqdm import check_arguments
+
+            check_arguments(kwargs)
         self._n_items = n_items
         self._stats = None if stats is None else reader(stats, "ProgressBar", _STATS_CURE)
         self._make = tqdm_cls
@@ -102,7 +137,9 @@ class ProgressBar(Attachment):
             A Disposable that closes the bar and detaches again.
         """
         position, claimed = claim(runner, "_bar")
-        live = _LiveBar(self._open, position, self._n_items, self._stats)
+        failures = Failures(logger)
+        make = partial(self._make_bar, partial(failures.log, _STATS))
+        live = _LiveBar(make, position, self._n_items, self._stats, failures)
         handlers: dict[Event, Callback] = {
             Event.EPOCH_STARTED: live.open,
             Event.RESUMED: live.reopen,
@@ -114,29 +151,43 @@ class ProgressBar(Attachment):
         attached = attach(runner, Layer.DISPLAY, handlers)
         return CompositeDisposable(attached, Disposable(live.close), claimed)
 
-    def _open(self, batches: Any, initial: Any) -> Bar:
+    def _make_bar(
+        self, log_unshown: Callable[[Exception], object], batches: Any, initial: Any
+    ) -> _Shown:
         if self._make is not None:
-            return self._make(batches, initial=initial, **self._kwargs)
+            return _UserBar(self._make(batches, initial=initial, **self._kwargs))
         from rnnr.attachments._tqdm import LazyBar
 
-        return LazyBar(batches, initial=initial, **self._kwargs)
+        return LazyBar(batches, log_unshown, initial=initial, **self._kwargs)
 
 
 class _LiveBar:
-    """The bar of one runner while an epoch is under way; its position is in the state."""
+    """The bar of one runner while an epoch is under way; its position is in the state.
+
+    A bar that fails is closed, and there is none until the next epoch begins.
+    """
 
     def __init__(
-        self, make: Callable[[Any, Any], Bar], position: str, n_items: str, stats: Reader | None
+        self,
+        make: Callable[[Any, Any], _Shown],
+        position: str,
+        n_items: str,
+        stats: Reader | None,
+        failures: Failures,
     ) -> None:
         self._make = make
         self._position = position
         self._n_items = n_items
         self._stats = stats
-        self._bar: Bar = _NO_BAR
+        self._failures = failures
+        self._bar: _Shown = _NO_BAR
 
     def open(self, state: State) -> None:
         """Show a bar that stands where the epoch does."""
-        self._bar = self._make(state["batches"], epoch_memory(state).get(self._position, 0))
+        try:
+            self._bar = self._make(state["batches"], epoch_memory(state).get(self._position, 0))
+        except Exception as error:  # noqa: BLE001  (it is logged)
+            self._failures.log(_DRAWING, error)
 
     def reopen(self, state: State) -> None:
         """Show the bar of a resumed epoch."""
@@ -146,22 +197,69 @@ class _LiveBar:
     def update(self, state: State) -> None:
         """Show the statistics of a batch and advance by its items."""
         if self._stats is not None:
-            self._bar.set_postfix(**self._stats(state))
+            try:
+                self._bar.show(self._stats(state))
+            except Exception as error:  # noqa: BLE001  (it is logged)
+                self._failures.log(_STATS, error)
         n_items = state.get(self._n_items, 1)
-        self._bar.update(n_items)
-        memory = epoch_memory(state)
-        memory[self._position] = memory.get(self._position, 0) + n_items
+        if type(n_items) is not int:
+            n_items = self._counted(n_items)
+        try:
+            self._bar.update(n_items)
+        except Exception as error:  # noqa: BLE001  (it is logged)
+            self._drop(error)
+        try:
+            memory = epoch_memory(state)
+            memory[self._position] = memory.get(self._position, 0) + n_items
+        except Exception as error:  # noqa: BLE001  (it is logged: two kinds of numbers, say)
+            self._failures.log(_ITEMS, error)
 
     def close(self, _: State | None = None) -> None:
         """Close the bar, if one is shown."""
-        self._bar.close()  # first: where it is interrupted, FAILED closes it again
+        try:
+            self._bar.close()  # first: where it is interrupted, FAILED closes it again
+        except Exception as error:  # noqa: BLE001  (it is logged)
+            self._failures.log(_DRAWING, error)
         self._bar = _NO_BAR
+
+    def _drop(self, error: Exception) -> None:
+        bar, self._bar = self._bar, _NO_BAR
+        self._failures.log(_DRAWING, error)
+        with suppress(Exception):  # what it says now is a consequence
+            bar.close()
+
+    def _counted(self, n_items: Any) -> Any:
+        """Return a number of items as a plain number, and 0 for what is not a number."""
+        try:
+            number = as_number(n_items)
+            if isfinite(number):
+                return number
+        except Exception:  # noqa: BLE001, S110  (logged below, with a cure)
+            pass
+        key = f"state[{self._n_items!r}]"
+        cure = "set it to the number of items in the batch"
+        self._failures.log(_ITEMS, wrong_type(key, "a finite number", n_items, cure))
+        return 0
+
+
+class _UserBar:
+    """A bar of the user's class."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self.update = bar.update
+        self.close = bar.close
+
+    def show(self, stats: Any) -> None:
+        """Show statistics; names of arguments are strings."""
+        stats = dict(stats)
+        self._bar.set_postfix(**{str(name): as_number(value) for name, value in stats.items()})
 
 
 class _NoBar:
     """Stands for the bar while none is shown."""
 
-    def set_postfix(self, **stats: Any) -> None:
+    def show(self, stats: Any) -> None:
         """Do nothing."""
 
     def update(self, n: Any) -> None:

@@ -1,28 +1,164 @@
 """The default bar. It imports tqdm, so it is imported when the first bar is made."""
 
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from inspect import Parameter, signature
+from numbers import Number
 from typing import Any
+from weakref import WeakSet
 
+from tqdm.asyncio import tqdm as text_tqdm
 from tqdm.auto import tqdm
+from tqdm.std import tqdm as std_tqdm
 
-__all__ = ["LazyBar"]
+from rnnr.attachments._shown import as_line, as_number
+from rnnr.errors import wrong_type
+from rnnr.turns import length_of
+
+__all__ = ["LazyBar", "check_arguments"]
+
+_IS_WIDGET = tqdm is not text_tqdm  # tqdm.auto has found a notebook
+
+
+def check_arguments(names: Iterable[str]) -> None:
+    """Raise unless tqdm knows all arguments: it would say so in the first epoch only."""
+    known = {
+        name
+        for name, parameter in signature(std_tqdm.__init__).parameters.items()
+        if parameter.kind is Parameter.POSITIONAL_OR_KEYWORD
+    }
+    known = (known - {"self", "iterable", "initial"}) | ({"display"} if _IS_WIDGET else set())
+    unknown = sorted(set(names) - known)
+    if unknown:
+        cure = f"leave out {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+        raise wrong_type("kwargs", "arguments of tqdm", unknown, cure)
 
 
 class LazyBar(tqdm):  # type: ignore[type-arg]
-    """A tqdm that formats its statistics when it draws, not whenever they change."""
+    """A tqdm that formats its statistics when it draws, not whenever they change.
 
-    _stats: dict[str, Any] = {}  # noqa: RUF012  (replaced, never changed)
+    It never gets the batches, since tqdm may iterate over them. What fails while it draws, maybe
+    on the thread of tqdm's monitor, is raised by the next of its methods instead: tqdm holds a
+    lock then, and would keep it.
+
+    Args:
+        batches: What to ask for the length, if it is needed.
+        log_unshown: Called with the error where a statistic cannot be shown.
+        **kwargs: Arguments of tqdm.
+    """
+
+    _stats: dict[Any, Any] = {}  # noqa: RUF012  (replaced, never changed)
     _formatted = _stats
+    _failure: BaseException | None = None
+    _unshown: Exception | None = None
 
-    def set_postfix(self, ordered_dict: Any = None, refresh: Any = None, **stats: Any) -> None:
-        """Keep the statistics for the next drawing; ``refresh`` is not needed for that."""
-        del refresh  # in the signature because tqdm's constructor passes it
-        self._stats = {**(ordered_dict or {}), **stats}
+    def __init__(
+        self, batches: Any, log_unshown: Callable[[Exception], object], **kwargs: Any
+    ) -> None:
+        self._log_unshown = log_unshown
+        try:
+            file = kwargs.get("file")
+            kwargs["file"] = _Screen(sys.stderr if file is None else file)
+            if kwargs.get("total") is None and not _is_disabled(**kwargs):
+                kwargs["total"] = length_of(batches)
+            super().__init__(**kwargs)
+            self._tell_failures()
+        except BaseException:
+            self.disable = True  # for __del__, which closes it
+            instances: WeakSet[Any] = tqdm._instances  # type: ignore[attr-defined]
+            with tqdm.get_lock():  # type: ignore[no-untyped-call]
+                instances.discard(self)  # those that the monitor draws
+            raise
+
+    def show(self, stats: Any) -> None:
+        """Keep the statistics for the next drawing."""
+        self._stats = dict(stats)
+
+    def update(self, n: Any = 1) -> bool | None:
+        """Advance, and draw if it is time."""
+        is_drawn = super().update(n)
+        if is_drawn:
+            self._tell_failures()
+        return is_drawn
+
+    def close(self) -> None:
+        """Draw for the last time."""
+        try:
+            super().close()
+        except Exception as error:  # noqa: BLE001  (it is raised with what failed before)
+            self._failure = error
+        self._tell_failures()
+
+    def display(self, *args: Any, **kwargs: Any) -> Any:
+        """Draw now."""
+        try:
+            return super().display(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001  (it is raised when the lock is released)
+            self._failure = error
+            return False
 
     @property
     def format_dict(self) -> Any:
         """Return what is to be drawn now."""
         stats = self._stats
         if stats is not self._formatted:  # tqdm's monitor may draw, too, from its thread
-            super().set_postfix(refresh=False, **stats)
+            self.set_postfix(self._texts(stats), refresh=False)
             self._formatted = stats
         return super().format_dict
+
+    def _texts(self, stats: dict[Any, Any]) -> dict[str, str]:
+        texts = {}
+        for name, value in stats.items():
+            try:
+                texts[as_line(name)] = self._text(as_number(value))
+            except Exception as error:  # noqa: BLE001  (the others are shown)
+                self._unshown = error
+        return dict(sorted(texts.items()))  # as tqdm does
+
+    def _text(self, number: Any) -> str:
+        with suppress(Exception):  # tqdm cannot format a fraction, or an integer beyond the floats
+            if isinstance(number, Number):
+                return self.format_num(number)  # type: ignore[arg-type]
+        return as_line(number)
+
+    def _tell_failures(self) -> None:
+        if self._unshown is not None:
+            self._log_unshown(self._unshown)
+            self._unshown = None
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback holds this frame, and those of the run
+
+
+class _Screen:
+    """A file of which tqdm hears every failure: of some it would say nothing."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._file, name)
+        if name not in ("write", "flush"):
+            return found
+
+        def call(*args: Any) -> Any:
+            try:
+                return found(*args)
+            except (OSError, ValueError) as error:
+                raise RuntimeError(f"the screen cannot be written to: {error}") from error
+
+        return call
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._file == (other._file if isinstance(other, _Screen) else other))
+
+
+def _is_disabled(disable: Any = False, file: Any = None, **_: Any) -> bool:
+    """Return whether tqdm will show no bar; ``None`` stands for one on terminals alone."""
+    if disable is None and not _IS_WIDGET:
+        return hasattr(file, "isatty") and not file.isatty()
+    return bool(disable)
