@@ -46,7 +46,7 @@ class Report(NamedTuple):
         metrics (Mapping[str, float]): Numbers by name, in the order in which they were found.
         batches_per_second (float | None): Throughput over the last second or more; ``None``
             before there is any.
-        n_batches (int | None): Batches of an epoch; ``None`` where they have no length.
+        n_batches (int | None): Length of the batches in this epoch; ``None`` where they have none.
         step (int): Where it belongs on the axis of a chart, in batches: ``n_iters``; for a run
             inside a callback of another one, ``n_iters`` of the outermost run.
         is_inside (bool): Whether it is of such a run.

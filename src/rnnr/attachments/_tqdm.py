@@ -38,9 +38,9 @@ def check_arguments(names: Iterable[str]) -> None:
 class LazyBar(tqdm):  # type: ignore[type-arg]
     """A tqdm that formats its statistics when it draws, not whenever they change.
 
-    It never gets the batches, since tqdm may iterate over them. What fails while it draws, maybe
-    on the thread of tqdm's monitor, is raised by the next of its methods instead: tqdm holds a
-    lock then, and would keep it.
+    It never gets the batches, since tqdm may iterate over them. What fails while it draws is
+    raised when tqdm has released its lock, which it would keep otherwise. On the thread of tqdm's
+    monitor that is when the run draws next.
 
     Args:
         batches: What to ask for the length, if it is needed.
@@ -75,10 +75,10 @@ class LazyBar(tqdm):  # type: ignore[type-arg]
         """Keep the statistics for the next drawing."""
         self._stats = dict(stats)
 
-    def update(self, n: Any = 1) -> bool | None:
-        """Advance, and draw if it is time."""
-        is_drawn = super().update(n)
-        if is_drawn:
+    def refresh(self, nolock: bool = False, lock_args: Any = None) -> Any:
+        """Draw now, with tqdm's lock unless somebody else holds it."""
+        is_drawn = super().refresh(nolock=nolock, lock_args=lock_args)
+        if not nolock:
             self._tell_failures()
         return is_drawn
 
