@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-_FINALIZERS = {"__del__", "_remove"}  # which no error leaves
+_FINALIZERS = {"__del__", "_remove", "remove"}  # which no error leaves
 
 
 @contextmanager

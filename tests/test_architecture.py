@@ -72,7 +72,7 @@ PUBLIC = {
 
 # From the ground up: a module imports from its own part and from those before it.
 LAYERS = [
-    ["errors", "scheduling"],
+    ["_context", "errors", "scheduling"],
     ["_numbers"],
     ["state"],
     ["_runs", "feed", "files", "frozen", "history", "selection"],

@@ -142,6 +142,7 @@ KINDS: dict[str, Callable[[Iterable[int], int], Any]] = {
     stops=st.sets(st.integers(1, 15), max_size=4),
     faults=st.sets(st.integers(1, 15), max_size=4),
     across_processes=st.booleans(),
+    is_generator=st.booleans(),
     size=st.integers(1, 4),
 )
 def test_batches_that_stop_and_fail_while_they_are_drawn_are_all_delivered_once(
@@ -151,20 +152,42 @@ def test_batches_that_stop_and_fail_while_they_are_drawn_are_all_delivered_once(
     stops: set[int],
     faults: set[int],
     across_processes: bool,
+    is_generator: bool,
     size: int,
 ) -> None:
     draws = n_ends = 0
 
+    def draw() -> None:
+        nonlocal draws
+        draws += 1
+        if draws in stops:
+            runner.stop()  # as another thread would
+        if draws in faults:
+            raise Boom
+
     class Loader:
         def __iter__(self) -> Iterator[int]:
-            nonlocal draws
+            return self.generator() if is_generator else Draws()
+
+        def generator(self) -> Iterator[int]:
             for batch in batches:
-                draws += 1
-                if draws in stops:
-                    runner.stop()  # as another thread would
-                if draws in faults:
-                    raise Boom
+                draw()
                 yield batch
+
+    class Draws:
+        """An iterator that goes on after an error."""
+
+        def __init__(self) -> None:
+            self.left = list(batches)
+
+        def __iter__(self) -> "Draws":
+            return self
+
+        def __next__(self) -> int:
+            if not self.left:
+                raise StopIteration
+            draw()
+            return self.left.pop(0)
 
     def listen() -> None:
         runner.on(Event.BATCH, lambda state: delivered.append(state["batch"]))

@@ -2,11 +2,11 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 from rnnr.errors import RnnrWarning, note_failure, shown, wrong_type
-from rnnr.feed import Feed, is_dead
+from rnnr.feed import Feed, is_dead, too_few
 from rnnr.sources import Buffered, buffered
 from rnnr.state import State, begin_drawing, epoch_memory, is_open, n_drawn
 from rnnr.turns import can_be_iterated, is_asynchronous, is_closed_by_a_pause
@@ -24,24 +24,30 @@ class Batches:
     def __init__(self) -> None:
         self._memory: State | None = None
         self._source: Feed | _Plain = _NOTHING
-        self._left = iter(self._source)
+        self._to_skip = 0
 
     def left(self, state: State) -> Iterator[Any]:
-        """Return the iterator, or make one and pass over what the epoch has drawn."""
+        """Return the iterator, or make one and skip what the epoch has drawn.
+
+        A stop is heard while it skips: then nothing is left for now, and the next call skips on.
+        """
         memory = epoch_memory(state)
         if not self._holds(memory):
             drawn = n_drawn(state)
             begin_drawing(state)
             memory["_spent"] = _is_spent(state["batches"])
-            self._source = _opened(state["batches"], drawn)
-            self._left = iter(self._source)
-            self._memory = memory
+            self._source, is_live = _opened(state["batches"])
+            self._to_skip = 0 if is_live else drawn
         self._source.running = lambda: bool(state["running"])
-        return self._left
+        if self._to_skip:
+            self._memory = None  # an error may lose one: after it, the batches are iterated anew
+            self._skip(self._source.left(), state)
+        self._memory = memory
+        return iter(()) if self._to_skip else self._source.left()
 
     def put_back(self, batch: Any) -> None:
         """Keep a batch for the next draw: the run was stopped while it was drawn."""
-        self._left = self._source.put_back(batch)
+        self._source.put_back(batch)
 
     def wake(self) -> None:
         """Make a draw that waits for its source look whether the run was stopped."""
@@ -55,11 +61,13 @@ class Batches:
             if error is None:
                 raise
             note_failure(error, other, "the closing of the source")
+        finally:
+            if self._memory is None:  # nobody goes on with it
+                self.release()
 
     def release(self) -> None:
         """Let go of the iterator: the epoch is over."""
         self._memory, self._source = None, _NOTHING
-        self._left = iter(_NOTHING)
 
     def failed(self, state: State) -> None:
         """After an error in the batches, go on with their iterator, if it can.
@@ -67,11 +75,14 @@ class Batches:
         A generator that raised cannot, and would pass for exhausted: iterate anew. So it is with
         an Observable. What was interrupted while it waited for its source has not failed.
         """
-        drawn = epoch_memory(state)["_failed_at"] = n_drawn(state)
+        memory, drawn = epoch_memory(state), n_drawn(state)
+        memory["_failed_at"] = drawn
+        if self._memory is not memory:  # it has not come to where the epoch stands
+            return
         if self._source.is_dead and not _is_one_shot(state.get("batches")):
             self.release()
         elif self._source.has_failed:
-            epoch_memory(state)["_broken_at"] = drawn
+            memory["_broken_at"] = drawn
 
     def judge_resumable(self, state: State) -> None:
         """Refuse an epoch whose position in its batches is lost."""
@@ -86,6 +97,18 @@ class Batches:
                 "object whose __iter__ or __aiter__ is a generator function, into state['batches']"
             )
 
+    def _skip(self, batches: Iterator[Any], state: State) -> None:
+        """Skip what the epoch has drawn, while the run is running."""
+        while self._to_skip and state["running"]:
+            try:
+                next(batches)
+            except StopIteration:
+                if not state["running"]:  # a stop that did not wait for a source that is silent
+                    return
+                drawn = n_drawn(state)
+                raise too_few(drawn, drawn - self._to_skip) from None
+            self._to_skip -= 1
+
     def _holds(self, memory: State) -> bool:
         """Tell whether the iterator is that of an epoch, and stands where the epoch does."""
         return self._memory is memory and not self._source.is_lost
@@ -95,7 +118,7 @@ class _Plain:
     """A plain iterator, with nothing behind it that would have to be woken or to rest.
 
     It has what a `Feed` has, so that nobody asks which of the two it is; the loop iterates
-    over the iterator itself.
+    over the iterator itself, unless a batch was put back.
     """
 
     running: Callable[[], bool]
@@ -104,18 +127,21 @@ class _Plain:
 
     def __init__(self, iterator: Iterator[Any]) -> None:
         self._iterator = iterator
+        self._back: list[Any] = []
 
-    def __iter__(self) -> Iterator[Any]:
-        return self._iterator
+    def left(self) -> Iterator[Any]:
+        """Return the iterator over what is left; it holds no batch that it has given."""
+        back = self._back
+        return chain(map(back.pop, (0,)), self._iterator) if back else self._iterator
 
     @property
     def is_dead(self) -> bool:
         """Whether it can give nothing more, after an error."""
         return is_dead(self._iterator)
 
-    def put_back(self, batch: Any) -> Iterator[Any]:
-        """Return an iterator that begins with a batch that was drawn."""
-        return chain([batch], self._iterator)
+    def put_back(self, batch: Any) -> None:
+        """Make a batch that was drawn the next one again."""
+        self._back.append(batch)
 
     def wake(self) -> None:
         """Do nothing: who waits for it, waits in its own code."""
@@ -154,16 +180,14 @@ def warn_if_spent(state: State, stacklevel: int) -> None:
     )
 
 
-def _opened(batches: Any, drawn: int) -> Feed | _Plain:
-    """Begin to iterate, behind what was drawn before."""
+def _opened(batches: Any) -> tuple["Feed | _Plain", bool]:
+    """Begin to iterate; tell whether the batches are live, so that there is nothing to skip."""
     if is_asynchronous(batches):
         batches = buffered(batches)
-    if isinstance(batches, Buffered):
-        return batches.feed(drawn)
     iterator = iter(batches)
-    next(islice(iterator, drawn, drawn), None)
-    # a Feed, if the user has made it by iter(prefetch(...))
-    return iterator if isinstance(iterator, Feed) else _Plain(iterator)
+    # a Feed, too, if the user has made it by iter(prefetch(...))
+    source = iterator if isinstance(iterator, Feed) else _Plain(iterator)
+    return source, isinstance(batches, Buffered) and batches.live
 
 
 def _is_one_shot(batches: object) -> bool:

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from reactivex.disposable import SingleAssignmentDisposable
 
-__all__ = ["Feed", "Inbox", "Turn", "TurnOver", "is_dead", "tell_nobody"]
+from rnnr._context import as_owner
+
+__all__ = ["Feed", "Inbox", "Turn", "TurnOver", "is_dead", "tell_nobody", "too_few"]
 
 GRACE: Final = 1.0
 """Seconds that a paused source gets to end its thread; one that is blocked is left to itself."""
@@ -22,10 +24,9 @@ class Inbox:
 
     Args:
         size: Number of items for which there is room.
-        passed: Number of items that were drawn before, to be passed over.
     """
 
-    def __init__(self, size: int, passed: int) -> None:
+    def __init__(self, size: int) -> None:
         # Re-entrant: the garbage collector may end a feed on a thread that is in here. Used by
         # itself, not through the condition, which an interrupt would leave locked.
         self.lock = RLock()
@@ -34,8 +35,9 @@ class Inbox:
         self.outcome: tuple[BaseException | None] | None = None  # an error, or an end without one
         self.turn: Turn | None = None
         self.iterator: Iterator[Any] | None = None  # of an iterable: it outlives the turn
-        self.skip = self.received = passed
-        self._granted = passed  # items that were drawn, or are just about to be
+        self.received = 0
+        self.skip = 0  # items that a source which begins again brings a second time
+        self._granted = 0  # items that were drawn, or are just about to be
         self._size = size
         self._drawer = 0  # the thread that draws
         # Not the condition: what rings before somebody waits is not lost, and a signal handler
@@ -48,7 +50,7 @@ class Inbox:
         return self.received - self._granted < self._size or get_ident() == self._drawer
 
     def add(self, item: Any) -> None:
-        """Take an item in, unless it is one to pass over. Needs the lock."""
+        """Take an item in, unless it is one to skip. Needs the lock."""
         if self.skip:
             self.skip -= 1
             return
@@ -59,6 +61,8 @@ class Inbox:
     def end(self, error: BaseException | None) -> None:
         """Remember how the source ended, to be told when the items are drawn. Needs the lock."""
         if self.outcome is None:
+            if error is None and self.skip:
+                error = too_few(self.received, self.received - self.skip)
             self.outcome = (error,)
             self._ring_if_awaited()
 
@@ -90,6 +94,8 @@ class Inbox:
 class Turn(ABC):
     """One stay of a source at work, on a thread of its own: to its end, or to a pause.
 
+    The thread sees what the one sees that makes the turn, in order to draw.
+
     Args:
         inbox: Where to bring the items.
     """
@@ -100,7 +106,7 @@ class Turn(ABC):
         self.failure: BaseException | None = None  # what was raised when the turn was over
         self.subscription = SingleAssignmentDisposable()
         self.tell_room: Callable[[], object] = tell_nobody
-        self.thread = Thread(target=self._work, name="rnnr source", daemon=True)
+        self.thread = Thread(target=as_owner(self._work), name="rnnr source", daemon=True)
 
     @abstractmethod
     def bring(self) -> None:
@@ -177,10 +183,13 @@ class Feed(Iterator[Any]):
         del inbox.items[0]
         return item
 
-    def put_back(self, item: Any) -> "Feed":
-        """Make an item that was drawn the next one again; return the iterator that gives it."""
-        self._inbox.items.appendleft(item)
+    def left(self) -> "Feed":
+        """Return the iterator over what is left."""
         return self
+
+    def put_back(self, item: Any) -> None:
+        """Make an item that was drawn the next one again."""
+        self._inbox.items.appendleft(item)
 
     def wake(self) -> None:
         """Make a draw that waits look at ``running``; for any thread, and for signal handlers."""
@@ -256,6 +265,16 @@ def is_dead(iterator: object) -> bool:
     if isinstance(iterator, AsyncGeneratorType):
         return iterator.ag_frame is None
     return isinstance(iterator, GeneratorType) and iterator.gi_frame is None
+
+
+def too_few(drawn: int, given: int) -> RuntimeError:
+    """Return the error for batches that end before those that an epoch has drawn."""
+    return RuntimeError(
+        f"the epoch cannot go on after the {drawn} batches that it has drawn, by n_iters: expected "
+        f"batches that begin with those, to skip them, got only {given}; put the batches that the "
+        "epoch began with into state['batches'], or write buffered(source, live=True) of a source "
+        "that goes on by itself"
+    )
 
 
 def tell_nobody() -> None:

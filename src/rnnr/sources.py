@@ -41,7 +41,7 @@ class Buffered:
         self.live = live
 
     def __iter__(self) -> Feed:
-        return self.feed(0)
+        return Feed(Inbox(self.size), self._begin)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -52,10 +52,6 @@ class Buffered:
     def __repr__(self) -> str:
         name = "buffered" if is_asynchronous(self.source) else "prefetch"
         return f"{name}({self.source!r}, size={self.size})"
-
-    def feed(self, passed: int) -> Feed:
-        """Return an iterator that passes over the first items, if the source gives them again."""
-        return Feed(Inbox(self.size, passed), self._begin)
 
     def _begin(self, inbox: Inbox) -> Turn:
         if isinstance(self.source, Observable):

@@ -45,6 +45,7 @@ class Loaded(Turn):
                 return self.end()
             with inbox.lock:
                 inbox.add(item)
+            del item  # not held while the next one is loaded, or waits for room
         return None
 
     def _goes_on(self) -> bool:
@@ -73,8 +74,8 @@ class Loaded(Turn):
 class Subscribed(Turn):
     """The thread subscribes to an Observable, whose items may come from any thread.
 
-    One that begins from its beginning for each observer is made to pass over what was received. A
-    live one is not; what it brings when the turn is over is welcome, while there is room.
+    One that begins from its beginning for each observer is made to skip what was received. A live
+    one is not; what it brings when the turn is over is welcome, while there is room.
     """
 
     def __init__(self, inbox: Inbox, source: Observable[Any], live: bool) -> None:
@@ -154,6 +155,7 @@ class Awaited(Turn):
                 with self.inbox.lock:
                     if self._live or self.inbox.turn is self:
                         self.inbox.add(item)
+                del item  # as above
         except StopAsyncIteration:
             pass
         finally:
