@@ -72,9 +72,9 @@ PUBLIC = {
 
 # From the ground up: a module imports from its own part and from those before it.
 LAYERS = [
-    ["_context", "errors", "scheduling"],
-    ["_numbers"],
-    ["state"],
+    ["_context", "errors"],
+    ["_awaiting", "_numbers", "state"],
+    ["scheduling"],
     ["_runs", "feed", "files", "frozen", "history", "selection"],
     ["event", "turns"],
     ["sources"],

@@ -1,10 +1,13 @@
 """Runs as Observables: cold by `observe`, hot by `runs`."""
 
+import asyncio
+import contextvars
 import gc
 import itertools
+import signal
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ import reactivex as rx
 from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import operators as ops
+from reactivex.internal import SequenceContainsNoElementsError
 from reactivex.scheduler import (
     CurrentThreadScheduler,
     ImmediateScheduler,
@@ -23,6 +27,9 @@ from reactivex.subject import Subject
 from rnnr import Emission, Event, RnnrWarning, Runner
 from rnnr.operators import select, states
 from rnnr.scheduling import InPlaceScheduler
+
+GUARD = 30.0
+"""Seconds after which a test is taken for hanging."""
 
 State = dict[str, Any]
 
@@ -793,3 +800,401 @@ def test_operators_that_give_no_plain_observable_are_left_as_they_are() -> None:
     published.connect()
     runner.run([2])
     assert seen == [2]
+
+
+class Silent(Subject[Any]):
+    """Batches that never come; it tells when somebody waits for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.subscribed = threading.Event()
+
+    def _subscribe_core(self, observer: Any, scheduler: Any = None) -> Any:
+        self.subscribed.set()
+        return super()._subscribe_core(observer, scheduler)
+
+
+def run_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "rnnr run"]
+
+
+def told_of_ends(runner: Runner) -> list[str]:
+    """Return the list to which the runner adds how it ended."""
+    told: list[str] = []
+    for event in (Event.FINISHED, Event.STOPPED, Event.FAILED):
+        runner.on(event, lambda _, event=event: told.append(event.name))
+    return told
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Let the other tasks go on until something is so."""
+    while not is_so():
+        await asyncio.sleep(0.001)
+
+
+class TestAwait:
+    """To await a run leaves the event loop to the other tasks."""
+
+    def test_the_result_is_the_last_item(self) -> None:
+        async def main() -> Emission:
+            return await runner.observe("ab")
+
+        runner = Runner()
+        last = asyncio.run(main())
+        assert (last.event, last.state) == (Event.FINISHED, runner.state)
+
+    @pytest.mark.parametrize(
+        "pipe",
+        [
+            lambda run: run.pipe(states(Event.BATCH), select("batch"), ops.last()),
+            lambda run: run.pipe(states(Event.BATCH)).pipe(select("batch")),
+            lambda run: run.map(lambda emission: emission.state.get("batch")),
+            lambda run: run.pipe(states(Event.BATCH), select("batch"), ops.delay(0.001)),
+            lambda run: run.pipe(
+                states(Event.BATCH), select("batch"), ops.observe_on(NewThreadScheduler())
+            ),
+            lambda run: run.pipe(
+                ops.subscribe_on(NewThreadScheduler()), states(Event.BATCH), select("batch")
+            ),
+            lambda run: run.concat(run).pipe(states(Event.BATCH), select("batch")),
+        ],
+        ids=["last", "two pipes", "fluent", "delay", "observe_on", "subscribe_on", "concat"],
+    )
+    def test_so_it_is_of_what_operators_make_of_it(self, pipe: Callable[[Any], Any]) -> None:
+        async def main() -> Any:
+            return await pipe(runner.observe("abc", max_epoch=2))
+
+        runner = Runner()
+        assert asyncio.run(main()) == "c"
+
+    def test_the_event_loop_goes_on(self) -> None:
+        async def answer() -> None:
+            await until(asked.is_set)
+            answered.set()
+
+        async def main() -> None:
+            await asyncio.gather(runner.observe([1]), answer())
+
+        def ask(state: State) -> None:
+            asked.set()
+            assert answered.wait(GUARD)  # by the loop, while this batch is under way
+
+        runner, asked, answered = Runner(), threading.Event(), threading.Event()
+        runner.on(Event.BATCH, ask)
+        asyncio.run(main())
+        assert runner.state["n_iters"] == 1
+
+    def test_two_runs_go_on_side_by_side(self) -> None:
+        async def main() -> None:
+            await asyncio.gather(*(runner.observe([1]) for runner in runners))
+
+        barrier, runners = threading.Barrier(2, timeout=GUARD), (Runner(), Runner())
+        for runner in runners:
+            runner.on(Event.BATCH, lambda _: barrier.wait())
+        asyncio.run(main())
+
+    def test_the_run_sees_the_context_of_the_one_who_awaits(self) -> None:
+        async def main() -> None:
+            variable.set("mine")
+            await runner.observe([1])
+
+        runner, seen = Runner(), list[str]()
+        variable = contextvars.ContextVar("variable", default="the default")
+        runner.on(Event.BATCH, lambda _: seen.append(variable.get()))
+        asyncio.run(main())
+        assert seen == ["mine"]
+
+    def test_a_callback_may_have_an_event_loop_and_await_a_run_there(self) -> None:
+        async def evaluate(state: State) -> None:
+            last = await evaluator.observe(range(state["batch"]))
+            seen.append(last.state["n_iters"])
+
+        async def main() -> None:
+            await trainer.observe([3, 5])
+
+        trainer, evaluator, seen = Runner(), Runner(), list[int]()
+        trainer.on(Event.BATCH, lambda state: asyncio.run(evaluate(state)))
+        asyncio.run(main())
+        assert seen == [3, 5]
+
+    @pytest.mark.parametrize("error", [Boom(), SystemExit(3), asyncio.CancelledError()])
+    def test_an_error_of_the_run_is_raised_where_it_is_awaited(self, error: BaseException) -> None:
+        def fail(state: State) -> None:
+            raise error
+
+        async def main() -> None:
+            with pytest.raises(type(error)) as caught:
+                await runner.observe([1])
+            assert caught.value is error
+
+        runner = Runner()
+        told = told_of_ends(runner)
+        runner.on(Event.BATCH, fail)
+        asyncio.run(main())
+        assert told == ["FAILED"]
+        assert run_threads() == []
+
+    def test_so_is_one_of_an_operator(self) -> None:
+        async def main() -> None:
+            with pytest.raises(ZeroDivisionError):
+                await runner.observe([1]).pipe(ops.map(lambda emission: 1 / 0))
+
+        runner = Runner()
+        told = told_of_ends(runner)
+        asyncio.run(main())
+        assert told == ["STOPPED"]
+
+    def test_two_errors_are_told_together(self) -> None:
+        def fail(state: State) -> None:
+            raise Boom
+
+        async def main() -> None:
+            with pytest.raises(ZeroDivisionError) as caught:
+                await runner.observe([1]).pipe(ops.map(lambda emission: 1 / 0))
+            assert any("the end of the run failed too" in note for note in caught.value.__notes__)
+
+        runner = Runner()
+        runner.on(Event.STOPPED, fail)
+        asyncio.run(main())
+
+    def test_a_run_of_which_nothing_is_left_is_the_error_that_reactivex_has(self) -> None:
+        async def main() -> None:
+            with pytest.raises(SequenceContainsNoElementsError):
+                await Runner().observe([1]).pipe(ops.filter(lambda _: False))
+
+        asyncio.run(main())
+
+    def test_take_ends_the_run_before_the_task_goes_on(self) -> None:
+        async def main() -> None:
+            for n in range(1, 4):
+                last = await runner.observe(itertools.count()).pipe(
+                    states(Event.BATCH), select("n_iters"), ops.take(n)
+                )
+                assert last == n
+                assert told == ["STOPPED"] * n
+
+        runner = Runner()
+        told = told_of_ends(runner)
+        asyncio.run(main())
+
+    @pytest.mark.parametrize(
+        "observed",
+        [
+            lambda run: run,
+            lambda run: run.pipe(states(Event.BATCH), ops.last()),
+            lambda run: run.pipe(ops.retry(3), ops.delay(0.001)),
+        ],
+        ids=["run", "last", "retry"],
+    )
+    def test_to_cancel_it_stops_the_run_and_waits_for_its_end(
+        self, observed: Callable[[Any], Any]
+    ) -> None:
+        async def wait(runner: Runner) -> None:
+            await observed(runner.observe(itertools.count()))
+
+        async def main() -> None:
+            task = asyncio.create_task(wait(runner))
+            await until(lambda: runner.state.get("n_iters", 0) > 3)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert told == ["STOPPED"]
+            assert run_threads() == []
+
+        runner = Runner()
+        told = told_of_ends(runner)
+        asyncio.run(main())
+        assert told == ["STOPPED"]
+
+    def test_one_that_has_been_given_a_further_thread_is_stopped_there(self) -> None:
+        async def main() -> None:
+            elsewhere = runner.observe(itertools.count()).pipe(
+                ops.subscribe_on(NewThreadScheduler())
+            )
+            task = asyncio.ensure_future(elsewhere)
+            await until(lambda: "n_iters" in runner.state)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await until(lambda: told == ["STOPPED"])
+
+        runner = Runner()
+        told = told_of_ends(runner)
+        asyncio.run(main())
+
+    def test_it_is_waited_for_however_often_it_is_cancelled(self) -> None:
+        async def wait() -> None:
+            await runner.observe([1, 2])
+
+        async def main() -> None:
+            task = asyncio.create_task(wait())
+            await until(begun.is_set)
+            for _ in range(3):
+                task.cancel()
+                await asyncio.sleep(0)
+                assert not task.done()
+            go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert told == ["STOPPED"]
+
+        def hold(state: State) -> None:
+            begun.set()
+            assert go_on.wait(GUARD)
+
+        runner, begun, go_on = Runner(), threading.Event(), threading.Event()
+        told = told_of_ends(runner)
+        runner.on(Event.BATCH, hold)
+        asyncio.run(main())
+
+    def test_a_silent_source_is_woken(self) -> None:
+        async def main() -> None:
+            task = asyncio.ensure_future(runner.observe(silent))
+            await until(silent.subscribed.is_set)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert told == ["STOPPED"]
+
+        runner, silent = Runner(), Silent()
+        told = told_of_ends(runner)
+        asyncio.run(main())
+
+    def test_a_timeout_ends_it(self) -> None:
+        async def main() -> None:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(runner.observe(itertools.count()), 0.01)
+            assert told == ["STOPPED"]
+
+        runner = Runner()
+        told = told_of_ends(runner)
+        asyncio.run(main())
+
+    def test_ctrl_c_stops_it(self) -> None:
+        async def main() -> None:
+            asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+            await runner.observe(itertools.count())
+
+        runner = Runner()
+        told = told_of_ends(runner)
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(main())
+        assert told in (["STOPPED"], [])  # it may not have begun
+        assert run_threads() == []
+
+    def test_one_that_is_cancelled_before_it_begins_does_not_run(self) -> None:
+        async def wait() -> None:
+            await run
+
+        async def main() -> None:
+            first = asyncio.create_task(wait())
+            await until(begun.is_set)
+            first.cancel()
+            await asyncio.sleep(0)
+            second = asyncio.create_task(wait())  # waits for the end of the first
+            await until(lambda: len(run_threads()) == 2)
+            second.cancel()
+            await asyncio.sleep(0)
+            go_on.set()
+            for task in (first, second):
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+        def hold(state: State) -> None:
+            begun.set()
+            assert go_on.wait(GUARD)
+
+        runner, begun, go_on = Runner(), threading.Event(), threading.Event()
+        run = runner.observe([1])
+        started = list[State]()
+        runner.on(Event.STARTED, started.append)
+        runner.on(Event.BATCH, hold)
+        asyncio.run(main())
+        assert len(started) == 1
+
+    def test_an_error_while_it_stops_is_raised_instead(self) -> None:
+        def fail(state: State) -> None:
+            raise Boom
+
+        async def main() -> None:
+            task = asyncio.ensure_future(runner.observe(itertools.count()))
+            await until(lambda: "n_iters" in runner.state)
+            task.cancel()
+            with pytest.raises(Boom):
+                await task
+
+        runner = Runner()
+        runner.on(Event.STOPPED, fail)
+        asyncio.run(main())
+
+    def test_a_loop_that_is_closed_meanwhile_stops_the_run(self) -> None:
+        async def wait() -> None:
+            await runner.observe(itertools.count())
+
+        runner = Runner()
+        told = told_of_ends(runner)
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(wait())
+        loop.run_until_complete(until(lambda: "n_iters" in runner.state))
+        coroutine = task.get_coro()
+        assert coroutine is not None
+        coroutine.close()
+        loop.close()
+        join_run_threads()
+        assert told == ["STOPPED"]
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+    def test_a_stream_is_awaited_as_reactivex_does(self) -> None:
+        async def main() -> None:
+            first = asyncio.ensure_future(runner.stream(Event.BATCH).pipe(ops.first()))
+            await asyncio.sleep(0)
+            runner.run([1])
+            assert (await first)["batch"] == 1
+
+        runner = Runner()
+        asyncio.run(main())
+
+    def test_what_it_held_is_freed_at_once(self) -> None:
+        async def main() -> None:
+            try:
+                await runner.observe([1])
+            except Boom as error:
+                errors.append(weakref.ref(error))
+
+        def fail(state: State) -> None:
+            raise Boom
+
+        runner, errors = Runner(), list[weakref.ref[Boom]]()
+        runner.on(Event.BATCH, fail)
+        gc.disable()
+        try:
+            asyncio.run(main())
+            assert [error() for error in errors] == [None]
+        finally:
+            gc.enable()
+
+    @pytest.mark.parametrize(
+        "observed",
+        [
+            lambda run: rx.concat(run, run),
+            lambda run: run + run,
+            lambda run: rx.merge(run),
+        ],
+    )
+    def test_what_reactivex_makes_of_several_says_what_to_write(
+        self, observed: Callable[[Any], Any]
+    ) -> None:
+        async def main() -> None:
+            with pytest.warns(RnnrWarning, match=r"write `await runner.observe\(batches\)` for"):
+                await observed(runner.observe([1]))
+            last = await asyncio.to_thread(observed(runner.observe([2])).run)
+            assert last.state["batch"] == 2
+
+        runner = Runner()
+        asyncio.run(main())
+
+
+def join_run_threads() -> None:
+    for thread in run_threads():
+        thread.join(GUARD)
+        assert not thread.is_alive()

@@ -1,6 +1,7 @@
 """A run as an Observable: cold, where subscribing runs it, and hot, for those who outlive runs."""
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -10,8 +11,10 @@ from typing import NamedTuple, Protocol, TypeAlias
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 from reactivex.scheduler import CurrentThreadScheduler
+from reactivex.scheduler.eventloop import AsyncIOScheduler
 from reactivex.subject import Subject
 
+from rnnr.errors import RnnrWarning
 from rnnr.event import ENDS, Event
 from rnnr.scheduling import IN_PLACE, InPlaceObservable
 from rnnr.state import State, failed_drawing
@@ -63,6 +66,8 @@ class ObservedRun(InPlaceObservable[Emission]):
         resume: Goes on with a failed run; takes whether to repeat its last batch, too.
     """
 
+    works_in_subscribe = True
+
     def __init__(
         self,
         runner: RunnerLike,
@@ -97,6 +102,8 @@ class ObservedRun(InPlaceObservable[Emission]):
                 # In place it would run before anybody holds what disposes of it, and take(2)
                 # below could not end it. Here it comes when all are subscribed.
                 scheduler = CurrentThreadScheduler.singleton()
+            elif isinstance(scheduler, AsyncIOScheduler):  # as `await rx.concat(...)` passes it on
+                _warn_in_event_loop()
             begun = scheduler.schedule(attempt.begin)
             return CompositeDisposable(begun, Disposable(attempt.dispose))
 
@@ -245,6 +252,17 @@ def all_runs(runner: RunnerLike) -> Observable[Observable[Emission]]:
         return Disposable(dispose)
 
     return InPlaceObservable(subscribe)
+
+
+def _warn_in_event_loop() -> None:
+    warnings.warn(
+        "a run on the thread of an event loop keeps it waiting, so that nothing can cancel the "
+        "run: expected a thread for it, got an AsyncIOScheduler; write `await "
+        "runner.observe(batches)` for each run, or `await asyncio.to_thread(observable.run)` for "
+        "several in one Observable",
+        RnnrWarning,
+        stacklevel=2,  # called by the event loop, so there is no line of the user to point to
+    )
 
 
 def _finish(observer: abc.ObserverBase[Emission], error: Exception | None) -> None:

@@ -4,7 +4,7 @@ Inside a subscription ReactiveX puts off whatever is scheduled on the current th
 subscription returns: for a run inside one, until after its end. That queue is its trampoline.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +17,8 @@ from reactivex.scheduler import (
 )
 from reactivex.scheduler.currentthreadscheduler import CurrentThreadSchedulerSingleton
 from reactivex.scheduler.trampoline import Trampoline
+
+from rnnr._awaiting import last_item
 
 __all__ = [
     "IN_PLACE",
@@ -70,12 +72,17 @@ IN_PLACE = (InPlaceScheduler, ImmediateScheduler, TrampolineScheduler)
 class InPlaceObservable(Observable[_T]):
     """An Observable whose pipelines deliver in place, wherever they are subscribed."""
 
+    works_in_subscribe = False
+    """Whether ``subscribe`` works until the end; to await it then takes a thread."""
+
     if not TYPE_CHECKING:  # pragma: no branch  (the overloads of the original give the types)
 
         def pipe(self, *operators: Callable[[Any], Any]) -> Any:
             """Apply operators, as every Observable does."""
             piped = super().pipe(*operators)
-            return _Piped(piped) if type(piped) is Observable else piped
+            if type(piped) is not Observable:
+                return piped
+            return _Piped(piped, self.works_in_subscribe)
 
     def run(self, scheduler: abc.SchedulerBase | None = None) -> _T:
         """Subscribe on this thread, wait for the end, and return the last item.
@@ -85,12 +92,20 @@ class InPlaceObservable(Observable[_T]):
         with idle_trampoline():  # whose owner would wait for us, and we for it
             return super().run(scheduler or InPlaceScheduler())
 
+    def __await__(self) -> Generator[Any, None, _T]:
+        """Return the last item to ``await``, while the event loop goes on.
+
+        ReactiveX subscribes on the thread of the loop, which a run would keep to its end.
+        """
+        return last_item(self).__await__() if self.works_in_subscribe else super().__await__()
+
 
 class _Piped(InPlaceObservable[_T]):
     """What operators made of such an Observable."""
 
-    def __init__(self, source: Observable[_T]) -> None:
+    def __init__(self, source: Observable[_T], works_in_subscribe: bool) -> None:
         super().__init__(source._subscribe_core)
+        self.works_in_subscribe = works_in_subscribe
 
     def subscribe(self, *observer: Any, **arguments: Any) -> abc.DisposableBase:
         """Subscribe, as to every Observable."""
