@@ -200,6 +200,9 @@ class Runner:
         Where its run has failed, the next subscription resumes it, so that ``retry`` goes on
         where the failure was; a batch that its callbacks did not finish is delivered once more.
 
+        To ``await`` it runs on a thread of its own, and returns the last item; to cancel that stops
+        the run and waits for its end.
+
         Args:
             batches: Batches of an epoch, as for `run`.
             max_epoch: Number of epochs to run.
@@ -283,17 +286,17 @@ class Runner:
         """Go on with a stopped or failed run from its state.
 
         A runner that made the state goes on with the iterator it has. One that was given the
-        state of another process iterates over ``state["batches"]`` anew and passes over what
-        was drawn, so shuffle with a seed that you keep.
+        state of another process iterates over ``state["batches"]`` again and skips what was
+        drawn, so shuffle with a seed that you keep.
 
         Args:
             repeat_last_batch: Whether to deliver the last batch once more. Ignored if the
                 epoch is finished, or has drawn nothing.
 
         Raises:
-            RuntimeError: If there is no run to resume, if this runner is running already, or if
-                an iterator stands in the way: ``state["batches"]`` can be iterated only
-                once, and the position of the epoch in it is lost.
+            RuntimeError: If there is no run to resume, if this runner is running already, if
+                ``state["batches"]`` gives fewer batches than the epoch has drawn, or if it can be
+                iterated only once, and the position of the epoch in it is lost.
             BaseException: As for `run`.
 
         Example:

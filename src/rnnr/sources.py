@@ -26,7 +26,7 @@ class Buffered:
         source: What was passed.
         size (int): Number of batches for which there is room.
         live (bool): Whether the source goes on by itself, so that one who subscribes again has
-            nothing to pass over.
+            nothing to skip.
 
     Example:
         >>> from rnnr.sources import prefetch
@@ -75,14 +75,14 @@ def buffered(
 
     When a run is stopped, or fails, the subscription is disposed of, or the async iterable
     cancelled. What was received by then is kept for ``resume``. A source begins from its
-    beginning when it is subscribed to or iterated anew, so it is made to pass over what was
-    received, unless it is live.
+    beginning when it is subscribed to or iterated again, so what was received is skipped, unless
+    it is live.
 
     Args:
         source: Observable, or async iterable. An async iterator serves one epoch, which
             cannot be resumed after a stop.
         size: Number of batches for which there is room, 1 or more.
-        live: Whether the source goes on by itself, so that ``resume`` has nothing to pass over.
+        live: Whether the source goes on by itself, so that ``resume`` has nothing to skip.
             If not given, a Subject (other than a ReplaySubject) and a ConnectableObservable are
             taken for live, and nothing else: say ``live=True`` for a sensor, or for what an
             operator makes of a Subject.
@@ -122,6 +122,10 @@ def prefetch(iterable: Iterable[Any], size: int = 2) -> Buffered:
     room for it. When a run is stopped, or fails, the thread ends with the batch that it is
     loading; what was loaded is kept for ``resume``. It pays where the loader waits, or computes
     outside of Python's lock, as files, sockets and NumPy do.
+
+    The thread sees the context variables and the switches of PyTorch (gradients, default device,
+    autocast, CUDA stream) that the run sees. A seeded run gives the same numbers as without, unless
+    the loader draws from a global random generator for every batch: give it one of its own.
 
     Args:
         iterable: What gives the batches of an epoch. As without `prefetch`, an iterator serves
