@@ -1477,3 +1477,17 @@ class TestWhatWasDrawnIsLetGoOf:
         assert held == [None] * 3
         assert [*left] == []
         assert [one() for one in made] == [None] * 4  # and the epoch is not over yet
+
+    @pytest.mark.parametrize("kind", [iter, prefetch])
+    def test_one_that_was_put_back_is_held_no_longer_than_until_it_is_drawn_again(
+        self, kind: Callable[[Any], Any]
+    ) -> None:
+        batches = Batches()
+        state: State = {"batches": kind(Batch() for _ in "a"), "n_iters": 0, "running": True}
+        batches.put_back(next(batches.left(state)))
+        left = batches.left(state)
+        batch = next(left)
+        made = weakref.ref(batch)
+        del batch
+        assert made() is None
+        assert [*left] == []
