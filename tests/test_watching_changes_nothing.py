@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -23,12 +24,14 @@ import torch
 import tqdm
 from reactivex import Observable
 from reactivex import operators as ops
+from reactivex.disposable import CompositeDisposable
 from torch.utils.data import DataLoader
 
 import rnnr.operators
 import rnnr.sources
 from rnnr import Emission, Event, Runner, State
 from rnnr.attachments import ProgressBar
+from rnnr.dashboard import Dashboard
 from rnnr.operators import (
     chunk,
     ema,
@@ -264,12 +267,26 @@ def a_pipeline(runner: Runner) -> Any:
     return runner.on(Event.BATCH, pipeline(*OPERATORS["fold"](), *OPERATORS["ema"]()))
 
 
+def page(at_end: ExitStack) -> Attach:
+    def attach(runner: Runner) -> Any:
+        dashboard = Dashboard()
+        at_end.callback(dashboard.close)
+
+        def ask(_: State) -> None:
+            urlopen(dashboard.address + "data").close()
+
+        return CompositeDisposable(dashboard.attach_on(runner), runner.on(Event.BATCH, ask))
+
+    return attach
+
+
 def watchers(folder: Path, at_end: ExitStack) -> dict[str, Attach]:
     return {
         **parts(folder, at_end),
         **{f"operators.{name}": operated(make()) for name, make in OPERATORS.items()},
         "operators.states": states_of_each_run,
         "operators.pipeline": a_pipeline,
+        "Dashboard with a page": page(at_end),
         "bar as it is": ProgressBar(file=io.StringIO()).attach_on,
         "bar with a total": ProgressBar(file=io.StringIO(), total=9, unit="tok").attach_on,
         "bar that is disabled": ProgressBar(disable=True).attach_on,
@@ -281,6 +298,7 @@ WATCHERS = sorted(watchers(Path(), ExitStack()))
 
 SIZED = {
     "Dashboard",
+    "Dashboard with a page",
     "Record",
     "bar as it is",
     "bar of another class",
