@@ -136,7 +136,8 @@ def add_note(error: BaseException, text: str) -> None:
 def _place(note: str) -> list[str]:
     """Return what a note has beside numbers: of one with a traceback where that ends."""
     lines = sub(r"\d+", "", note).splitlines()
-    return [*lines[:1], *lines[-4:]]
+    frames = [line for line in lines if line.startswith("  File ")]
+    return [*lines[:1], *frames[-1:], *lines[-1:]]
 
 
 def shown(got: object) -> str:
