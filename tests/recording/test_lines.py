@@ -137,9 +137,6 @@ DAMAGED = {
     "a list for a number": line(seconds=[1]),
     "metrics that are a list": line(metrics=[1]),
     "no metrics": line(metrics=None),
-    "a metric that is a text": line(metrics={"loss": "low"}),
-    "a metric that is nothing": line(metrics={"loss": None}),
-    "a metric beyond the floats": line(metrics={"loss": 10**400}),
     "a number for a truth": line(is_inside=1),
     "a number for an error": line(error=1),
 }
@@ -149,6 +146,85 @@ DAMAGED = {
 def test_what_holds_no_report_is_refused(damaged: bytes) -> None:
     with pytest.raises(DAMAGES):
         decode(damaged)
+
+
+ODD = {
+    "a text": "low",
+    "the text of a number": "0.5",
+    "nothing": None,
+    "a truth": True,
+    "a list": [0.5],
+    "a mapping": {"mean": 0.5},
+    "beyond the floats": 10**400,
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_a_metric_that_is_not_a_number_is_left_out_and_the_others_are_read(odd: Any) -> None:
+    left_out: list[str] = []
+    report = decode(line(metrics={"a": 1, "odd": odd, "b": "NaN"}), left_out.append)
+    assert repr(report) == repr(decode(line())._replace(metrics={"a": 1.0, "b": float("nan")}))
+    assert left_out == ["odd"]
+    assert decode(line(metrics={"odd": odd})) == decode(line())
+
+
+@pytest.mark.parametrize("n_digits", [399, 400, 5000])
+def test_an_integer_of_more_digits_than_python_reads_is_an_odd_metric_too(n_digits: int) -> None:
+    metrics = b'{"a": 1, "odd": ' + b"9" * n_digits + b"}"
+    assert decode(line().replace(b"{}", metrics)).metrics == {"a": 1.0}
+
+
+class Misbehaving:
+    """What says that it is a number, and is none."""
+
+    def __float__(self) -> float:
+        raise RuntimeError("not now")
+
+
+class Half(float):
+    """A number of a type of the user's, which shows itself in its own way."""
+
+    def __repr__(self) -> str:
+        return "half"
+
+
+class Elusive:
+    """What cannot even be named."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no name")
+
+
+WRITTEN: dict[str, tuple[dict[Any, Any], dict[str, float]]] = {
+    "a type of the user's": ({"x": Half(0.5)}, {"x": 0.5}),
+    "one that is not finite": ({"x": Half("inf")}, {"x": float("inf")}),
+    "numpy's": (
+        {"x": np.float64(0.5), "y": np.float32(0.25), "z": np.int8(3), "t": np.bool_(True)},
+        {"x": 0.5, "y": 0.25, "z": 3.0, "t": 1.0},
+    ),
+    "names of any type": (
+        {7: 0.5, (1, 2): 0.25, None: 1.0},
+        {"7": 0.5, "(1, 2)": 0.25, "None": 1.0},
+    ),
+    "a lone surrogate": ({"\ud800": 0.5}, {"\ud800": 0.5}),
+    "an enormous integer": ({"x": 10**5000}, {}),
+    "one beyond the floats": ({"x": 10**400}, {}),
+    "an object that misbehaves": ({"x": Misbehaving()}, {}),
+    "a name that misbehaves": ({Elusive(): 0.5}, {}),
+    "an object": ({"x": object()}, {}),
+    "a text": ({"x": "low"}, {}),
+}
+
+
+@pytest.mark.parametrize(("metrics", "kept"), WRITTEN.values(), ids=WRITTEN)
+@pytest.mark.parametrize(
+    "others", [{"loss": 0.125}, {"loss": float("nan")}], ids=["", "beside NaN"]
+)
+def test_a_metric_that_is_odd_is_written_as_its_number_or_left_out_and_the_others_are_kept(
+    metrics: dict[Any, Any], kept: dict[str, float], others: dict[str, float]
+) -> None:
+    report = Report(Event.BATCH, 1, 2, 3, 0.5, {**others, **metrics})
+    assert repr(decode(encode(report))) == repr(report._replace(metrics={**others, **kept}))
 
 
 @pytest.mark.parametrize("name", LEAST)

@@ -238,9 +238,9 @@ class TestAtOnce:
         n_decoded = itertools.count()
         seen: list[int] = []
 
-        def count(line: bytes) -> Report:
+        def count(line: bytes, leave_out: Callable[[str], object]) -> Report:
             next(n_decoded)
-            return decode(line)
+            return decode(line, leave_out)
 
         monkeypatch.setattr("rnnr.recording._tail.decode", count)
         few = replay(path, inf).pipe(ops.map(number), ops.take(3))
@@ -353,19 +353,19 @@ class TestWhatIsLeftOut:
             replay(path, inf).subscribe(seen.append)
         assert seen == [*reports, reports[0]]
         assert [str(warning.message) for warning in caught] == [
-            f"each line of '{path}' must hold a report, got 2 with none (line 3, 4) and a last "
-            "one that is torn; those are left out; a process that is killed and a full disk "
-            "leave such lines"
+            f"each line of '{path}' must hold a report whose metrics are numbers, got 2 damaged "
+            "(line 3, 4) and a last one that is torn; what is damaged is left out; a process that "
+            "is killed and a full disk leave such lines"
         ]
 
     def test_the_numbers_are_those_of_the_first_ten(self, path: Path) -> None:
         path.write_bytes(b"damaged\n" * 11)
-        with pytest.warns(RnnrWarning, match=r"got 11 with none \(line 1, 2, .*, 10, \.\.\.\);"):
+        with pytest.warns(RnnrWarning, match=r"got 11 damaged \(line 1, 2, .*, 10, \.\.\.\);"):
             replay(path, inf).subscribe()
 
     def test_a_torn_line_alone_is_told_too(self, path: Path) -> None:
         path.write_bytes(b'{"event": "BA')
-        with pytest.warns(RnnrWarning, match=r"must hold a report, got a last one that is torn;"):
+        with pytest.warns(RnnrWarning, match=r"are numbers, got a last one that is torn;"):
             replay(path, inf).subscribe()
 
     def test_who_leaves_early_is_not_warned(self, path: Path) -> None:

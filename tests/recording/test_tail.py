@@ -114,6 +114,33 @@ def test_damaged_lines_are_counted_and_the_numbers_of_the_first_ten_are_kept(pat
     assert (tail.n_damaged, tail.damaged) == (1000, list(range(2, 12)))
 
 
+def test_a_line_with_a_metric_that_is_not_a_number_is_read_without_it_and_counts_as_damaged(
+    path: Path,
+) -> None:
+    odd = line(2).replace(b'{"loss":', b'{"phase":"warm-up","loss":')
+    path.write_bytes(line(1) + odd + b"damaged\n" + line(3))
+    tail = Tail(path)
+    assert [report.metrics for report in tail.read()] == [{"loss": 1 / n} for n in (2, 3, 4)]
+    assert (tail.n_damaged, tail.damaged) == (2, [2, 3])
+    assert tail.left_out() == "2 damaged (line 2, 3)"
+
+
+def test_it_says_how_much_of_the_file_it_has_read(path: Path) -> None:
+    path.write_bytes(line(1) * 4)
+    tail = Tail(path)
+    fractions = [tail.fraction]
+    for _ in range(4):
+        tail.read(at_most=1)
+        fractions.append(tail.fraction)
+    assert fractions == [0, 0.25, 0.5, 0.75, 1]
+    append(path, line(1) * 4)
+    tail.read(at_most=2)
+    assert tail.fraction == 0.75
+    path.write_bytes(b"")
+    tail.read()
+    assert tail.fraction == 1
+
+
 def test_empty_lines_are_nothing_and_ends_of_windows_are_ends(path: Path) -> None:
     path.write_bytes(b"\n" + line(1).replace(b"\n", b"\r\n") + b"  \r\n" + line(2))
     tail = Tail(path)
@@ -282,15 +309,15 @@ def test_a_wrong_number_of_lines_is_refused(
 
 
 RECORD_SLOWLY = """
-import io, sys
+import sys
 from rnnr import Event, Runner
 from rnnr.recording import Record, _record
 
-class Drops(io.FileIO):
+class Drops(_record.RecordingFile):
     def write(self, data):  # so that a reader meets many a torn line
         return super().write(data[:11])
 
-_record.open = lambda path, mode, buffering: Drops(path, mode.replace("b", ""))
+_record.RecordingFile = Drops
 runner = Runner()
 runner.on(Event.BATCH, lambda state: state.update(stats={"loss": 1 / state["n_iters"]}))
 Record(sys.argv[1]).attach_on(runner)

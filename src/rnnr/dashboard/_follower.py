@@ -58,5 +58,5 @@ class Follower:
         for report in reports:
             self._track.add(report)
         if self._tail.n_damaged > n_damaged:
-            self._track.note(f"lines without a report are left out: {self._tail.left_out()}")
+            self._track.note(f"left out, whole or in part: {self._tail.left_out()}")
         return not self._tail.is_at_end

@@ -2,13 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import suppress
 from json import JSONEncoder, loads
 from operator import index
 from pathlib import Path
 from typing import Any
 
-from rnnr._numbers import as_json
+from rnnr._numbers import as_json, numbers_in
 from rnnr.errors import wrong_type, wrong_value
 from rnnr.event import Event
 from rnnr.frozen import Frozen
@@ -17,6 +18,7 @@ from rnnr.reporting import Report
 __all__ = ["DAMAGES", "decode", "encode", "judge_file", "judged_path"]
 
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+_MOST_DIGITS = 400  # of an integer; those of the largest float are 309
 _NO_DEFAULT = object()
 _DEFAULTS = [Report._field_defaults.get(name, _NO_DEFAULT) for name in Report._fields]
 
@@ -27,11 +29,17 @@ DAMAGES = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
 """What `decode` raises for a line that holds no report."""
 
 
+def _do_nothing(_: str) -> None:
+    """Ignore what is left out."""
+
+
 def encode(report: Report) -> bytes:
     r"""Write a report as a line; fields at their default are left out.
 
+    A metric that is not a number is left out, the others are kept.
+
     Raises:
-        TypeError: If a value is none that JSON knows.
+        TypeError: If another field has a value that JSON does not know.
 
     Example:
         >>> from rnnr import Event
@@ -48,22 +56,36 @@ def encode(report: Report) -> bytes:
     fields["event"] = report.event.name
     try:
         line = _encode(fields)
-    except ValueError:  # seldom, so it is not looked for each time
-        line = _encode(_spelled(fields))
+    except Exception:  # noqa: BLE001  (seldom, so it is not looked for each time)
+        fields = {name: _spelled(value) for name, value in fields.items()}
+        metrics = numbers_in(report.metrics)
+        line = _encode(fields | {"metrics": {name: as_json(one) for name, one in metrics.items()}})
     return line.encode("ascii") + b"\n"
 
 
-def decode(line: bytes) -> Report:
+def decode(line: bytes, leave_out: Callable[[str], object] = _do_nothing) -> Report:
     """Read a report from a line.
 
     What is unknown is ignored and what is missing has its default, so that the files of earlier
-    and later versions can be read.
+    and later versions can be read. A metric that is not a number is left out, the others are kept.
+
+    Args:
+        line: The line.
+        leave_out: Called with the name of each metric that is left out; does nothing unless given.
 
     Raises:
         Exception: One of `DAMAGES`, if there is no report in it.
     """
-    fields = loads(str(line, "utf-8"))
-    return Report(**{name: read(fields[name]) for name, read in _READERS.items() if name in fields})
+    text = str(line, "utf-8")
+    try:
+        fields = loads(text)
+    except ValueError:  # an integer of more digits than Python reads may be a metric
+        fields = loads(text, parse_int=_integer_or_text)
+    found = {name: read(fields[name]) for name, read in _READERS.items() if name in fields}
+    if len(found["metrics"]) < len(fields["metrics"]):
+        for name in fields["metrics"].keys() - found["metrics"].keys():
+            leave_out(name)
+    return Report(**found)
 
 
 def judged_path(path: Any) -> Path:
@@ -92,10 +114,12 @@ def judge_file(path: Path, mode: str, cure: str) -> None:
 
 
 def _spelled(value: Any) -> Any:
-    """Return a value in which a number that is not finite is a string."""
-    if isinstance(value, Mapping):
-        return {key: _spelled(one) for key, one in value.items()}
+    """Return a number that is not finite as a string, and other values as they are."""
     return as_json(value) if isinstance(value, float) else value
+
+
+def _integer_or_text(digits: str) -> int | str:
+    return int(digits) if len(digits) < _MOST_DIGITS else digits
 
 
 def _number(value: object) -> float:
@@ -124,7 +148,19 @@ _mapping = _instance(dict)
 
 
 def _metrics(value: Any) -> Frozen:
-    return Frozen({name: _number(one) for name, one in _mapping(value).items()})
+    metrics = _mapping(value)
+    try:
+        return Frozen({name: _number(one) for name, one in metrics.items()})
+    except DAMAGES:
+        return Frozen(_numbers_of(metrics))
+
+
+def _numbers_of(metrics: dict[str, Any]) -> dict[str, float]:
+    found = {}
+    for name, one in metrics.items():
+        with suppress(*DAMAGES):
+            found[name] = _number(one)
+    return found
 
 
 def _names(value: Any) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """A run that is written down: its reports, a line each."""
 
 import errno
+import gc
 import logging
 import os
 import time
@@ -14,18 +15,16 @@ from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from rnnr.attachments import Attachment
-from rnnr.event import ENDS, Event
+from rnnr.event import Event
+from rnnr.recording._file import RecordingFile
 from rnnr.recording._lines import encode, judge_file, judged_path
 from rnnr.reporting import EVERYTHING, Report, reports
 from rnnr.runner import Runner
 from rnnr.selection import Selectable
-from rnnr.state import State
-from rnnr.stream import last_layer
 
 __all__ = ["Record"]
 
-_SECONDS = 1.0  # after which lines of batches are written
-_MANY = 1000  # lines that are not kept any longer, however short the time
+_SECONDS = 1.0  # between two looks, at batches, whether the path still is the file
 
 logger = logging.getLogger("rnnr.recording")
 
@@ -34,9 +33,13 @@ class Record(Attachment):
     """Writes the reports of a runner to a file, a JSON object on each line.
 
     The file is added to, never emptied: a run that is resumed in another process goes on in it,
-    and a new run follows the one before. It is written at every event but ``BATCH``, and at a
-    ``BATCH`` once a second has passed, so a process that is killed loses the batches of its
-    last second. Where that left half a line, the next report begins a new one.
+    and a new run follows the one before. Each report is handed to the operating system when it is
+    made, so a process that is killed loses none. Where that left half a line, the next report
+    begins a new one.
+
+    The file stays open, and nobody else may record to it, from when it is attached until it is
+    detached. At every event but ``BATCH``, and at a ``BATCH`` once a second has passed, it is
+    opened again if the path leads to another file by then, or to none.
 
     A file that cannot be written does not break the run. That is logged once on
     ``rnnr.recording``, tried again at the next of those moments, and when it works again, the log
@@ -87,13 +90,15 @@ class Record(Attachment):
         """Attach to a runner, and create the file if it is not there.
 
         Returns:
-            A Disposable that writes what is left and detaches again.
+            A Disposable that detaches again, and closes the file.
 
         Raises:
             TypeError: If ``runner`` is no runner.
             RuntimeError: If it is attached already. A report does not tell whose it is, so each
                 runner has a file of its own.
-            ValueError: If the path is a directory.
+            ValueError: If the path is a directory, or a file that another `Record` writes: of
+                this process, however the path is spelled, or of another one, if the file system
+                has locks.
             OSError: If the file cannot be opened.
         """
         source = self._reports(runner)
@@ -103,79 +108,106 @@ class Record(Attachment):
                 "example Record('evaluation.jsonl').attach_on(...) for that one"
             )
         judge_file(self._path, "ab+", "pass a file in a directory that you may write to")
+        writer = _new_writer(self._path, self._clock)
         self._is_attached = True
-        writer = _Writer(self._path)
 
         def detach() -> None:
-            writer.flush()
+            writer.close()
             self._is_attached = False
 
-        return CompositeDisposable(
-            source.subscribe(writer.write),
-            *(runner.stream(event).add(writer.end, layer=last_layer(event)) for event in ENDS),
-            Disposable(detach),
-        )
+        return CompositeDisposable(source.subscribe(writer.write), Disposable(detach))
 
     def _reports(self, runner: Runner) -> abc.ObservableBase[Report]:
         return reports(runner, *self._keys, on=self._on, clock=self._clock)
 
 
 class _Writer:
-    """Keeps lines until they are due.
+    """Writes each report to the file when it comes.
 
-    The file is opened for each flush, which takes 10 µs: nothing is left open when nobody
-    disposes, and a file that was moved away or has come back is seen.
+    Raises:
+        ValueError: If somebody else records to the file.
+        OSError: If it cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self._path = path
+        self._clock = clock
         self._lock = RLock()  # who disposes may be on another thread, or in a signal handler
-        self._lines: list[bytes] = []
-        self._flushed_at = -inf
+        self._file: RecordingFile | None = RecordingFile(path)
+        self._may_be_torn = True  # the end of the file, by a process that was killed
+        self._looked_at = -inf
         self._n_left_out = 0
-        self._is_failing = False
+        self._is_failing = self._is_writing = self._is_over = False
 
     def write(self, report: Report) -> None:
-        """Write a report, now or within a second."""
+        """Write a report, or leave it out."""
         with self._lock:
-            try:
-                self._lines.append(encode(report))
-            except Exception as error:  # noqa: BLE001  (it is logged)
-                self._leave_out(1, error)
+            if self._is_over:
                 return
-            is_soon = 0 <= report.seconds - self._flushed_at < _SECONDS
-            if report.event is not Event.BATCH or not is_soon or len(self._lines) >= _MANY:
-                self._flushed_at = report.seconds
-                self.flush()
+            self._is_writing = True
+            try:
+                self._write(report)
+            finally:
+                self._is_writing = False
+                if self._is_over:  # a signal handler has detached it meanwhile
+                    self._let_go()
 
-    def end(self, _: State) -> None:
-        """Write what is left when a run ends, which may not be among what is recorded."""
-        self.flush()
-
-    def flush(self) -> None:
-        """Write what is left."""
+    def close(self) -> None:
+        """Close the file, but not under a line that is being written."""
         with self._lock:
-            data = b"".join(self._lines)
-            self._lines = []  # first: what an interrupt cuts off must not be written twice
-            if data:
-                self._append(data)
+            self._is_over = True
+            if not self._is_writing:
+                self._let_go()
 
-    def _append(self, data: bytes) -> None:
+    def _write(self, report: Report) -> None:
+        try:
+            now = self._clock()
+            is_soon = 0 <= now - self._looked_at < _SECONDS
+            if report.event is not Event.BATCH or not is_soon:
+                self._looked_at = now
+                self._look()
+            line = encode(report)
+        except Exception as error:  # noqa: BLE001  (it is logged)
+            self._leave_out(1, error)
+            return
+        if self._file is None:
+            self._n_left_out += 1
+        else:
+            self._append(self._file, line)
+
+    def _look(self) -> None:
+        """Open the file again, unless it is open and the path leads to it."""
+        if self._file is None or not self._file.is_at(self._path):
+            self._let_go()
+            self._file = RecordingFile(self._path)
+            self._may_be_torn = True
+
+    def _append(self, file: RecordingFile, data: bytes) -> None:
         n_written = 0
         try:
-            with open(self._path, "ab+", buffering=0) as file:
-                if file.tell() and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
-                    data = b"\n" + data  # it ends in half a line
-                while n_written < len(data):
-                    n = file.write(data[n_written:])
-                    if not n:
-                        raise OSError(errno.EIO, "nothing was written")
-                    n_written += n
+            if self._may_be_torn and file.ends_in_half_a_line():
+                data = b"\n" + data
+            self._may_be_torn = True  # until all is written: an interrupt may come between
+            while n_written < len(data):
+                n = file.write(data[n_written:])
+                if not n:
+                    raise OSError(errno.EIO, "nothing was written")
+                n_written += n
         except Exception as error:  # noqa: BLE001  (it is logged)
             # a line that lacks its end alone is whole: the next one adds it
             self._leave_out(data.count(b"\n", n_written + 1), error)
+            self._let_go()
         else:
+            self._may_be_torn = False
             self._tell_that_it_works()
+
+    def _let_go(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except Exception as error:  # noqa: BLE001  (it is logged)
+                self._leave_out(0, error)
 
     def _leave_out(self, n_reports: int, error: Exception) -> None:
         self._n_left_out += n_reports
@@ -191,3 +223,11 @@ class _Writer:
                 message = "Recording to %s again; reports left out: %d"
                 logger.warning(message, self._path, self._n_left_out)
             self._is_failing, self._n_left_out = False, 0
+
+
+def _new_writer(path: Path, clock: Callable[[], float]) -> _Writer:
+    try:
+        return _Writer(path, clock)
+    except ValueError:  # it may be taken by a runner that is garbage, as when a cell runs again
+        gc.collect()
+        return _Writer(path, clock)

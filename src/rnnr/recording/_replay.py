@@ -29,8 +29,8 @@ def replay(path: str | os.PathLike[str], speed: float = 1.0) -> Observable[Repor
     What subscribes to `rnnr.reporting.reports` subscribes to this. The first report comes at once,
     and each of the others as long after it as it did in the run, divided by ``speed``. Where
     the seconds go back, because another run begins in the same file, there is no wait.
-    It completes at the end of the file. A `rnnr.RnnrWarning` tells then which lines were left out,
-    if any were.
+    It completes at the end of the file. A `rnnr.RnnrWarning` names then the lines of which all, or
+    a metric, was left out, if there were any.
 
     The file is read from its beginning for each subscription, a few lines at a time.
     Without a scheduler the reports come on threads of timers; with ``speed=math.inf`` on the thread
@@ -175,6 +175,7 @@ def _reports_in(path: Path) -> Iterator[Report]:
 
 def _left_out(path: Path, tail: Tail) -> str:
     return (
-        f"each line of {str(path)!r} must hold a report, got {tail.left_out()}; those are "
-        "left out; a process that is killed and a full disk leave such lines"
+        f"each line of {str(path)!r} must hold a report whose metrics are numbers, got "
+        f"{tail.left_out()}; what is damaged is left out; a process that is killed and a full "
+        "disk leave such lines"
     )

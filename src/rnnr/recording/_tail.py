@@ -19,8 +19,9 @@ class Tail:
     """Reads what was added to a recording since it was read last.
 
     Only whole lines are read: one that is being written, or that a killed process has left, stays
-    for the next time. What is no report is left out and counted. The file is open only while
-    it is being read, and may be larger than the memory.
+    for the next time. A line that is not a report is left out, and so is a metric that is not a
+    number, while the rest of its line is read; both are counted as damaged. The file is open only
+    while it is being read, and may be larger than the memory.
 
     When the file is another one (it shrank, or what was read last is no longer in its
     place), reading starts over. A copy that holds more than the one before, as ``rsync`` makes, is
@@ -30,8 +31,9 @@ class Tail:
         path: File that a `rnnr.recording.Record` writes. It is looked for when it is read.
 
     Attributes:
-        damaged (list[int]): Numbers of the first ten lines that were left out, from 1.
-        n_damaged (int): Number of all lines that were left out.
+        damaged (list[int]): Numbers of the first ten damaged lines, from 1.
+        n_damaged (int): Number of all damaged lines: of each, all or a metric was left out.
+        fraction (float): Part of the file that is read, from 0 to 1.
         is_at_end (bool): Whether the end of the file was seen.
         is_torn (bool): Whether the file ended in the middle of a line.
         restarted (int): How often it started over; what was read before is of another file.
@@ -72,12 +74,12 @@ class Tail:
         judge_file(self._path, "rb", "pass the file that Record('run.jsonl') has written")
 
     def left_out(self) -> str:
-        """Tell which lines were left out so far; nothing, if none were."""
+        """Return in words what was left out so far; nothing, if all was read."""
         what = []
         if self.n_damaged:
             numbers = ", ".join(map(str, self.damaged))
             more = ", ..." if self.n_damaged > len(self.damaged) else ""
-            what.append(f"{self.n_damaged} with none (line {numbers}{more})")
+            what.append(f"{self.n_damaged} damaged (line {numbers}{more})")
         if self.is_torn:
             what.append("a last one that is torn")
         return " and ".join(what)
@@ -101,10 +103,13 @@ class Tail:
         with open(self._path, "rb") as file:
             self._find_place(file)
             lines = [*_until_torn(islice(file, at_most))]
+            n_bytes = os.fstat(file.fileno()).st_size
         self.is_torn = bool(lines) and not lines[-1].endswith(b"\n")
         self.is_at_end = self.is_torn or len(lines) < at_most
         whole = lines[:-1] if self.is_torn else lines
-        return [report for line in whole for report in self._reports_on(line)]
+        reports = [report for line in whole for report in self._reports_on(line)]
+        self.fraction = min(1.0, self._position / n_bytes) if n_bytes else 1.0
+        return reports
 
     def _find_place(self, file: IO[bytes]) -> None:
         """Go to where it was read last, or to the beginning if that is not there.
@@ -118,25 +123,30 @@ class Tail:
 
     def _start_over(self) -> None:
         self._position = self._n_lines = self.n_damaged = 0
+        self.fraction = 0.0
         self._mark = b""
         self.damaged: list[int] = []
         self.is_at_end = self.is_torn = False
         self.restarted += 1
 
     def _reports_on(self, line: bytes) -> list[Report]:
-        """Pass over a line; return the one report on it, or none."""
+        """Go on to the next line; return the one report on this one, or none."""
         self._position += len(line)
         self._mark = line[-_MARK:]
         self._n_lines += 1
         if line.isspace():
             return []
+        odd: list[str] = []
+        reports: list[Report] = []
         try:
-            return [decode(line)]
+            reports.append(decode(line, odd.append))
         except DAMAGES:
+            odd.append("all of it")
+        if odd:
             self.n_damaged += 1
             if len(self.damaged) < _AT_MOST_NUMBERS:
                 self.damaged.append(self._n_lines)
-            return []
+        return reports
 
 
 def _until_torn(lines: Iterator[bytes]) -> Iterator[bytes]:
