@@ -403,6 +403,16 @@ class TestThroughput:
         seen = reported(runner, clock=clock.read)
         assert self.rates(seen, runner) == [1.0] * 6
 
+    @pytest.mark.parametrize("nonsense", [float("nan"), float("inf"), -float("inf")])
+    def test_a_clock_that_tells_nonsense_once_gives_no_wrong_rate(
+        self, clock: Clock, nonsense: float
+    ) -> None:
+        runner = Runner()
+        moments = iter([clock.now + since for since in (1.0, 2.0, nonsense, 4.0, 5.0, 6.0)])
+        runner.on(Event.BATCH, lambda _: setattr(clock, "now", next(moments)))
+        seen = reported(runner, clock=clock.read)
+        assert self.rates(seen, runner) == [1.0] * 6
+
     def test_counters_that_are_set_back_give_no_wrong_rate(self, clock: Clock) -> None:
         runner = Runner()
         runner.on(Event.BATCH, clock.work)
@@ -447,6 +457,14 @@ class TestThroughput:
 
 
 class TestSeconds:
+    def test_they_are_not_negative_where_the_clock_is_set_back(self, clock: Clock) -> None:
+        runner = Runner()
+        moments = iter([clock.now + since for since in (1.0, -3600.0, 2.0)])
+        runner.on(Event.BATCH, lambda _: setattr(clock, "now", next(moments)))
+        seen = reported(runner, on=Event.BATCH, clock=clock.read)
+        runner.run("abc")
+        assert [report.seconds for report in seen] == [1.0, 0.0, 2.0]
+
     def test_they_count_from_the_beginning_of_the_run(self, clock: Clock) -> None:
         runner = Runner()
         runner.on(Event.STARTED, clock.work)  # before the report of STARTED

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
+from math import inf
 from operator import index
 from traceback import format_exception
 from typing import NamedTuple
@@ -42,7 +43,8 @@ class Report(NamedTuple):
         epoch (int): Number of the current epoch, from 1; 0 before the first.
         max_epoch (int): Number of epochs to run.
         n_iters (int): Number of batches drawn since the run began.
-        seconds (float): Seconds since the run began, pauses between a stop and ``resume`` too.
+        seconds (float): Seconds since the run began, pauses between a stop and ``resume`` too; 0
+            where the clock was set back to before that.
         metrics (Mapping[str, float]): Numbers by name, in the order in which they were found.
         batches_per_second (float | None): Throughput over the last second or more; ``None``
             before there is any.
@@ -158,14 +160,37 @@ def reports(
     return InPlaceObservable(subscribe)
 
 
+class Throughput:
+    """Measures batches a second, over the last second or more."""
+
+    def __init__(self) -> None:
+        self._mark: tuple[float, int] | None = None  # where it is measured from
+        self._rate: float | None = None
+
+    def begin(self, seconds: float, n_iters: int) -> None:
+        """Begin to measure: what was before says nothing of what comes."""
+        self._mark, self._rate = (seconds, n_iters), None
+
+    def at(self, seconds: float, n_iters: int) -> float | None:
+        """Return it at a time, and a number of batches; ``None`` before there is any."""
+        since, before = self._mark or (seconds, n_iters)
+        passed, n = seconds - since, n_iters - before
+        if self._mark is None or not 0 <= passed < inf or n < 0:  # clocks and counters go back
+            self._mark = seconds, n_iters
+        elif passed >= _WINDOW:
+            self._mark, self._rate = (seconds, n_iters), n / passed
+        elif self._rate is None and passed and n:
+            return n / passed  # of so short a time, for want of a better one
+        return self._rate
+
+
 class _Reporter:
     """What one subscription has to remember from report to report."""
 
     def __init__(self, keys: tuple[str, ...], clock: Callable[[], float]) -> None:
         self._keys = keys
         self._clock = clock
-        self._mark: tuple[float, int] | None = None  # where the throughput is measured from
-        self._rate: float | None = None
+        self._throughput = Throughput()
         self._n_batches: int | None = None
         self._length_at: int | None = None  # epoch in which a batch has asked for it
 
@@ -174,21 +199,22 @@ class _Reporter:
         now = self._clock()
         if event is Event.STARTED and not state["n_iters"]:
             state[_STARTED_AT] = now
-        self._mark, self._rate = (now, state["n_iters"]), None
+        self._throughput.begin(now, state["n_iters"])
         self._length_at = None
 
     def report(self, event: Event, state: State) -> Report:
         """Record how a run stands."""
         now, n_iters = self._clock(), index(state["n_iters"])  # of NumPy, say, from a checkpoint
         around = outermost(state)
+        seconds = now - state.setdefault(_STARTED_AT, now)
         return Report(
             event,
             index(state["epoch"]),
             _whole(state["max_epoch"]),
             n_iters,
-            now - state.setdefault(_STARTED_AT, now),
+            0.0 if seconds < 0 else seconds,
             self._metrics(state),
-            self._throughput(now, n_iters),
+            self._throughput.at(now, n_iters),
             self._length(event, state),
             index(around["n_iters"]),
             around is not state,
@@ -201,17 +227,6 @@ class _Reporter:
 
     def _results(self, state: State) -> tuple[str, ...]:
         return tuple(numbers_in(_found(state, (*self._keys[1:], *_reduced(state)))))
-
-    def _throughput(self, now: float, n_iters: int) -> float | None:
-        since, before = self._mark or (now, n_iters)
-        seconds, n = now - since, n_iters - before
-        if self._mark is None or seconds < 0 or n < 0:  # clocks and counters may be set back
-            self._mark = now, n_iters
-        elif seconds >= _WINDOW:
-            self._mark, self._rate = (now, n_iters), n / seconds
-        elif self._rate is None and seconds and n:
-            return n / seconds  # of so short a time, for want of a better one
-        return self._rate
 
     def _length(self, event: Event, state: State) -> int | None:
         """Return the length of the batches, which a loader may take long to compute.

@@ -6,15 +6,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 
 from asking import connected, data, got, token_of
 from rnnr import Event, Runner
 from rnnr.attachments import Hold
-from rnnr.dashboard import Dashboard, _connections, _dashboard
+from rnnr.dashboard import Dashboard, _dashboard
 from rnnr.recording import Record
 
 State = dict[str, Any]
@@ -48,6 +52,27 @@ def n_handlers(runner: Runner) -> int:
     for event in Event:
         runner.stream(event).arrange()
     return sum(len(runner.stream(event).handlers) for event in Event)
+
+
+def hosts() -> list[str]:
+    """Return hosts that a dashboard may have on this machine."""
+    found = ["127.0.0.1", "localhost", "0.0.0.0", socket.gethostname()]
+    with suppress(OSError):
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        found += ["::1", "::"]
+    for _, interface in socket.if_nameindex():
+        for address in link_local_addresses(interface):
+            found.append(f"{address}%{interface}")
+    return found
+
+
+def link_local_addresses(interface: str) -> list[str]:
+    """Return those of an interface, as Linux tells them."""
+    with suppress(OSError):
+        rows = [row.split() for row in Path("/proc/net/if_inet6").read_text().splitlines()]
+        addresses = [str(IPv6Address(int(row[0], 16))) for row in rows if row[-1] == interface]
+        return [address for address in addresses if address.startswith("fe80:")]
+    return []
 
 
 def own_threads() -> list[threading.Thread]:
@@ -238,7 +263,7 @@ class TestAddress:
         assert got(dashboard.address).status == 200
         dashboard.close()
 
-    @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
+    @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1", "::1"])
     def test_the_loopback_is_no_reason_to_warn(
         self, host: str, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -253,19 +278,65 @@ class TestAddress:
         dashboard.close()
         assert caplog.records == []
 
+    @pytest.mark.parametrize("host", hosts())
+    def test_what_is_told_can_be_copied_and_opened_with_and_without_its_last_slash(
+        self, host: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        dashboard = Dashboard(host=host)
+        dashboard.attach_on(Runner())
+        told = capsys.readouterr().err.splitlines()[0].removeprefix("The dashboard is at ")
+        try:
+            for address in (told, told.rstrip("/"), f"{told}?from=mail", f"{told[:-1]}?from=mail"):
+                for method in ("GET", "HEAD"):
+                    with urlopen(Request(address, method=method), timeout=60) as answer:
+                        assert answer.status == 200
+                        assert urlsplit(answer.url).path == urlsplit(told).path
+                        assert urlsplit(answer.url).query == urlsplit(address).query
+                        assert method == "HEAD" or b"<title>rnnr" in answer.read()
+        finally:
+            dashboard.close()
+
+    def test_a_name_that_has_an_address_of_version_6_alone_is_told_as_it_is(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def found(host: str, port: int, *others: Any, **more: Any) -> Any:
+            names.append(host)
+            return really_found("::1" if host == "only6" else host, port, *others, **more)
+
+        if "::1" not in hosts():
+            return
+        names: list[str] = []
+        really_found = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", found)
+        dashboard = Dashboard(host="only6")
+        dashboard.attach_on(Runner())
+        assert dashboard.address.startswith("http://only6:")
+        with urlopen(dashboard.address, timeout=60) as answer:
+            assert answer.status == 200
+        dashboard.close()
+        assert "only6" in names
+
+    @pytest.mark.parametrize("name", ["no-such-host.invalid", "a" * 64, "192.0.2.1"])
+    @pytest.mark.parametrize(("host", "told"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]")])
+    def test_where_the_name_of_the_machine_does_not_lead_to_it_the_loopback_is_told(
+        self, host: str, told: str, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if host not in hosts():
+            return
+        monkeypatch.setattr(socket, "gethostname", lambda: name)
+        dashboard = Dashboard(host=host)
+        dashboard.attach_on(Runner())
+        assert dashboard.address.startswith(f"http://{told}:")
+        with urlopen(dashboard.address, timeout=60) as answer:
+            assert answer.status == 200
+        dashboard.close()
+
     @pytest.mark.parametrize("control", [True, False])
     def test_a_host_that_others_can_reach_is_a_reason_to_warn(
-        self, control: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+        self, control: bool, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def bound(host: str, port: int) -> socket.socket:
-            assert host == "0.0.0.0"
-            return really_bound("127.0.0.1", port)  # a test listens on the loopback alone
-
-        really_bound = _connections.bound
-        monkeypatch.setattr(_connections, "bound", bound)
         dashboard = Dashboard(host="0.0.0.0", control=control)
         dashboard.attach_on(Runner())
-        assert dashboard.address.startswith(f"http://{socket.gethostname()}:")
         dashboard.close()
         (record,) = caplog.records
         assert (record.name, record.levelname) == ("rnnr.dashboard", "WARNING")
@@ -448,6 +519,7 @@ class TestBadInput:
             "a" * 64 + ".example",
             "..",
             "2001:db8::1",
+            "fe80::1",  # of which interface?
         ],
     )
     def test_a_host_that_is_none_of_this_machine_is_refused(self, host: str) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,92 @@ def test_it_reads_no_longer_than_it_may_and_says_that_there_is_more(
     recorded(path)  # seven lines
     track = Track("a")
     follower = Follower(path, track)
-    assert [follower.catch_up(0) for _ in range(4)] == [True, True, True, False]
+    assert track.since(None)[0]["status"] == "waiting"
+    told = []
+    for _ in range(4):
+        is_more = follower.catch_up(0)
+        summary = track.since(None)[0]
+        told.append((is_more, summary["status"], summary["fraction"]))
+    n_bytes, lines = path.stat().st_size, path.read_bytes().splitlines(keepends=True)
+    fractions = [sum(map(len, lines[:n])) / n_bytes for n in (2, 4, 6)]
+    assert told == [*((True, "reading", part) for part in fractions), (False, "finished", 1)]
     assert steps(track) == [1, 2, 3]
+
+
+def test_while_it_is_read_nothing_is_told_of_the_time_and_the_speed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_follower, "_AT_ONCE", 6)
+    runner, now = Runner(), iter(range(1000))
+    with Record(path, clock=lambda: float(next(now))).attach_on(runner):
+        runner.run(range(9))
+    os.utime(path, (0, 0))
+    track = Track("a")
+    follower = Follower(path, track)
+    assert follower.catch_up(0)
+    summary = track.since(None)[0]
+    told = ("status", "seconds_left", "batches_per_second", "silent")
+    assert [summary[key] for key in told] == ["reading", None, None, 0]
+
+
+def test_what_is_read_of_a_file_without_a_report_is_told_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_follower, "_AT_ONCE", 1)
+    path.write_bytes(b"damaged\n" * 4)
+    track = Track("a")
+    Follower(path, track).catch_up(0)
+    summary = track.since(None)[0]
+    assert (summary["status"], summary["fraction"]) == ("reading", 0.25)
+
+
+DAY = 86_400.0
+
+
+@pytest.mark.parametrize(
+    ("gap", "silence", "status"),
+    [
+        (0.1, 0.0, "running"),
+        (0.1, 20.0, "running"),
+        (0.1, 60.0, "silent"),
+        (0.1, DAY, "silent"),
+        (300.0, 1000.0, "running"),  # its reports are ten minutes apart
+        (300.0, 3000.0, "silent"),
+    ],
+)
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_recording_without_an_end_and_without_news_is_silent_when_that_is_long_for_it(
+    path: Path, gap: float, silence: float, status: str, is_resumed: bool
+) -> None:
+    runner, clock = Runner(), iter([n * gap for n in range(1000)])
+    runner.on(Event.BATCH, lambda state: state.update(running=state["n_iters"] != 5))
+    with Record(path, clock=lambda: next(clock)).attach_on(runner):
+        runner.run(range(20))
+        if is_resumed:
+            for _ in range(500):
+                next(clock)  # a pause is no news that is late
+            runner.on(Event.BATCH, lambda state: state.update(running=state["n_iters"] != 10))
+            runner.resume()
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]))  # killed: STOPPED has not been written
+    written = time.time() - silence
+    os.utime(path, (written, written))
+    track = Track("a")
+    Follower(path, track).catch_up(10)
+    summary = track.since(None)[0]
+    assert summary["status"] == status
+    assert (summary["seconds_left"] is None) is (status == "silent")
+    assert (summary["batches_per_second"] is None) is (status == "silent")
+    assert summary["silent"] == pytest.approx(silence, abs=10)
+
+
+def test_a_recording_with_an_end_is_not_silent_however_old(path: Path) -> None:
+    recorded(path)
+    os.utime(path, (0, 0))
+    track = Track("a")
+    Follower(path, track).catch_up(10)
+    summary = track.since(None)[0]
+    assert (summary["status"], summary["silent"]) == ("finished", 0)
 
 
 def test_it_reads_on_while_there_is_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

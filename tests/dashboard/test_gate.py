@@ -143,6 +143,66 @@ def test_the_address_itself_lets_in(address: str) -> None:
     assert got(address).status == got(address, "data").status == 200
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(("query", "kept"), [("", ""), ("?", ""), ("?a=%22b&c", "?a=%22b&c")])
+def test_without_its_last_slash_it_leads_to_the_address_with_it(
+    address: str, method: str, query: str, kept: str
+) -> None:
+    token = token_of(address)
+    answer = got(address, f"/{token}{query}", method)
+    assert (answer.status, answer.headers["location"]) == (301, f"{token.lower()}/{kept}")
+    assert answer.raw.count(token.encode()) == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_without_its_last_slash_there_is_nothing_but_the_way_to_it(
+    address: str, method: str
+) -> None:
+    assert got(address, f"/{token_of(address)}", method).status == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "host"),
+    [
+        ("/" + "x" * 32, (), None),
+        ("/{token}x", (), None),
+        ("/{start}", (), None),
+        ("/{token};", (), None),
+        ("/{token}%2f", (), None),
+        ("//{token}", (), None),
+        ("/{token}", (), "evil.example"),
+        ("/{token}", ("Origin: https://evil.example",), None),
+        ("/{token}", ("Origin: null",), None),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_who_may_not_come_in_learns_nothing_from_an_address_without_its_slash(
+    address: str, path: str, headers: tuple[str, ...], host: str | None, method: str
+) -> None:
+    token = token_of(address)
+    answers = [
+        got(address, target.format(token=token, start=token[:-1]), method, *headers, host=host)
+        for target in (path, "/", "/no/such")
+    ]
+    if path == "/{token}":  # the right one: what else is wrong with the request is in both
+        answers.pop()
+        answers[1] = got(address, f"/{token}/data", method, *headers, host=host)
+    for answer in answers:
+        assert_shows_nothing(answer, token)
+        del answer.headers["date"]
+    assert len({(each.status, str(each.headers), each.body) for each in answers}) == 1
+
+
+@pytest.mark.parametrize("port", ["", ":80"])
+def test_the_interface_of_a_link_local_address_is_no_part_of_the_host(
+    address: str, port: str
+) -> None:
+    for host in ("[fe80::1]", "[fe80::1%eth0]", "[fe80::1%25eth0]"):
+        assert got(address, "data", host=host + port).status == 200 or "%25" in host
+    for host in ("[evil%eth0]", "evil.example%eth0", "[fe80::1%]", "[fe80::1%eth0].evil.example"):
+        assert_shows_nothing(got(address, "data", host=host + port), token_of(address))
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "FOO"])
 def test_without_the_token_every_path_has_the_same_answer(address: str, method: str) -> None:
     paths = ["", "data", "page/dashboard.js", "bokeh/js/bokeh.min.js", "control/pause", "no/such"]

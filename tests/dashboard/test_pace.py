@@ -2,6 +2,7 @@
 
 import heapq
 from collections import Counter
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -20,10 +21,10 @@ class Machine:
         self.cpu = 0.0
         self.pace = Pace(lambda: self.now, lambda: self.cpu)
 
-    def answer(self, page: str, seconds: float, *, hurried: bool = False) -> float:
+    def answer(self, page: str, seconds: float, at_most: float = inf) -> float:
         """Answer a page, for which the processor takes a time; return when it may ask again."""
         self.cpu += seconds
-        return self.pace.seconds(page, hurried=hurried)
+        return self.pace.seconds(page, at_most=at_most)
 
     def serve(self, pages: list[str], an_answer: float, n_answers: int) -> Counter[str]:
         """Serve pages that obey, until so many answers are given."""
@@ -96,11 +97,19 @@ def test_one_slow_answer_changes_little() -> None:
     assert before < machine.answer("a", 0.002) < before * 1.2
 
 
-def test_who_is_in_a_hurry_waits_for_a_fifth_of_a_second() -> None:
+def test_who_is_in_a_hurry_waits_no_longer_than_that() -> None:
     machine = Machine()
     for _ in range(100):
-        again = machine.answer("a", 1.0, hurried=True)
+        again = machine.answer("a", 1.0, at_most=0.2)
     assert again == 0.2
+    assert machine.answer("a", 1.0, at_most=7.0) == 5.0
+
+
+def test_what_slows_nobody_down_is_not_counted() -> None:
+    machine = Machine()
+    before = machine.answer("a", 0.001)
+    assert [machine.answer("a", 1.0, at_most=0.0) for _ in range(100)] == [0.0] * 100
+    assert machine.answer("a", 0.001) == pytest.approx(before)
 
 
 def test_newcomers_have_names_of_their_own() -> None:

@@ -1,8 +1,11 @@
 """How far a run is: plain numbers in, plain numbers out."""
 
+from math import inf
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rnnr import Event
 from rnnr.dashboard._progress import ENDLESS, Progress
@@ -30,6 +33,7 @@ def test_it_tells_what_is_done_and_what_is_left() -> None:
         "n_batches": 10,
         "fraction": 0.25,
         "seconds_left": 15.0,
+        "batches_per_second": 1.0,
     }
 
 
@@ -38,6 +42,7 @@ def test_a_run_that_has_begun_has_done_nothing() -> None:
         "batch": 0,
         "n_batches": 10,
         "fraction": 0.0,
+        "batches_per_second": None,
         "seconds_left": None,
     }
 
@@ -53,6 +58,61 @@ def test_a_pause_does_not_count_as_time_that_a_batch_takes() -> None:
         after = report(Event.BATCH, n_iters, seconds=1000.0 + n_iters)
         progress.add(after)
     assert progress.of(after)["seconds_left"] == 10.0
+
+
+@pytest.mark.parametrize("is_inside_another", [False, True])
+def test_the_speed_begins_again_after_a_pause_and_a_pause_is_not_in_the_mean(
+    is_inside_another: bool,
+) -> None:
+    progress, speeds = Progress(), []
+    for each in BEGINNING:
+        progress.add(each)
+    for n_iters in range(1, 11):
+        pause = 1000.0 if n_iters > 5 else 0.0
+        one = report(Event.BATCH, n_iters, seconds=pause + n_iters / 2)
+        progress.add(one, is_held=n_iters == 5 and not is_inside_another)
+        if n_iters == 5 and is_inside_another:
+            progress.hold()
+        speeds.append(progress.of(one)["batches_per_second"])
+    assert speeds == [2.0] * 5 + [None] + [2.0] * 4
+    end = report(Event.FINISHED, 10, seconds=1005.0)
+    progress.add(end)
+    assert progress.of(end)["batches_per_second"] == 2.0
+
+
+@pytest.mark.parametrize("event", [Event.FINISHED, Event.STOPPED, Event.FAILED])
+def test_a_run_that_is_over_tells_the_mean_speed_since_it_was_started_or_resumed(
+    event: Event,
+) -> None:
+    seen = [*BEGINNING, report(Event.BATCH, 10), report(event, 10, seconds=20.0)]
+    assert told(*seen)["batches_per_second"] == 0.5
+    resumed = report(Event.RESUMED, 10, seconds=520.0)
+    assert told(*seen, resumed)["batches_per_second"] is None
+    batch = report(Event.BATCH, 20, seconds=524.0)
+    assert told(*seen, resumed, batch)["batches_per_second"] == 2.5
+    end = report(event, 20, seconds=525.0)
+    assert told(*seen, resumed, batch, end)["batches_per_second"] == 2.0
+
+
+SECONDS = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([Event.BATCH, *Event]), st.integers(0, 9), SECONDS, st.booleans())
+    )
+)
+def test_a_clock_that_tells_nonsense_gives_no_negative_speed_and_no_negative_time(
+    story: list[tuple[Event, int, float, bool]],
+) -> None:
+    progress = Progress()
+    for event, n_iters, seconds, is_held in story:
+        one = report(event, n_iters, seconds=seconds)
+        progress.add(one, is_held=is_held)
+        answer = progress.of(one)
+        for known in ("batches_per_second", "seconds_left"):
+            assert answer[known] is None or answer[known] >= 0
+        assert 0 <= progress.longest_gap < inf
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import rnnr.dashboard._track
 from rnnr import Event, Runner
+from rnnr.attachments import Hold
 from rnnr.dashboard._track import Track
 from rnnr.history import History
 from rnnr.reporting import Report, reports
@@ -335,12 +336,112 @@ def test_the_time_left_is_unknown_before_there_is_a_speed_and_when_it_has_ended(
     assert told(Track("a"), report(Event.STARTED), now)["seconds_left"] is None
 
 
-@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_numbers_that_are_not_finite_are_strings(number: float) -> None:
-    answer = told(Track("a"), report(Event.BATCH, 1, seconds=number, batches_per_second=number))
-    assert isinstance(answer["seconds"], str)
-    assert isinstance(answer["batches_per_second"], str)
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, -5.0])
+def test_a_clock_that_tells_nonsense_gives_no_time_and_no_speed(number: float) -> None:
+    track = Track("a")
+    answer = told(track, report(Event.STARTED), report(Event.EPOCH_STARTED, 1, seconds=number))
+    assert [answer[key] for key in ("seconds", "batches_per_second")] == [None, None]
     json.dumps(answer, allow_nan=False)
+    assert [when for _, when, _ in track.events] == ["+0.0 s", ""]
+
+
+class Live:
+    """A live run on the page, whose time and hold a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.hold = Hold.NONE
+        self.track = Track("a", hold=lambda: self.hold, clock=lambda: self.now)
+        self.n_iters = 0
+        self.add(Event.STARTED)
+        self.add(Event.EPOCH_STARTED)
+
+    def add(self, event: Event, seconds: float = 0.0, **others: Any) -> None:
+        self.now += seconds
+        self.n_iters += event is Event.BATCH
+        others = {"seconds": self.now - 100, "n_batches": 1000, **others}
+        self.track.add(report(event, self.n_iters, **others))
+
+    def asked(self, *keys: str) -> list[Any]:
+        """Ask as a page does."""
+        self.track.ask()
+        answer = summary(self.track)
+        return [answer[key] for key in keys]
+
+
+KNOWN = ("status", "batches_per_second", "silent")
+
+
+class TestWhatIsToldOfALiveRun:
+    def test_one_that_is_paused_is_paused_and_begins_to_be_measured_again_afterwards(self) -> None:
+        live = Live()
+        for _ in range(20):
+            live.add(Event.BATCH, 0.5)
+        assert live.asked(*KNOWN) == ["running", 2, 0]
+        live.hold = Hold.PAUSING
+        assert live.asked(*KNOWN) == ["running", 2, 0]
+        live.add(Event.BATCH, 0.5)
+        live.hold, live.now = Hold.PAUSED, live.now + 4000
+        assert live.asked(*KNOWN, "seconds_left") == ["paused", None, 0, None]
+        live.hold = Hold.NONE
+        live.add(Event.BATCH, 0.5)
+        assert live.asked(*KNOWN) == ["running", None, 0]
+        live.add(Event.BATCH, 0.5)
+        assert live.asked(*KNOWN) == ["running", 2, 0]
+        live.add(Event.FINISHED, 0.0)
+        assert live.asked(*KNOWN) == ["finished", 2, 0]
+
+    @pytest.mark.parametrize("is_inside", [False, True])
+    def test_one_that_is_to_stop_is_stopping_unless_it_is_inside_another(
+        self, is_inside: bool
+    ) -> None:
+        live = Live()
+        live.add(Event.BATCH, 0.5, is_inside=is_inside)
+        live.hold = Hold.STOPPING
+        expected = "running" if is_inside else "stopping"
+        assert live.asked("status", "seconds_left")[0] == expected
+        live.add(Event.STOPPED, 0.5, is_inside=is_inside)
+        assert live.asked("status") == ["stopped"]
+
+    def test_one_that_makes_no_batch_when_it_is_asked_is_not_said_to_make_so_many(self) -> None:
+        live = Live()
+        for _ in range(20):
+            live.add(Event.BATCH, 0.5)
+        told = []
+        for _ in range(4):
+            told.append(live.asked("batches_per_second", "silent"))
+            live.now += 1
+        assert told == [[2, 0], [2, 1], [2, 2], [None, 3]]
+        assert live.asked("seconds_left", "status") == [None, "running"]
+        live.add(Event.BATCH)  # an evaluation has come to its end
+        assert live.asked("silent") == [0]
+
+    def test_a_slow_one_is_given_the_time_that_it_takes(self) -> None:
+        live = Live()
+        for _ in range(3):
+            live.add(Event.BATCH, 20.0)
+        told = []
+        for _ in range(4):
+            told.append(live.asked("batches_per_second")[0])
+            live.now += 25
+        assert told == [1 / 20, 1 / 20, 1 / 20, None]
+
+    def test_a_speed_of_long_ago_is_not_told_to_who_opens_the_page(self) -> None:
+        live = Live()
+        for _ in range(20):
+            live.add(Event.BATCH, 0.5)
+        live.now += 3600  # nobody has asked
+        assert live.asked(*KNOWN, "seconds_left") == ["running", None, 0, None]
+        live.add(Event.BATCH)
+        assert live.asked("batches_per_second") != [None]
+
+    def test_one_that_has_been_detached_is_not_said_to_go_on(self) -> None:
+        live = Live()
+        for _ in range(20):
+            live.add(Event.BATCH, 0.5)
+        live.track.leave()
+        live.hold, live.now = Hold.PAUSED, live.now + 60  # of the others on the page
+        assert [summary(live.track)[key] for key in KNOWN] == ["running", None, 60]
 
 
 class TestWants:

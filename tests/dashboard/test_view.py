@@ -3,12 +3,14 @@
 import logging
 import threading
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import pytest
 
 from rnnr import Event, Runner
 from rnnr.attachments import Hold
+from rnnr.dashboard import _follower
 from rnnr.dashboard._follower import Follower
 from rnnr.dashboard._track import Track
 from rnnr.dashboard._view import Shown, View
@@ -246,18 +248,54 @@ def test_recordings_are_read_when_a_page_asks_until_they_are_left(tmp_path: Any)
     assert view.news("")[0]["runs"][0]["n_iters"] == 1
 
 
-def test_while_a_recording_is_read_pages_are_to_hurry() -> None:
+def test_while_a_recording_is_read_pages_ask_again_at_once_unless_a_training_would_be_slowed() -> (
+    None
+):
     view = steering()
 
     class Slow:
         def catch_up(self, seconds: float) -> bool:
-            assert seconds == 0.025
+            asked.append(seconds)
             return True
 
+    asked: list[float] = []
     for name in "ab":
         view.show(name, Shown(Track(name), follower=Slow()))  # type: ignore[arg-type]
+    assert view.patience == inf
     view.news("")
-    assert view.is_behind
+    assert (asked, view.patience) == ([0.05, 0.05], 0)
+    view.show("live", shown())
+    view.news("")
+    assert (asked[2:], view.patience) == ([0.001 / 3] * 2, inf)  # a training comes first
+    view.leave("live")
+    view.news("")
+    assert view.patience == 0
+
+
+def test_while_a_run_comes_to_a_halt_pages_ask_soon() -> None:
+    view = steering()
+    view.show("a", shown())
+    waits = [view.patience]
+    for order in ("pause", "go_on"):
+        view.steer(order)
+        waits.append(view.patience)
+    assert waits == [inf, 0.2, inf]
+
+
+def test_what_is_left_while_it_is_read_is_not_being_read_any_more(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_follower, "_AT_ONCE", 2)
+    view, runner, track = View(is_steered=True), Runner(), Track("a")
+    path = tmp_path / "run.jsonl"
+    with Record(path).attach_on(runner):
+        runner.run([1, 2])
+    follower = Follower(path, track)
+    follower.catch_up(0)
+    view.show("a", Shown(track, follower=follower))
+    assert view.whole()["runs"][0]["status"] == "reading"
+    view.leave("a")
+    assert view.whole()["runs"][0]["status"] == "running"
 
 
 def test_what_is_cleared_is_gone() -> None:

@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 from collections import OrderedDict
+from ipaddress import ip_address
 from operator import itemgetter
 from typing import Any
 
@@ -13,8 +14,9 @@ from tornado.iostream import IOStream
 
 from rnnr.errors import wrong_value
 
-__all__ = ["LimitedServer", "bound"]
+__all__ = ["LimitedServer", "bound", "reached_as"]
 
+_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EINVAL)  # the latter of a link-local one without interface
 _LEAST_CONNECTIONS, _MOST_CONNECTIONS = 8, 100
 _RETRY = 0.1  # seconds after which to accept again, when the process has too many files open
 
@@ -29,9 +31,13 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, *_, address = min(found, key=itemgetter(0))  # "localhost" may have two
-        listening = socket.create_server(address[:2], family=family, backlog=1024)
+        is_dual = address[0] == "::" and socket.has_dualstack_ipv6()  # and IPv4, as "::" promises
+        # all of the address: a link-local one has its interface at the end
+        listening = socket.create_server(
+            address, family=family, backlog=1024, dualstack_ipv6=is_dual
+        )
     except OSError as error:
-        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        if isinstance(error, socket.gaierror) or error.errno in _NOT_HERE:
             raise _wrong_host(host) from error
         why = os.strerror(error.errno or 0)
         text = f"port {port} of {host} must be free, got {why!r}; port=0 picks a free one"
@@ -40,6 +46,33 @@ def bound(host: str, port: int) -> socket.socket:
         raise _wrong_host(host) from error
     listening.setblocking(False)
     return listening
+
+
+def reached_as(host: str, listening: socket.socket) -> str:
+    """Return a host as it stands in an address for a browser of this machine.
+
+    All addresses of a machine are its name, if that leads to it, and the loopback if not.
+    """
+    family, address = listening.family, listening.getsockname()[0]
+    if not ip_address(address).is_unspecified:
+        return f"[{host}]" if ":" in host else host
+    name = socket.gethostname()
+    is_dual = family == socket.AF_INET6 and not listening.getsockopt(
+        socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
+    )
+    if _leads_here(name, socket.AF_UNSPEC if is_dual else family):
+        return name
+    return "127.0.0.1" if family == socket.AF_INET else "[::1]"
+
+
+def _leads_here(name: str, family: int) -> bool:
+    try:
+        for kind, *_, address in socket.getaddrinfo(name, 0, family, socket.SOCK_STREAM):
+            with socket.socket(kind, socket.SOCK_STREAM) as trial:
+                trial.bind(address)  # which only an address of this machine can be
+    except (OSError, UnicodeError):
+        return False
+    return True
 
 
 class LimitedServer(HTTPServer):

@@ -38,8 +38,6 @@ __all__ = ["Dashboard"]
 
 logger = logging.getLogger("rnnr.dashboard")
 
-_FREE = Hold.NONE  # to look it up takes as long as the rest of what asks at each batch
-
 
 class Dashboard(Attachment):
     """A page in the browser that shows runs while they go on, and steers them.
@@ -58,7 +56,8 @@ class Dashboard(Attachment):
 
     Args:
         port: Port to listen on; 0 picks a free one.
-        host: Address of this machine to listen on; ``"0.0.0.0"`` is all of them.
+        host: Address of this machine to listen on, by name or number; ``"0.0.0.0"`` is all of
+            them, ``"::"`` those of version 6, too.
         control: Whether the page has buttons to pause, step and stop the run.
         names: Further names by which browsers may ask for this machine, as behind a proxy.
 
@@ -136,7 +135,7 @@ class Dashboard(Attachment):
             OSError: If the port is in use, or may not be used.
         """
         judge_runner(runner)
-        track = Track(name, is_held=self._is_held)
+        track = Track(name, hold=self._hold)
         seen = reports(runner, *keys, on=Event.BATCH.where(track.wants) | _ALL_BUT_BATCHES)
         attached = self._show(name, Shown(track, times=HandlerTimes(runner)), runner)
         attached.add(seen.subscribe(isolate(track.add)))
@@ -216,8 +215,8 @@ class Dashboard(Attachment):
             del self._attached[name]
             self._view.leave(name)
 
-    def _is_held(self) -> bool:
-        return self.control.hold is not _FREE
+    def _hold(self) -> Hold:
+        return self.control.hold
 
     def _listen(self, _: State) -> None:
         logging.getLogger().addHandler(self._view.log)
@@ -232,13 +231,14 @@ class Dashboard(Attachment):
         """Open the page, unless it is open."""
         if self._server is not None:
             return
-        from rnnr.dashboard._connections import bound
+        from rnnr.dashboard._connections import bound, reached_as
         from rnnr.dashboard._server import Server
 
         listening = bound(self._host, self._port)
         port = listening.getsockname()[1]
         self._server = Server(self._view, listening, self._token, self._names)
-        self._address = f"http://{_named(self._host)}:{port}/{self._token}/"
+        self._address = f"http://{reached_as(self._host, listening)}:{port}/{self._token}/"
+        self._is_alone = ip_address(listening.getsockname()[0]).is_loopback
         atexit.register(self.close)
         self._announce()
 
@@ -248,7 +248,7 @@ class Dashboard(Attachment):
             logger.info(message)
         else:
             print(message, file=sys.stderr)
-        if not _is_loopback(self._host):
+        if not self._is_alone:
             logger.warning(
                 "Other machines can reach the dashboard at %s, and nothing is encrypted: whoever "
                 "reads the address on its way sees the run%s. Prefer host='127.0.0.1' and SSH.",
@@ -274,17 +274,3 @@ def _judge_extra() -> None:
 
 def _shows_info(handler: logging.Handler) -> bool:
     return handler.level <= logging.INFO and not isinstance(handler, logging.NullHandler)
-
-
-def _named(host: str) -> str:
-    """Return a host as it stands in an address for a browser."""
-    if host in ("0.0.0.0", "::"):  # noqa: S104  (all addresses of this machine)
-        return socket.gethostname()
-    return f"[{host}]" if ":" in host else host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

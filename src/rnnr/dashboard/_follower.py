@@ -40,6 +40,7 @@ class Follower:
             while self._read() and time.monotonic() < end:
                 pass
             self._track.heard_at = os.path.getmtime(self._path)
+            self._track.read = None if self._tail.is_at_end else self._tail.fraction
         except OSError as error:  # a shared folder may be away for a while
             if not self._is_lost:
                 logger.warning("Cannot read %s, trying again: %s", self._path, error)

@@ -1,18 +1,26 @@
 """Who may come in: those who have the address, on the host that it names."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from hmac import compare_digest
 from ipaddress import ip_address
 from typing import Any
 
-from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    HTTPServerRequest,
+    RequestStartLine,
+    ResponseStartLine,
+)
 from tornado.routing import Router
 from tornado.web import Application, RequestHandler
 
 __all__ = ["Gate"]
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+_SCOPED = re.compile(r"(\[[0-9A-Fa-f:.]+)%[A-Za-z0-9._-]+(\](?::[0-9]{1,5})?)")
 
 
 class Gate(Router):
@@ -41,6 +49,12 @@ class Gate(Router):
         self._token = token.encode()
         self._names = {name.lower() for name in names}
 
+    def start_request(
+        self, server_conn: object, request_conn: HTTPConnection
+    ) -> HTTPMessageDelegate:
+        """Return what takes in a request."""
+        return _Unscoped(super().start_request(server_conn, request_conn))
+
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate | None:
         """Return what answers a request."""
         if self._admits(request):
@@ -61,6 +75,26 @@ class Gate(Router):
         found = _HOST.fullmatch(host)
         name = found[1].strip("[]").lower() if found else ""
         return name in self._names or _is_number(name)
+
+
+class _Unscoped(HTTPMessageDelegate):
+    """Takes the interface out of the host, ``[fe80::1%eth0]``, which is of use to the sender alone.
+
+    Some programs send it, and tornado understands no such request.
+    """
+
+    def __init__(self, delegate: HTTPMessageDelegate) -> None:
+        self.data_received = delegate.data_received  # type: ignore[method-assign]
+        self.finish = delegate.finish  # type: ignore[method-assign]
+        self.on_connection_close = delegate.on_connection_close  # type: ignore[method-assign]
+        self._delegate = delegate
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> Awaitable[None] | None:
+        if found := _SCOPED.fullmatch(headers.get("Host", "")):
+            headers["Host"] = found[1] + found[2]
+        return self._delegate.headers_received(start_line, headers)
 
 
 def _host_of(origin: str) -> str:

@@ -38,18 +38,19 @@ class Pace:
         """Return a name for a page that asks for the first time."""
         return str(next(self._pages))
 
-    def seconds(self, page: str, *, hurried: bool = False) -> float:
+    def seconds(self, page: str, *, at_most: float = _MOST) -> float:
         """Return the seconds after which a page may ask again.
 
         Args:
             page: Name of the page.
-            hurried: Whether there is more to be told already, and no training to be slowed down.
+            at_most: After which it should ask again in any case; 0 where there is no training to be
+                slowed down, so that nothing is counted.
         """
         now, taken = self._clock(), self._cpu()
-        if self._taken is not None:
+        if self._taken is not None and at_most:
             self._an_answer += _SMOOTHING * (taken - self._taken - self._an_answer)
         self._taken = taken
         self._seen[page] = now
         self._seen = {name: at for name, at in self._seen.items() if now - at < _GONE}
         wanted = len(self._seen) * self._an_answer / _SHARE
-        return _LEAST if hurried else min(_MOST, max(_LEAST, wanted))
+        return min(at_most, _MOST, max(_LEAST, wanted))

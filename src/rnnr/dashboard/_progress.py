@@ -1,9 +1,10 @@
 """How far a run is, and how long it will take."""
 
+from math import inf
 from typing import Any
 
-from rnnr.event import Event
-from rnnr.reporting import Report
+from rnnr.event import ENDS, Event
+from rnnr.reporting import Report, Throughput
 
 __all__ = ["ENDLESS", "Progress"]
 
@@ -12,10 +13,18 @@ ENDLESS = 2**53
 
 
 class Progress:
-    """Follows the reports of a run, and tells what is done of it and what is left."""
+    """Follows the reports of a run, and tells what is done of it and what is left.
+
+    Attributes:
+        longest_gap (float): The most seconds from one report to the next, where none is a pause.
+    """
 
     def __init__(self) -> None:
-        self._began = (0.0, 0)  # the seconds and the batches from where the speed is measured
+        self.longest_gap = 0.0
+        self._began = (0.0, 0)  # the seconds and the batches from where the mean is measured
+        self._throughput = Throughput()
+        self._rate: float | None = None
+        self._before: tuple[float, int] | None = None  # seconds and batches of the last report
         self._was_held = False
         self._epoch_began: int | None = None
         self._n_epochs = 0  # that have ended
@@ -36,14 +45,18 @@ class Progress:
             self._n_epochs = report.epoch
             if self._epoch_began is not None:
                 self._learned = report.n_iters - self._epoch_began
-        if self._was_held and not is_held:  # the pause says nothing of its speed
-            self._began = report.seconds, report.n_iters
+        self._measure(report)
         self._was_held = is_held
+
+    def hold(self) -> None:
+        """Learn that the run is held, perhaps in another one that it waits for."""
+        self._was_held = True
 
     def of(self, report: Report) -> dict[str, Any]:
         """Return the batches done in the epoch, those it has, the part of the run, seconds left.
 
-        Each of them is ``None`` where it is not known.
+        And the batches a second: the mean when it is over, and of the last second or more before
+        that. Pauses are in neither. Each of them is ``None`` where it is not known.
         """
         n_batches = report.n_batches if report.n_batches is not None else self._learned
         batch = self._batch(report, n_batches)
@@ -53,12 +66,27 @@ class Progress:
             "n_batches": n_batches,
             "fraction": fraction,
             "seconds_left": self._seconds_left(report, fraction),
+            "batches_per_second": self._mean(report) if report.event in ENDS else self._rate,
         }
+
+    def _measure(self, report: Report) -> None:
+        seconds, n_iters = report.seconds, report.n_iters
+        before, self._before = self._before, (seconds, n_iters)
+        if report.event in (Event.STARTED, Event.RESUMED):
+            self._throughput.begin(seconds, n_iters)
+        elif before is not None and 0 <= (passed := seconds - before[0]) < inf:
+            if self._was_held:  # the pause says nothing of its speed
+                self._throughput.begin(seconds, n_iters)
+                self._began = self._began[0] + passed, self._began[1] + n_iters - before[1]
+            else:
+                self.longest_gap = max(self.longest_gap, passed)
+        self._rate = self._throughput.at(seconds, n_iters)
 
     def _begin(self, report: Report) -> None:
         if report.event is Event.STARTED:
             self._learned = self._epoch_began = None
             self._n_epochs = 0
+            self.longest_gap = 0.0
         elif report.epoch < self._n_epochs:  # it was set back, to the middle of an epoch
             self._n_epochs = report.epoch - 1
         self._began = report.seconds, report.n_iters
@@ -86,7 +114,10 @@ class Progress:
 
     def _seconds_left(self, report: Report, fraction: float | None) -> float | None:
         """Estimate it from the mean speed since the start, evaluations included."""
+        mean = self._mean(report)
+        return report.n_iters / fraction * (1 - fraction) / mean if mean and fraction else None
+
+    def _mean(self, report: Report) -> float | None:
+        """Return the batches a second since it was started or resumed, without pauses."""
         seconds, n_done = report.seconds - self._began[0], report.n_iters - self._began[1]
-        if not fraction or seconds <= 0 or n_done <= 0:
-            return None
-        return report.n_iters / fraction * (1 - fraction) * seconds / n_done
+        return n_done / seconds if 0 < seconds < inf and n_done > 0 else None

@@ -55,6 +55,7 @@ class Server:
         pace, scripts = Pace(), _bokeh_folder() / "server" / "static" / "js"
         application = Application(
             [
+                (r"/[^/]+", _Cut),
                 (r"/[^/]+/", _Page),
                 (rf"/[^/]+/page/{_OURS}", _File, {"path": _PAGE}),
                 (rf"/[^/]+/bokeh/js/{_SCRIPTS}", _File, {"path": scripts}),
@@ -141,9 +142,22 @@ class _Refusal(_Handler, ErrorHandler):
     """What those get who may not come in, or ask for what is not there."""
 
 
+class _Cut(_Handler):
+    """The address without its last slash, as a chat or a terminal may cut it."""
+
+    def get(self) -> None:
+        token, query = self.request.path.strip("/"), self.request.query
+        self.set_status(301)
+        self.set_header("Location", f"{token}/?{query}" if query else f"{token}/")  # behind a proxy
+
+    head = get
+
+
 class _Page(_Handler):
     def get(self) -> None:
         self.write((_PAGE / "index.html").read_text(encoding="utf-8"))
+
+    head = get  # as what makes a preview of a link may ask
 
 
 class _File(_Handler, StaticFileHandler):
@@ -166,7 +180,7 @@ class _Data(_Handler):
         page, _, cursor = self.get_query_argument("cursor", "").partition(" ")
         page = page or self._pace.newcomer()
         news, cursor = self._view.news(cursor)
-        again = self._pace.seconds(page, hurried=self._view.is_changing)
+        again = self._pace.seconds(page, at_most=self._view.patience)
         self.set_header("Content-Type", "application/json")
         self.write(json.dumps({**news, "cursor": f"{page} {cursor}", "again": again}))
 

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any, TypeAlias
 
 from rnnr._numbers import as_json
+from rnnr.attachments import Hold
 from rnnr.dashboard._progress import ENDLESS, Progress
 from rnnr.event import Event
 from rnnr.history import History
@@ -27,7 +28,14 @@ _N_METRICS = 1000  # whose latest values are kept
 _N_FIRST = 100  # batches of a run that are all reported
 _LEAST_SECONDS = 0.05  # between two of the others
 
+_FREE = Hold.NONE  # to look it up takes as long as the rest of what asks at each batch
+_SILENT = 30.0  # seconds without a line after which a recording may be that of a dead process
+_LATE = 2.0  # seconds without a batch, though one was asked for, after which no speed is told
+_STALE = 10.0  # seconds without a report, though none was asked for, after which none is told
+_USUAL = 3.0  # times as long as usual is no news
+
 _STATUS = {Event.FINISHED: "finished", Event.STOPPED: "stopped", Event.FAILED: "failed"}
+_OVER = frozenset(_STATUS.values())
 
 
 class Track:
@@ -37,27 +45,30 @@ class Track:
 
     Args:
         name: Name of the runner on the page.
-        is_held: Tells whether the run is being paused or stopped; ``None`` for a recorded one.
+        hold: Returns what is done to the run from outside; ``None`` for a recorded one.
         clock: Returns a time in seconds that never goes back.
 
     Attributes:
         key: What tells it from another of the same name.
+        heard_at: When there was news last, in seconds since 1970.
+        read: Part of a recording that is read; ``None`` when all is.
     """
 
     def __init__(
         self,
         name: str,
         *,
-        is_held: Callable[[], bool] | None = None,
+        hold: Callable[[], Hold] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.key = token_hex(4)
         self.events: deque[tuple[float, str, str]] = deque(maxlen=_N_EVENTS)
-        self._is_live = is_held is not None
-        self._is_held = is_held or _never
+        self._is_live = hold is not None
+        self._hold = hold or _none
         self.n_events = 0
-        self.heard_at = 0.0  # when the latest report was made, in seconds since 1970
+        self.heard_at = 0.0
+        self.read: float | None = None
         self._clock = clock
         self._lock = Lock()
         self._lanes: tuple[History[Mapping[str, float]], ...] = (History(), History())
@@ -76,6 +87,7 @@ class Track:
             self._of_batches: set[str] = set()  # metrics that batches have
             self._is_asked = self._is_inner = self._has_place = False
             self._due = self._not_before = 0.0
+            self._asked_at = self._heard_at = 0.0
 
     def note(self, text: str) -> None:
         """Tell something among the events.
@@ -83,10 +95,11 @@ class Track:
         With the time of the day; of a recording, the time since its run began is all that is known.
         """
         now, report = time.time(), self._report
-        seconds = report.seconds if report else 0.0
+        seconds = _told_of(report.seconds) if report else 0.0
         clock = time.strftime("%H:%M:%S", time.localtime(now))
+        since = "" if seconds is None else f"+{seconds:.1f} s"
         self.n_events += 1
-        self.events.append((now, clock if self._is_live else f"+{seconds:.1f} s", text))
+        self.events.append((now, clock if self._is_live else since, text))
 
     def wants(self, state: State) -> bool:
         """Tell whether a batch is worth a report: it is a point to keep, or a page has asked.
@@ -97,16 +110,24 @@ class Track:
         """
         if state["n_iters"] >= self._due and self._clock() >= self._not_before:
             return True
-        return self._is_asked or self._is_held()
+        return self._is_asked or self._hold() is not _FREE
 
     def ask(self) -> None:
         """Ask for a report of the next batch, whichever it is."""
-        self._is_asked = True
+        if not self._is_asked:
+            self._asked_at = self._clock()
+            self._is_asked = True
+
+    def leave(self) -> None:
+        """Keep what there is: no more will come, and nobody holds it."""
+        self._hold, self.read = _none, None
+        self.ask()
 
     def add(self, report: Report) -> None:
         """Take in a report."""
         with self._lock:
             self._is_asked = False
+            self._heard_at = self._clock()
             self.heard_at = time.time()
             self._find_axis(report)
             if report.event in (Event.STARTED, Event.RESUMED):
@@ -116,7 +137,7 @@ class Track:
             elif report.event is Event.BATCH and not self._is_inner:  # else it does not move on
                 self._lanes[0].add(report.step, report.metrics)
                 self._of_batches.update(report.metrics)
-            self._progress.add(report, is_held=self._is_held())
+            self._progress.add(report, is_held=self._hold() is not _FREE)
             self._status = _STATUS.get(report.event, "running")
             self._report = report
             self._error = report.error
@@ -168,26 +189,58 @@ class Track:
     def _summary(self) -> dict[str, Any]:
         report = self._report
         if report is None:
-            return {"name": self.name, "status": "waiting", "latest": {}}
+            status = "waiting" if self.read is None else "reading"
+            return {"name": self.name, "status": status, "fraction": self.read, "latest": {}}
         is_endless = report.max_epoch >= ENDLESS
         progress = self._progress.of(report)
-        is_over = self._status != "running"
+        speed, silent = progress["batches_per_second"], self._silent()
+        status = self._status_after(silent, report)
+        if status == "paused":
+            self._progress.hold()
+        is_on = status == "running" and not self._is_late(silent, speed)
+        if status == "reading":
+            progress["fraction"] = self.read
         return {
             "name": self.name,
-            "status": self._status,
+            "status": status,
             "inside": report.is_inside,
             "event": report.event.name,
             "epoch": report.epoch,
             "max_epoch": None if is_endless else report.max_epoch,
             "n_iters": report.n_iters,
             **progress,
-            "seconds": _as_json(report.seconds),
-            "seconds_left": None if is_over else _as_json(progress["seconds_left"]),
-            "batches_per_second": _as_json(report.batches_per_second),
-            "silent": max(0.0, time.time() - self.heard_at),
+            "seconds": _told_of(report.seconds),
+            "seconds_left": _told_of(progress["seconds_left"]) if is_on else None,
+            "batches_per_second": _told_of(speed) if is_on or status in _OVER else None,
+            "silent": silent if status in ("running", "silent") else 0.0,
             "latest": {name: as_json(value) for name, value in self._metrics.items()},
             "error": self._error,
         }
+
+    def _silent(self) -> float:
+        """Return the seconds without news: of a live run, since a page has asked for some."""
+        if not self._is_live:
+            return max(0.0, time.time() - self.heard_at)
+        return max(0.0, self._clock() - self._asked_at) if self._is_asked else 0.0
+
+    def _status_after(self, silent: float, report: Report) -> str:
+        if self.read is not None:
+            return "reading"
+        if self._status != "running":
+            return self._status
+        if not self._is_live:
+            is_dead = silent > max(_SILENT, _USUAL * self._progress.longest_gap)
+            return "silent" if is_dead else "running"
+        hold = self._hold()
+        if hold is Hold.STOPPING and not report.is_inside:  # which goes on to its end
+            return "stopping"
+        return "paused" if hold is Hold.PAUSED else "running"
+
+    def _is_late(self, silent: float, speed: float | None) -> bool:
+        """Return whether a live run makes no batches as it did, or nobody knows whether it does."""
+        usual = _USUAL / speed if speed else 0.0
+        since = self._clock() - self._heard_at
+        return self._is_live and (silent > max(_LATE, usual) or since > _STALE + usual)
 
 
 def _new(
@@ -215,8 +268,9 @@ def _names(many: Iterable[Mapping[str, float]]) -> list[str]:
     return list(dict.fromkeys(name for metrics in many for name in metrics))
 
 
-def _as_json(number: float | None) -> float | str | None:
-    return None if number is None else as_json(number)
+def _told_of(number: float | None) -> float | None:
+    """Return a time or a speed, if it can be one: a clock may be set back, or tell nonsense."""
+    return number if number is not None and 0 <= number < math.inf else None
 
 
 def _value(metrics: Mapping[str, float], name: str) -> float | str | None:
@@ -228,5 +282,5 @@ def _told(report: Report) -> str:
     return f"{report.event.name} · epoch {report.epoch}{of}, {report.n_iters} batches"
 
 
-def _never() -> bool:
-    return False
+def _none() -> Hold:
+    return Hold.NONE

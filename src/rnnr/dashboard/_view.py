@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from operator import itemgetter
 from secrets import token_hex
 from threading import Lock
@@ -22,7 +23,8 @@ __all__ = ["Shown", "View"]
 
 _ORDERS = ("pause", "step", "go_on", "stop")
 _N_HANDLERS, _N_EVENTS = 15, 50
-_READING, _LITTLE = 0.05, 0.001  # seconds to read recordings for one answer; beside a training
+_READING, _LITTLE = 0.1, 0.001  # seconds to read recordings for one answer; beside a training
+_SOON = 0.2  # seconds after which a page asks again while a run comes to a halt
 _PATIENCE = 10.0  # seconds without a question after which nobody watches
 
 
@@ -105,10 +107,12 @@ class View:
         return news, json.dumps(has)
 
     @property
-    def is_changing(self) -> bool:
-        """Whether a page should ask again soon: there is more to read, or a run comes to a halt."""
-        is_alone = not any(each.times for each in self._shown.values())
-        return (self.is_behind and is_alone) or self.control.hold in (Hold.PAUSING, Hold.STOPPING)
+    def patience(self) -> float:
+        """Seconds after which a page should ask again at the latest; at once to have more read."""
+        is_alone = not any(each.times and each.is_attached for each in self._shown.values())
+        if self.is_behind and is_alone:
+            return 0.0
+        return _SOON if self.control.hold in (Hold.PAUSING, Hold.STOPPING) else inf
 
     def steer(self, order: str) -> bool:
         """Do what a button says; return whether there is such a button."""
@@ -128,6 +132,7 @@ class View:
         """Show what is known of a runner, and let go of it."""
         with self._lock:
             self._shown[name] = self._shown[name]._replace(is_attached=False)
+            self._shown[name].track.leave()
             self._measure_no_more([name])
 
     def rest(self) -> None:

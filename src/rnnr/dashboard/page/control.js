@@ -1,17 +1,17 @@
 // The buttons, and the line that tells what came of them.
 
 import { byId, grouped, setText } from "./text.js";
-import { isOver } from "./runs.js";
+import { isUnderWay } from "./runs.js";
 
 const focus = { left: null, lent: null };
 let said = null;
 
 export function statusText({ hold, live, runs }) {
   const outer = runs.filter((run) => !run.inside);
-  const run = outer.find((run) => run.status === "running") ?? outer[0] ?? runs[0];
+  const run = outer.find(isUnderWay) ?? outer[0] ?? runs[0];
   if (!run || run.status === "waiting") return "waiting for the run to begin";
-  if (!live) return "recorded";
-  if (isOver(run)) return `${run.name} ${run.status}`;
+  if (!live) return runs.some((run) => run.status === "reading") ? "reading" : "recorded";
+  if (!isUnderWay(run)) return `${run.name} ${run.status}`;
   if (hold === "paused") return `paused after batch ${grouped(run.n_iters ?? 0)}`;
   if (hold === "pausing") return "pausing after this batch";
   if (hold === "stopping") return "stopping after this batch; press Stop again to stop at once";
@@ -25,7 +25,7 @@ export function say(text) {
 
 export function showControls({ control, live, hold, runs }, reachable) {
   byId("controls").hidden = !(control && live);
-  const running = reachable && runs.some((run) => run.status === "running");
+  const running = reachable && runs.some(isUnderWay);
   const held = running && ["pausing", "paused"].includes(hold);
   const wanted = { pause: running && hold === "none", step: held, "go-on": running && hold !== "none", stop: running };
   const focused = document.activeElement?.id;

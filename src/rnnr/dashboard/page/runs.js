@@ -9,6 +9,7 @@ const SILENT = 30; // seconds without a report after which the page says so
 const cards = new Map(); // run -> its card and the parts that change, in the order of the runs
 
 export const isOver = (run) => ["finished", "stopped", "failed"].includes(run.status);
+export const isUnderWay = (run) => ["running", "paused", "stopping"].includes(run.status);
 const indexOf = (run) => [...cards.keys()].indexOf(run);
 // The seventh run has the colour of the first, but not its shape.
 export const shape = (run) => (indexOf(run) + Math.floor(indexOf(run) / COLOURS)) % GLYPHS.length;
@@ -25,14 +26,16 @@ const batchesText = (n) => `${grouped(n)} ${n === 1 ? "batch" : "batches"}`;
 
 function facts(run) {
   if (run.status === "waiting") return ["waiting for the run to begin"];
+  if (run.status === "reading") return [`${batchesText(run.n_iters ?? 0)} so far`];
   const told = [];
   if (run.epoch !== null) told.push(`epoch ${of(run.epoch, run.max_epoch)}`);
   if (isOver(run) || run.batch === null) told.push(batchesText(run.n_iters ?? 0));
   else told.push(`batch ${of(run.batch, run.n_batches)}`);
-  if (run.batches_per_second) told.push(rateText(run.batches_per_second));
+  if (run.batches_per_second) told.push(rateText(run.batches_per_second) + (isOver(run) ? " on average" : ""));
   if (run.seconds !== null) told.push(`${durationText(run.seconds)} elapsed`);
-  if (!isOver(run) && run.seconds_left !== null) told.push(`about ${durationText(run.seconds_left)} left`);
+  if (run.seconds_left !== null) told.push(`about ${durationText(run.seconds_left)} left`);
   if (!isOver(run) && run.fraction === null) told.push("no end known");
+  if (run.status === "silent") told.push(`no news for ${durationText(run.silent)}; it may have been killed or be paused`);
   if (run.status === "running" && run.silent > SILENT) told.push(`no news for ${durationText(run.silent)}`);
   return told;
 }
@@ -51,7 +54,8 @@ function makeCard({ name }) {
 }
 
 function fillCard(card, run) {
-  const fraction = run.fraction ?? { running: null, finished: 1, waiting: 0, stopped: 0, failed: 0 }[run.status];
+  const moves = ["running", "stopping", "reading"].includes(run.status);
+  const fraction = run.fraction ?? (moves ? null : Number(run.status === "finished"));
   card.root.className = run.inside ? "run inside" : "run";
   card.status.className = `badge ${run.status}`;
   card.bar.className = run.status;
