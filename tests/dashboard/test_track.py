@@ -350,8 +350,8 @@ class Live:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.hold = Hold.NONE
-        self.track = Track("a", hold=lambda: self.hold, clock=lambda: self.now)
+        self.hold: Hold | bool = False
+        self.track = Track("a", is_held=lambda: self.hold, clock=lambda: self.now)
         self.n_iters = 0
         self.add(Event.STARTED)
         self.add(Event.EPOCH_STARTED)
@@ -383,7 +383,7 @@ class TestWhatIsToldOfALiveRun:
         live.add(Event.BATCH, 0.5)
         live.hold, live.now = Hold.PAUSED, live.now + 4000
         assert live.asked(*KNOWN, "seconds_left") == ["paused", None, 0, None]
-        live.hold = Hold.NONE
+        live.hold = False
         live.add(Event.BATCH, 0.5)
         assert live.asked(*KNOWN) == ["running", None, 0]
         live.add(Event.BATCH, 0.5)

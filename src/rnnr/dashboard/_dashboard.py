@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from secrets import token_urlsafe
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Dashboard"]
 
 logger = logging.getLogger("rnnr.dashboard")
+
+_FREE = Hold.NONE  # to look it up takes as long as the rest of what asks at each batch
 
 
 class Dashboard(Attachment):
@@ -135,7 +137,7 @@ class Dashboard(Attachment):
             OSError: If the port is in use, or may not be used.
         """
         judge_runner(runner)
-        track = Track(name, hold=self._hold)
+        track = Track(name, is_held=self._is_held)
         seen = reports(runner, *keys, on=Event.BATCH.where(track.wants) | _ALL_BUT_BATCHES)
         attached = self._show(name, Shown(track, times=HandlerTimes(runner)), runner)
         attached.add(seen.subscribe(isolate(track.add)))
@@ -215,8 +217,9 @@ class Dashboard(Attachment):
             del self._attached[name]
             self._view.leave(name)
 
-    def _hold(self) -> Hold:
-        return self.control.hold
+    def _is_held(self) -> Hold | Literal[False]:
+        hold = self.control.hold
+        return hold is not _FREE and hold
 
     def _listen(self, _: State) -> None:
         logging.getLogger().addHandler(self._view.log)

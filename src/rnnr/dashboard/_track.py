@@ -28,7 +28,6 @@ _N_METRICS = 1000  # whose latest values are kept
 _N_FIRST = 100  # batches of a run that are all reported
 _LEAST_SECONDS = 0.05  # between two of the others
 
-_FREE = Hold.NONE  # to look it up takes as long as the rest of what asks at each batch
 _SILENT = 30.0  # seconds without a line after which a recording may be that of a dead process
 _LATE = 2.0  # seconds without a batch, though one was asked for, after which no speed is told
 _STALE = 10.0  # seconds without a report, though none was asked for, after which none is told
@@ -45,7 +44,8 @@ class Track:
 
     Args:
         name: Name of the runner on the page.
-        hold: Returns what is done to the run from outside; ``None`` for a recorded one.
+        is_held: Returns what is done to the run from outside, false where nothing is; ``None`` for
+            a recorded run.
         clock: Returns a time in seconds that never goes back.
 
     Attributes:
@@ -58,14 +58,14 @@ class Track:
         self,
         name: str,
         *,
-        hold: Callable[[], Hold] | None = None,
+        is_held: Callable[[], Hold | bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.key = token_hex(4)
         self.events: deque[tuple[float, str, str]] = deque(maxlen=_N_EVENTS)
-        self._is_live = hold is not None
-        self._hold = hold or _none
+        self._is_live = is_held is not None
+        self._is_held = is_held or _never
         self.n_events = 0
         self.heard_at = 0.0
         self.read: float | None = None
@@ -110,7 +110,7 @@ class Track:
         """
         if state["n_iters"] >= self._due and self._clock() >= self._not_before:
             return True
-        return self._is_asked or self._hold() is not _FREE
+        return self._is_asked or bool(self._is_held())
 
     def ask(self) -> None:
         """Ask for a report of the next batch, whichever it is."""
@@ -120,7 +120,7 @@ class Track:
 
     def leave(self) -> None:
         """Keep what there is: no more will come, and nobody holds it."""
-        self._hold, self.read = _none, None
+        self._is_held, self.read = _never, None
         self.ask()
 
     def add(self, report: Report) -> None:
@@ -137,7 +137,7 @@ class Track:
             elif report.event is Event.BATCH and not self._is_inner:  # else it does not move on
                 self._lanes[0].add(report.step, report.metrics)
                 self._of_batches.update(report.metrics)
-            self._progress.add(report, is_held=self._hold() is not _FREE)
+            self._progress.add(report, is_held=bool(self._is_held()))
             self._status = _STATUS.get(report.event, "running")
             self._report = report
             self._error = report.error
@@ -231,7 +231,7 @@ class Track:
         if not self._is_live:
             is_dead = silent > max(_SILENT, _USUAL * self._progress.longest_gap)
             return "silent" if is_dead else "running"
-        hold = self._hold()
+        hold = self._is_held()
         if hold is Hold.STOPPING and not report.is_inside:  # which goes on to its end
             return "stopping"
         return "paused" if hold is Hold.PAUSED else "running"
@@ -282,5 +282,5 @@ def _told(report: Report) -> str:
     return f"{report.event.name} · epoch {report.epoch}{of}, {report.n_iters} batches"
 
 
-def _none() -> Hold:
-    return Hold.NONE
+def _never() -> bool:
+    return False

@@ -54,8 +54,7 @@ function makeCard({ name }) {
 }
 
 function fillCard(card, run) {
-  const moves = ["running", "stopping", "reading"].includes(run.status);
-  const fraction = run.fraction ?? (moves ? null : Number(run.status === "finished"));
+  const fraction = run.fraction ?? { finished: 1, waiting: 0, stopped: 0, failed: 0 }[run.status] ?? null;
   card.root.className = run.inside ? "run inside" : "run";
   card.status.className = `badge ${run.status}`;
   card.bar.className = run.status;
