@@ -384,6 +384,7 @@ class TestWhatIsToldOfALiveRun:
         live.hold, live.now = Hold.PAUSED, live.now + 4000
         assert live.asked(*KNOWN, "seconds_left") == ["paused", None, 0, None]
         live.hold = False
+        assert live.asked("silent") == [0]
         live.add(Event.BATCH, 0.5)
         assert live.asked(*KNOWN) == ["running", None, 0]
         live.add(Event.BATCH, 0.5)
@@ -411,7 +412,7 @@ class TestWhatIsToldOfALiveRun:
         for _ in range(4):
             told.append(live.asked("batches_per_second", "silent"))
             live.now += 1
-        assert told == [[2, 0], [2, 1], [2, 2], [None, 3]]
+        assert told == [[2, 0], [2, 1], [None, 2], [None, 3]]
         assert live.asked("seconds_left", "status") == [None, "running"]
         live.add(Event.BATCH)  # an evaluation has come to its end
         assert live.asked("silent") == [0]

@@ -29,7 +29,7 @@ _N_FIRST = 100  # batches of a run that are all reported
 _LEAST_SECONDS = 0.05  # between two of the others
 
 _SILENT = 30.0  # seconds without a line after which a recording may be that of a dead process
-_LATE = 2.0  # seconds without a batch, though one was asked for, after which no speed is told
+_LATE = 1.0  # seconds without a batch, though one was asked for, after which no speed is told
 _STALE = 10.0  # seconds without a report, though none was asked for, after which none is told
 _USUAL = 3.0  # times as long as usual is no news
 
@@ -197,6 +197,7 @@ class Track:
         status = self._status_after(silent, report)
         if status == "paused":
             self._progress.hold()
+            self._asked_at = self._clock()  # it owes nothing meanwhile
         is_on = status == "running" and not self._is_late(silent, speed)
         if status == "reading":
             progress["fraction"] = self.read
