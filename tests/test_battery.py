@@ -4,10 +4,13 @@ Whatever is new enters `PARTS`, and is attached, detached, stopped, failed, resu
 put on two runners at once, with a fault at every event.
 """
 
+import gc
 import io
+import logging
 import pickle
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +73,10 @@ def failing_view(runner: Runner) -> Any:
 
 
 def history(runner: Runner) -> Any:
+    mine = weakref.proxy(runner)  # a closure over the runner would be a cycle of our own
+
     def keep(epoch: Any) -> None:
-        runner.state["history"] = (*runner.state.get("history", ()), epoch)
+        mine.state["history"] = (*mine.state.get("history", ()), epoch)
 
     return runner.stream(Event.EPOCH_FINISHED).pipe(select("epoch", "n_iters")).subscribe(keep)
 
@@ -89,8 +94,10 @@ def every_run(runner: Runner) -> Any:
 
 
 def reported(runner: Runner) -> Any:
+    mine = weakref.proxy(runner)
+
     def keep(report: Report) -> None:
-        runner.state["seen"] = (report.event.name, report.epoch, report.n_iters, report.metrics)
+        mine.state["seen"] = (report.event.name, report.epoch, report.n_iters, report.metrics)
 
     return reports(runner, "sum").subscribe(keep)
 
@@ -307,3 +314,33 @@ def test_two_runners_one_inside_the_other_do_not_mix(attach: Attach, expected: S
     outer.run([1, 2, 3], max_epoch=4)
     assert results(outer) == expected
     assert inner.state["n_iters"] == 2
+
+
+class Model:
+    """What a weak reference can tell of."""
+
+
+def test_a_runner_is_freed_with_its_last_name_and_without_the_collector(attach: Attach) -> None:
+    def ran(fail: bool) -> list[weakref.ref[Any]]:
+        """Run, stop, resume, fail; return references to what should be free after it."""
+        runner, model, captured = trained(attach), Model(), Model()
+        runner.state["model"] = model
+        runner.on(Event.BATCH, lambda _: captured)
+        stop_once(runner, 2)
+        runner.run([1, 2, 3], max_epoch=2)
+        runner.resume()
+        if fail:
+            runner.on(Event.EPOCH_FINISHED, lambda _: 1 / 0)
+            with suppress(ZeroDivisionError):
+                runner.run([1])
+        return [weakref.ref(one) for one in (runner, model, captured)]
+
+    gc.collect()
+    gc.disable()
+    logging.disable()  # pytest keeps the records, and these what was caught
+    try:
+        for fail in (False, True):
+            assert [reference() for reference in ran(fail)] == [None] * 3, fail
+    finally:
+        logging.disable(logging.NOTSET)
+        gc.enable()

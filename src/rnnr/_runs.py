@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from weakref import ref
 
 from reactivex.disposable import Disposable
 
@@ -16,14 +17,19 @@ _local = threading.local()
 class Slot:
     """The place of a runner among the runs: it runs once at a time, and some watch it.
 
-    It does not know its runner, so nobody who keeps it keeps the runner alive.
+    Nobody who keeps it keeps the runner alive, whose state may hold a model.
+
+    Args:
+        runner: The runner.
 
     Attributes:
+        runner: Returns the runner, or ``None`` when it is gone.
         token: Under "running" what stands for the run that is under way. A dict and not a lock: an
             interrupt right after ``acquire`` would leave it locked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, runner: Any) -> None:
+        self.runner: ref[Any] = ref(runner)
         self.token: dict[str, object] = {}
         self._watchers: dict[object, None] = {}
 

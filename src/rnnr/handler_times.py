@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any, Final, NamedTuple
-from weakref import ref
 
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
@@ -74,7 +73,7 @@ class HandlerTimes:
 
     def __init__(self, runner: Runner, *, clock: Callable[[], float] = time.perf_counter) -> None:
         judge_runner(runner)
-        self._runner = ref(runner)
+        self._slot = runner._slot
         self._clock = clock
         self._taken: dict[tuple[Event, str, str], list[Any]] = {}
         self._drawing = [0, 0.0]
@@ -127,7 +126,7 @@ class HandlerTimes:
         return self._stream(event).wrap(partial(self._timed, event))
 
     def _stream(self, event: Event) -> EventSubject:
-        runner = self._runner()
+        runner: Runner | None = self._slot.runner()
         return EventSubject() if runner is None else runner.stream(event)  # nothing to measure
 
     def _look_away(self) -> None:

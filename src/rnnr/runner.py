@@ -87,7 +87,7 @@ class Runner:
         self.state: State = {}
         self._streams: dict[Event, EventSubject] = {}
         self._batches = Batches()
-        self._slot = Slot()
+        self._slot = Slot(self)
         self._latest: object = None
         self._owners: dict[str, list[Any]] = {}
         self._writers: dict[str, list[Any]] = {}
@@ -451,12 +451,16 @@ class Runner:
 
     def _publish_failure(self, error: BaseException, state: State) -> None:
         before = state.get("error", MISSING)  # the key may be in use, for a metric
+        traceback = error.__traceback__
         state["error"] = error
         try:
             self.stream(Event.FAILED).on_next(state)
         except BaseException as other:  # noqa: BLE001  (the first error is the one to raise)
             note_failure(error, other, "a handler of Event.FAILED")
         finally:
+            # a handler that raises it again would leave its frames in it, and who keeps it a cycle
+            error.with_traceback(traceback)
+            del traceback
             state.pop("error", None)
             if before is not MISSING:
                 state["error"] = before

@@ -2,8 +2,6 @@
 
 from enum import Enum
 from threading import Condition, RLock
-from typing import NamedTuple
-from weakref import ref
 
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
@@ -40,13 +38,6 @@ class Hold(Enum):
 _PAUSING = Hold.PAUSING  # to look it up takes as long as the rest of what asks at each batch
 
 
-class _Controlled(NamedTuple):
-    """A runner, which is not kept alive by what controls it: its state may hold a model."""
-
-    slot: Slot
-    runner: ref[Runner]
-
-
 class Control(Attachment):
     """Pauses, steps and stops runs from outside: another thread, a signal handler, a page.
 
@@ -76,7 +67,7 @@ class Control(Attachment):
         # Used by itself, not through the condition, which an interrupt would leave locked.
         self._lock = RLock()
         self._changed = Condition(self._lock)
-        self._runners: dict[object, _Controlled] = {}
+        self._slots: dict[object, Slot] = {}
         self._gates: dict[object, abc.DisposableBase] = {}
         self._asked: tuple[Hold, int] = Hold.NONE, 0  # what for, and the steps to be done before
         self._n_asked = self._n_held = 0
@@ -91,15 +82,15 @@ class Control(Attachment):
         layer = last_layer(Event.STOPPED)
         attached = attach(runner, layer, dict.fromkeys(ENDS, self._end))
         with self._lock:
-            self._runners = {
-                **{key: one for key, one in self._runners.items() if one.runner() is not None},
-                key: _Controlled(runner._slot, ref(runner)),
-            }
+            known = {key: slot for key, slot in self._slots.items() if slot.runner() is not None}
+            self._slots = {**known, key: runner._slot}
             self._arrange()
 
         def detach() -> None:
             with self._lock:
-                self._runners = {k: one for k, one in self._runners.items() if k is not key}
+                self._slots = {
+                    other: slot for other, slot in self._slots.items() if other is not key
+                }
                 self._arrange()
 
         return CompositeDisposable(attached, runner._slot.watch(), Disposable(detach))
@@ -161,7 +152,7 @@ class Control(Attachment):
             self._arrange()
 
     def _living(self) -> dict[object, Runner]:
-        found = {key: one.runner() for key, one in self._runners.items()}
+        found = {key: slot.runner() for key, slot in self._slots.items()}
         return {key: runner for key, runner in found.items() if runner is not None}
 
     def _arrange(self) -> None:
@@ -170,7 +161,7 @@ class Control(Attachment):
         A signal handler may ask for something else in the middle of it: then it begins again.
         """
         while True:
-            asked, runners = self._asked, self._runners
+            asked, slots = self._asked, self._slots
             wanted = {} if asked[0] is Hold.NONE else self._living()
             for key in self._gates.keys() - wanted.keys():
                 self._gates.pop(key, Disposable()).dispose()
@@ -178,7 +169,7 @@ class Control(Attachment):
                 stream = wanted[key].stream(Event.BATCH)
                 gate = Untimed(self._held, key)
                 self._gates[key] = stream.add(gate, layer=last_layer(Event.BATCH))
-            if asked is self._asked and runners is self._runners:
+            if asked is self._asked and slots is self._slots:
                 break
         self._changed.notify_all()
 
@@ -191,7 +182,7 @@ class Control(Attachment):
                     self._changed.wait(_LOOK)
             finally:
                 self._n_held -= 1
-            slots = [one.slot for one in self._runners.values()]
+            slots = self._slots.values()
             if self._asked[0] is Hold.STOPPING and outermost(state, slots) is state:
                 state["running"] = False
 

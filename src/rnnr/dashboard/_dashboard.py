@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from rnnr._runs import Slot
 from rnnr.attachments import Attachment, Control, Hold
 from rnnr.claims import judge_runner
 from rnnr.dashboard._follower import Follower
@@ -111,7 +112,7 @@ class Dashboard(Attachment):
         self._lock = Lock()
         self._server: Server | None = None
         self._token = token_urlsafe(24)
-        self._attached: dict[str, tuple[Runner | None, abc.DisposableBase]] = {}
+        self._attached: dict[str, tuple[Slot | None, abc.DisposableBase]] = {}
 
     @property
     def control(self) -> Control:
@@ -139,14 +140,14 @@ class Dashboard(Attachment):
         judge_runner(runner)
         track = Track(name, is_held=self._is_held)
         seen = reports(runner, *keys, on=Event.BATCH.where(track.wants) | _ALL_BUT_BATCHES)
-        attached = self._show(name, Shown(track, times=HandlerTimes(runner)), runner)
+        attached = self._show(name, Shown(track, times=HandlerTimes(runner)), runner._slot)
         attached.add(seen.subscribe(isolate(track.add)))
         attached.add(self.control.attach_on(runner))
         # Only during runs: where root has a handler, logging.basicConfig does nothing.
         for event in (Event.STARTED, Event.RESUMED):
             attached.add(runner.stream(event).add(self._listen, layer=Layer.CLOCK))
         for event in ENDS:
-            listen_no_more = partial(self._listen_no_more, runner)
+            listen_no_more = partial(self._listen_no_more, runner._slot)
             attached.add(runner.stream(event).add(listen_no_more, layer=last_layer(event)))
         if runner._slot.is_running:
             self._listen(runner.state)
@@ -197,20 +198,29 @@ class Dashboard(Attachment):
             logging.getLogger().removeHandler(self._view.log)
             self._view.clear()
 
-    def _show(self, name: str, shown: Shown, runner: Runner | None = None) -> CompositeDisposable:
+    def _show(self, name: str, shown: Shown, slot: Slot | None = None) -> CompositeDisposable:
         judge_string("name", name, 'write for example name="validation"')
         attached = CompositeDisposable(Disposable(lambda: self._release(name)))
+        self._leave_those_gone()
         with self._lock:
             if name in self._attached:
                 cure = 'give each its own, as in attach_on(runner, name="validation")'
                 raise wrong_value("name", "of one runner on the page alone", name, cure)
-            if runner is not None and any(runner is other for other, _ in self._attached.values()):
+            if slot is not None and any(slot is other for other, _ in self._attached.values()):
                 cure = "dispose of what attach_on has returned before"
-                raise wrong_value("runner", "on the page once", runner, cure)
+                raise wrong_value("runner", "on the page once", slot.runner(), cure)
             self._begin()
-            self._attached[name] = runner, attached
+            self._attached[name] = slot, attached
             self._view.show(name, shown)
         return attached
+
+    def _leave_those_gone(self) -> None:
+        """Detach from runners that nobody else has: a sweep makes a runner for each trial."""
+        with self._lock:
+            known = list(self._attached.values())
+        for slot, attached in known:
+            if slot is not None and slot.runner() is None:
+                attached.dispose()
 
     def _release(self, name: str) -> None:
         with self._lock:
@@ -224,10 +234,10 @@ class Dashboard(Attachment):
     def _listen(self, _: State) -> None:
         logging.getLogger().addHandler(self._view.log)
 
-    def _listen_no_more(self, ended: Runner, _: State) -> None:
+    def _listen_no_more(self, ended: Slot, _: State) -> None:
         with self._lock:
-            others = [runner for runner, _ in self._attached.values() if runner is not ended]
-        if not any(runner is not None and runner._slot.is_running for runner in others):
+            others = [slot for slot, _ in self._attached.values() if slot is not ended]
+        if not any(slot is not None and slot.is_running for slot in others):
             logging.getLogger().removeHandler(self._view.log)
 
     def _begin(self) -> None:
