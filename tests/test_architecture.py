@@ -75,7 +75,7 @@ LAYERS = [
     ["_context", "errors"],
     ["_awaiting", "_numbers", "state"],
     ["scheduling"],
-    ["_runs", "feed", "files", "frozen", "history", "selection"],
+    ["_claims", "_runs", "feed", "files", "frozen", "history", "selection"],
     ["event", "turns"],
     ["sources"],
     ["batches", "stream", "values"],

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from reactivex import operators as ops
 
 from rnnr import Event, Layer, Runner, isolate
-from rnnr.attachments import MeanReducer, SumReducer
+from rnnr.attachments import Control, MeanReducer, SumReducer
 from rnnr.frozen import Frozen
 from rnnr.reporting import Report, reports
 from rnnr.state import State
@@ -778,3 +778,26 @@ class TestNonsense:
         seen = reported(runner, "rate", on=Event.BATCH | Event.EPOCH_FINISHED)
         runner.run([1])
         assert [report.results for report in seen] == [(), ("rate", "mean")]
+
+
+def test_a_pause_is_no_part_of_the_throughput(clock: Clock) -> None:
+    outer, inner, control = Runner(), Runner(), Control()
+    for runner in (outer, inner):
+        control.attach_on(runner)
+    seen = reported(outer, clock=clock.read, on=Event.BATCH)
+
+    def go_on() -> None:
+        control.wait_until_paused(30)
+        clock.now += 3600
+        control.go_on()
+
+    @outer.on(Event.BATCH)
+    def pause_once(state: State) -> None:
+        clock.work(state)
+        if state["n_iters"] == 3:  # in an evaluation, which holds the training, too
+            control.pause()
+            threading.Thread(target=go_on).start()
+            inner.run([1])
+
+    outer.run(range(6))
+    assert [report.batches_per_second for report in seen] == [1, 1, None, 1, 1, 1]

@@ -18,6 +18,7 @@ from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
 from rnnr.reporting import reports
 from rnnr.state import (
     State,
+    begin_key,
     close_epoch,
     epoch_memory,
     is_open,
@@ -120,3 +121,40 @@ def test_the_batches_that_the_epoch_has_drawn_are_counted(
     runner.on(Event.BATCH, lambda state: counts.append(n_drawn(state)))
     runner.run(range(n_batches), max_epoch=n_epochs)
     assert counts == [*range(n_batches + 1)] * n_epochs
+
+
+def test_the_memory_of_a_run_is_new_in_every_run_and_stays_through_a_resume() -> None:
+    seen: list[Any] = []
+    runner = Runner()
+    runner.on(Event.STARTED, lambda state: run_memory(state).update(n=run_memory(state).get("n")))
+    runner.on(Event.BATCH, lambda state: state.update(running=state["batch"] != 2))
+    runner.on(Event.FINISHED, lambda state: seen.append(run_memory(state)["n"]))
+    for n in range(2):
+        runner.run([1, 2, 3])
+        run_memory(runner.state)["n"] = n
+        runner.state = pickle.loads(pickle.dumps(runner.state))
+        runner.resume()
+    assert seen == [0, 1]
+
+
+def test_a_key_is_begun_once_in_a_run() -> None:
+    runner = Runner()
+    seen: list[Any] = []
+
+    @runner.on(Event.BATCH)
+    def count(state: State) -> None:
+        begin_key(state, "mine")
+        state["mine"] = state.get("mine", 0) + 1
+        seen.append(state["mine"])
+
+    for _ in range(2):
+        runner.run("ab")
+    assert seen == [1, 2, 1, 2]
+
+
+def test_a_state_of_an_earlier_version_goes_on_with_what_it_has() -> None:
+    state: State = {"mine": 3}
+    begin_key(state, "mine")
+    run_memory(state)["other"] = 1
+    begin_key(state, "mine")
+    assert state["mine"] == 3

@@ -26,11 +26,13 @@ class Slot:
         runner: Returns the runner, or ``None`` when it is gone.
         token: Under "running" what stands for the run that is under way. A dict and not a lock: an
             interrupt right after ``acquire`` would leave it locked.
+        n_holds: Grows while a run is held: the time of a pause is not part of its speed.
     """
 
     def __init__(self, runner: Any) -> None:
         self.runner: ref[Any] = ref(runner)
         self.token: dict[str, object] = {}
+        self.n_holds = 0
         self._watchers: dict[object, None] = {}
 
     def watch(self) -> Disposable:

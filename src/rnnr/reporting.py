@@ -14,7 +14,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
 from rnnr._numbers import numbers_in
-from rnnr._runs import outermost
+from rnnr._runs import Slot, outermost
 from rnnr.claims import judge_runner
 from rnnr.errors import judge_string, wrong_type
 from rnnr.event import Event
@@ -46,8 +46,8 @@ class Report(NamedTuple):
         seconds (float): Seconds since the run began, pauses between a stop and ``resume`` too; 0
             where the clock was set back to before that.
         metrics (Mapping[str, float]): Numbers by name, in the order in which they were found.
-        batches_per_second (float | None): Throughput over the last second or more; ``None``
-            before there is any.
+        batches_per_second (float | None): Throughput over the last second or more, which begins
+            again after a pause; ``None`` before there is any.
         n_batches (int | None): Length of the batches in this epoch; ``None`` where they have none.
         step (int): Where it belongs on the axis of a chart, in batches: ``n_iters``; for a run
             inside a callback of another one, ``n_iters`` of the outermost run.
@@ -132,7 +132,7 @@ def reports(
     def subscribe(
         observer: abc.ObserverBase[Report], _: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        reporter = _Reporter(("stats", *keys), clock)
+        reporter = _Reporter(("stats", *keys), clock, runner._slot)
 
         def tell(event: Event, state: State) -> None:
             try:
@@ -187,9 +187,11 @@ class Throughput:
 class _Reporter:
     """What one subscription has to remember from report to report."""
 
-    def __init__(self, keys: tuple[str, ...], clock: Callable[[], float]) -> None:
+    def __init__(self, keys: tuple[str, ...], clock: Callable[[], float], slot: Slot) -> None:
         self._keys = keys
         self._clock = clock
+        self._slot = slot
+        self._n_holds = slot.n_holds
         self._throughput = Throughput()
         self._n_batches: int | None = None
         self._length_at: int | None = None  # epoch in which a batch has asked for it
@@ -206,6 +208,9 @@ class _Reporter:
         """Record how a run stands."""
         now, n_iters = self._clock(), index(state["n_iters"])  # of NumPy, say, from a checkpoint
         around = outermost(state)
+        if self._n_holds != self._slot.n_holds:  # a pause is no part of its speed
+            self._n_holds = self._slot.n_holds
+            self._throughput.begin(now, n_iters)
         seconds = now - state.setdefault(_STARTED_AT, now)
         return Report(
             event,

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar, overload
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from rnnr._claims import Claims
 from rnnr._runs import Run, Slot, runs_on_this_thread
 from rnnr.batches import Batches, judge_batches, warn_if_spent
 from rnnr.errors import (
@@ -89,8 +90,7 @@ class Runner:
         self._batches = Batches()
         self._slot = Slot(self)
         self._latest: object = None
-        self._owners: dict[str, list[Any]] = {}
-        self._writers: dict[str, list[Any]] = {}
+        self._claims = Claims()
 
     @overload
     def on(self, event: Event | Selection, callbacks: None = None) -> Callable[[_C], _C]: ...

@@ -6,7 +6,7 @@ from threading import Condition, RLock
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from rnnr._runs import Slot, outermost
+from rnnr._runs import Slot, outermost, runs_on_this_thread
 from rnnr.attachments._attachment import Attachment, attach
 from rnnr.event import ENDS, Event
 from rnnr.handler_times import Untimed
@@ -178,6 +178,8 @@ class Control(Attachment):
             self._n_held += 1
             try:
                 while self._is_held(key, state):
+                    for run in runs_on_this_thread():  # those around it are held, too
+                        run.slot.n_holds += 1
                     self._changed.notify_all()  # those who wait for it
                     self._changed.wait(_LOOK)
             finally:

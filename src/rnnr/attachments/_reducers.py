@@ -9,7 +9,7 @@ from reactivex.disposable import CompositeDisposable
 
 from rnnr._numbers import Sums, own
 from rnnr.attachments._attachment import Attachment, attach
-from rnnr.claims import claim, claim_key, judge_runner
+from rnnr.claims import claim, judge_runner
 from rnnr.errors import judge_string, wrong_type
 from rnnr.event import Event
 from rnnr.runner import Runner
@@ -60,7 +60,7 @@ class _Reducer(Attachment):
         """
         judge_runner(runner)
         part = f"{type(self).__name__}({self.name!r})"
-        named = claim_key(runner, "name", self.name, part, owner=object())
+        named = runner._claims.claim_key("name", self.name, part, owner=object())
         key, claimed = claim(runner, f"_reducer {self.name}")
         add = accumulator(key, self._function, value=self._read, per_epoch=True, first=self._first)
         handlers: dict[Event, Callback] = {

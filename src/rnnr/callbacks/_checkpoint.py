@@ -11,7 +11,6 @@ from reactivex import abc
 from reactivex import operators as ops
 from reactivex.disposable import CompositeDisposable
 
-from rnnr.claims import claim_key, claim_number
 from rnnr.errors import add_note, judge_string, judged_integer, wrong_type, wrong_value
 from rnnr.files import SavedFile, SavedFiles, delete, fingerprint, sign, write_whole
 from rnnr.operators import Pipeline, pipeline
@@ -131,7 +130,7 @@ def checkpoint(
         ops.do_action(saver.evict),
     )
     callback.__qualname__ = part
-    callback.claim_on = partial(saver.claim_on, part)
+    callback.claims = partial(saver.claim_on, part)
     return callback
 
 
@@ -159,8 +158,9 @@ class _Saver:
 
     def claim_on(self, part: str, runner: Runner) -> abc.DisposableBase:
         """Reserve the key, which checkpoints may share, and a name that no other one has."""
-        claimed = claim_key(runner, "queue_fmt", self._queue, part, self, kind="checkpoint")
-        self._name, named = claim_number(runner, self._name, self)
+        claims = runner._claims
+        claimed = claims.claim_key("queue_fmt", self._queue, part, self, kind="checkpoint")
+        self._name, named = claims.claim_number(self._name, self)
         return CompositeDisposable(claimed, named)
 
     def begin(self, state: State) -> None:

@@ -4,7 +4,6 @@ import logging
 
 from reactivex import operators as ops
 
-from rnnr.claims import claim_key
 from rnnr.operators import Pipeline, fold, pipeline, stop
 from rnnr.plateau import failures_in_a_row, judge_patience
 from rnnr.state import begin_key, check_key
@@ -72,5 +71,6 @@ def maybe_stop_early(
         stop(),
     )
     callback.__qualname__ = part = f"maybe_stop_early({check!r})"
-    callback.claim_on = lambda runner: claim_key(runner, "counter", counter, part, callback)
+    owner = object()
+    callback.claims = lambda runner: runner._claims.claim_key("counter", counter, part, owner)
     return callback

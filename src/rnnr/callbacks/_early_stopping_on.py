@@ -10,7 +10,7 @@ from reactivex.disposable import CompositeDisposable
 
 from rnnr._numbers import number_of
 from rnnr.callbacks._best import Keeper
-from rnnr.claims import claim, claim_key, judge_runner
+from rnnr.claims import claim, judge_runner
 from rnnr.errors import judge_string, judged_integer, wrong_value
 from rnnr.event import ENDS, Event
 from rnnr.operators import fold, pipeline, stop
@@ -194,29 +194,33 @@ class EarlyStopping:
             *((kind, self._stop, last_layer(kind)) for kind in event.predicates()),
         ]
         return CompositeDisposable(
-            *claims,
+            claims,
             stream.add(self._judge),
             *(runner.stream(when).add(handler, layer=layer) for when, handler, layer in places),
         )
 
-    def _claims(self, runner: Runner) -> list[abc.DisposableBase]:
+    def _claims(self, runner: Runner) -> abc.DisposableBase:
         """Claim what two may not share: one would undo what the other does."""
-        claims: list[abc.DisposableBase] = []
+        claims = CompositeDisposable()
         wishes = [("memory", self._memory), *(("restore", name) for name in self._keeper.names())]
-        for argument, name in wishes:
-            wish = f"_early_stopping {argument} {name}"
-            got, claimed = claim(runner, wish)
-            claims.append(claimed)
-            if got != wish:
-                CompositeDisposable(*claims).dispose()
-                cure = f"give each its own {argument}, or dispose of the other"
-                expected = "for one early_stopping on a runner alone"
-                raise wrong_value(argument, expected, name, cure)
-        return [*claims, self.claim_on(runner)]
+        try:
+            for argument, name in wishes:
+                wish = f"_early_stopping {argument} {name}"
+                got, claimed = claim(runner, wish)
+                claims.add(claimed)
+                if got != wish:
+                    cure = f"give each its own {argument}, or dispose of the other"
+                    expected = "for one early_stopping on a runner alone"
+                    raise wrong_value(argument, expected, name, cure)
+            claims.add(self.claim_on(runner))
+        except ValueError:
+            claims.dispose()
+            raise
+        return claims
 
     def claim_on(self, runner: Runner) -> abc.DisposableBase:
         """Reserve what it writes in the state of a runner."""
-        return claim_key(runner, "memory", self._memory, self._part, self)
+        return runner._claims.claim_key("memory", self._memory, self._part, self)
 
     def _next(self, memory: dict[str, Any], state: State) -> dict[str, Any]:
         """Return the memory after one more value; a new dict, so that a copy of the state keeps."""

@@ -7,7 +7,7 @@ from reactivex import Observable
 from reactivex import operators as ops
 
 from rnnr.errors import wrong_value
-from rnnr.state import MISSING, State
+from rnnr.state import MISSING, State, check_key
 from rnnr.values import accumulator
 
 __all__ = ["fold"]
@@ -41,7 +41,8 @@ def fold(
     Raises:
         TypeError: If a key is not a string, a function cannot be called, ``initial`` cannot be
             copied, or neither ``value`` nor ``initial`` is given.
-        ValueError: If ``per_epoch`` is set and ``key`` starts with an underscore.
+        ValueError: If ``key`` is one that the run writes or, with ``per_epoch``, starts with an
+            underscore; when a pipeline is attached, if another part of the runner writes it.
         KeyError: When a state lacks the value.
 
     Example:
@@ -67,6 +68,13 @@ def fold(
     if per_epoch and str(key).startswith("_"):
         cure = "call it for example 'total'"
         raise wrong_value("key", "a name without a leading underscore, rnnr's own", key, cure)
-    return ops.do_action(
+    operator = ops.do_action(
         accumulator(key, function, value=value, initial=initial, per_epoch=per_epoch)
     )
+    if not per_epoch:
+        check_key("key", key)
+        owner, part = object(), f"fold({key!r})"
+        vars(operator)["claim_on"] = lambda runner: runner._claims.claim_key(
+            "key", key, part, owner
+        )
+    return operator

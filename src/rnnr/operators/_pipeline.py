@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, overload
 
 from reactivex import Observable, abc
-from reactivex.disposable import Disposable
+from reactivex.disposable import CompositeDisposable, Disposable
 
 from rnnr.errors import wrong_type
 from rnnr.scheduling import InPlaceScheduler
@@ -21,12 +21,12 @@ class Pipeline:
 
     Attributes:
         __qualname__: What it is called in a table of handlers, as functions have it.
-        claim_on: Reserves what it writes in the state of a runner, when it is attached to that.
+        claims: Reserves, in place of its operators, what it writes in the state of a runner.
     """
 
     def __init__(self, operators: tuple[Operator, ...]) -> None:
         self.__qualname__ = "pipeline"
-        self.claim_on: Callable[[Any], abc.DisposableBase] = _claim_nothing
+        self.claims: Callable[[Any], abc.DisposableBase] | None = None
         self._operators = operators
         self._idle: list[Callback] = []
         self._completed = False
@@ -56,6 +56,20 @@ class Pipeline:
         self._idle.append(feed)
         return None
 
+    def claim_on(self, runner: Any) -> abc.DisposableBase:
+        """Reserve what it writes in the state of a runner, to which it is attached."""
+        if self.claims is not None:
+            return self.claims(runner)
+        claims = CompositeDisposable()
+        try:
+            for operator in self._operators:
+                if hasattr(operator, "claim_on"):
+                    claims.add(operator.claim_on(runner))
+        except ValueError:
+            claims.dispose()
+            raise
+        return claims
+
     def _subscribed(self) -> Callback:
         """Subscribe to the operators once more, and return what feeds them."""
         observers: list[abc.ObserverBase[State]] = []
@@ -75,10 +89,6 @@ class Pipeline:
 
     def _complete(self) -> None:
         self._completed = True  # take(3), say, has had its three: for good
-
-
-def _claim_nothing(_: object) -> Disposable:
-    return Disposable()
 
 
 def pipeline(*operators: Operator) -> Pipeline:
