@@ -1,14 +1,26 @@
-"""Every example in README, docs and docstrings is a test; laws are tried on the same examples."""
+"""Every example in README, docs and docstrings is a test; laws are tried on the same examples.
 
+A test that cannot run here is skipped: for lack of a package (see `extras`) or of a browser.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Generator
 from doctest import ELLIPSIS
-from typing import NoReturn
+from fnmatch import fnmatch
+from importlib.util import find_spec
+from typing import Any, NoReturn
 
+import pytest
 from hypothesis import settings
 from sybil import Example, Sybil
 from sybil.document import PythonDocStringDocument
 from sybil.example import NotEvaluated
+from sybil.integration.pytest import SybilItem
 from sybil.parsers.myst import PythonCodeBlockParser
 from sybil.parsers.rest import DocTestParser
+
+from extras import Missing
 
 settings.register_profile("rnnr", deadline=None, derandomize=True)
 settings.load_profile("rnnr")
@@ -32,3 +44,73 @@ _docstrings = Sybil(
     document_types={".py": Docstrings},
 )
 pytest_collect_file = (_pages + _docstrings).pytest()
+
+_IMPORT = re.compile(
+    r"^ *(?:>>> )?(?:import|from(?=\s\S+ import)) (rnnr\.dashboard|\w+)", re.MULTILINE
+)
+_NEEDED_BY = {"rnnr.dashboard": "tornado"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that holds a full environment to its promise."""
+    parser.addoption(
+        "--lacking",
+        metavar="PACKAGES",
+        help="fail where a test is skipped or expected to fail, unless for lack of one of these "
+        "packages (patterns separated by commas; --lacking= for none)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker that tests get by the fixture that they use."""
+    config.addinivalue_line("markers", "browser: drives a browser (given by the fixture)")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what drives a browser, so that it can be left out by ``-m 'not browser'``."""
+    if "playwright" in getattr(item, "fixturenames", ()):
+        item.add_marker("browser")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip an example of a page, and a test of a value, that needs what is not installed."""
+    if isinstance(item, SybilItem):
+        for name in _IMPORT.findall(item.example.document.text):
+            if find_spec(package := _NEEDED_BY.get(name, name)) is None:
+                pytest.importorskip(package)
+    elif isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        for value in item.callspec.params.values():
+            if isinstance(value, Missing):
+                value.skip_test()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Fail a test that was left out without leave."""
+    return _with_leave(item, (yield))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Fail a module that was left out without leave."""
+    return _with_leave(collector, (yield))
+
+
+def _with_leave(node: pytest.Item | pytest.Collector, report: Any) -> Any:
+    lacking = node.config.getoption("--lacking")
+    if lacking is not None and report.skipped:
+        reason = "it is expected to fail" if hasattr(report, "wasxfail") else report.longrepr[2]
+        package = re.match(r"Skipped: could not import '(\w+)", reason)
+        if not package or not any(fnmatch(package[1], name) for name in lacking.split(",")):
+            report.outcome = "failed"
+            report.longrepr = f"left out, though --lacking={lacking} does not allow it: {reason}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say why tests were skipped: one line a reason, without being asked by ``-rs``."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].partition("\n")[0] for report in reports)  # no notes
+    for reason, n in reasons.most_common():
+        terminalreporter.write_line(f"{n} skipped: {reason.removeprefix('Skipped: ')}")

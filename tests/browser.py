@@ -1,29 +1,38 @@
-"""A real browser for tests: Debian's Chromium, driven by Playwright.
+"""A real browser for tests: the Chromium, Chrome or Edge that is there, driven by Playwright.
 
-Import its fixtures in a conftest.py. Playwright stays on the thread of the test, and until it ends
-no `asyncio.run` works there. So the browser is shared by the tests of a module and no longer, and
-a run that a page has to steer goes on in another thread.
+Import its fixtures in a conftest.py. Where there is no such browser the tests that drive one are
+skipped. Playwright stays on the thread of the test, and until it ends no `asyncio.run` works
+there. So the browser is shared by the tests of a module and no longer, and a run that a page has
+to steer goes on in another thread.
 """
 
-from collections.abc import Callable, Iterator
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import (
-    BrowserContext,
-    ConsoleMessage,
-    Page,
-    Playwright,
-    Request,
-    sync_playwright,
-)
-from playwright.sync_api import expect as expect
 
-__all__ = ["PageOpener", "Visit", "browser", "chromium_path", "launch", "open_page", "playwright"]
+if TYPE_CHECKING:  # elsewhere it may be missing: the fixtures import it
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, Request
+
+__all__ = [
+    "PageOpener",
+    "Visit",
+    "browser",
+    "first_that_starts",
+    "launch",
+    "open_page",
+    "places",
+    "playwright",
+]
 
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
@@ -31,27 +40,62 @@ _FLAGS = (
 )
 _MILLISECONDS = 20_000  # after which what does not come is missing; other work slows the machine
 
-expect.set_options(timeout=_MILLISECONDS)
+_COMMANDS = (
+    "chromium chromium-browser google-chrome google-chrome-stable google-chrome-beta "
+    "microsoft-edge microsoft-edge-stable microsoft-edge-beta"
+)
+_UNIX = ("/snap/bin/chromium", "/opt/google/chrome/chrome", "/opt/microsoft/msedge/msedge")
+_MAC = ("Chromium", "Google Chrome", "Google Chrome Beta", "Microsoft Edge")
+_WINDOWS = (
+    "Chromium/Application/chrome.exe",
+    "Google/Chrome/Application/chrome.exe",
+    "Google/Chrome Beta/Application/chrome.exe",
+    "Microsoft/Edge/Application/msedge.exe",
+)
 
 
-def chromium_path() -> str:
-    """Find the browser; without it the tests fail, because nothing else tries the page."""
-    path = which("chromium") or which("chromium-browser")
-    if path is None:
-        pytest.fail(
-            "the tests of the page need Chromium, got neither chromium nor chromium-browser on "
-            "the PATH; install it with: apt-get install chromium",
-            pytrace=False,
-        )
-    return path
+def places(platform: str = sys.platform, env: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """Yield where a browser may be, the likeliest first: on the PATH, then the usual places."""
+    for command in _COMMANDS.split():
+        yield which(command, path=env.get("PATH", "")) or ""
+    if platform == "darwin":
+        for folder in ("/Applications", f"{env.get('HOME', '')}/Applications"):
+            yield from (f"{folder}/{name}.app/Contents/MacOS/{name}" for name in _MAC)
+    elif platform == "win32":
+        for variable in ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA"):
+            yield from (f"{env.get(variable, '')}/{path}" for path in _WINDOWS)
+    else:
+        yield from _UNIX
+
+
+def first_that_starts(paths: Iterable[str], platform: str = sys.platform) -> str | None:
+    """Return the first path of a browser that is installed.
+
+    Ubuntu has a ``chromium-browser`` that only says how to install one; it fails when asked for
+    its version. On Windows that question would open a window.
+    """
+    for path in filter(os.path.isfile, paths):
+        ask = [path, "--version", "--no-sandbox"]
+        if platform == "win32" or not subprocess.run(ask, capture_output=True).returncode:
+            return path
+    return None
 
 
 @contextmanager
 def launch(playwright: Playwright, profile: Path) -> Iterator[BrowserContext]:
-    """Start a browser of its own with a new profile folder, and end it."""
+    """Start a browser of its own with a new profile folder, and end it.
+
+    Without one the test is skipped.
+    """
+    path = first_that_starts([*places(), playwright.chromium.executable_path])
+    if path is None:
+        pytest.skip(
+            "no Chromium, Chrome or Edge is installed; install one with: "
+            "python -m playwright install --with-deps chromium"
+        )
     context = playwright.chromium.launch_persistent_context(
         profile,
-        executable_path=chromium_path(),
+        executable_path=path,
         args=_FLAGS.split(),
         viewport={"width": 1280, "height": 900},
     )
@@ -103,13 +147,17 @@ class Visit:
         self.complaints.append(f"{message.type}: {message.text}")
 
 
-PageOpener: TypeAlias = Callable[..., Page]
+PageOpener: TypeAlias = "Callable[..., Page]"
 """Opens an address as a page: see `open_page`."""
 
 
 @pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
     """What starts browsers."""
+    pytest.importorskip("playwright")
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=_MILLISECONDS)
     with sync_playwright() as started:
         yield started
 

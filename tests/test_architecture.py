@@ -145,7 +145,7 @@ def test_it_depends_on_reactivex_and_tqdm_alone() -> None:
     }
     assert third_party == {"reactivex", "rnnr", "tornado", "tqdm"}
     required = [line for line in distribution("rnnr").requires or [] if "extra ==" not in line]
-    assert sorted(required) == ["reactivex<7,>=5.1", "tqdm"]
+    assert sorted(required) == ["reactivex<7,>=5.1", "tqdm>=4.60"]
 
 
 def test_importing_imports_little_and_does_nothing() -> None:

@@ -109,6 +109,7 @@ def measured(runner: Runner) -> Any:
 
 def dashboard(at_end: ExitStack) -> Attach:
     def attach(runner: Runner) -> Any:
+        pytest.importorskip("tornado")
         dashboard = Dashboard()
         at_end.callback(dashboard.close)
         return dashboard.attach_on(runner)

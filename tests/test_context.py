@@ -11,12 +11,11 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock, Mock
 
-import numpy as np
 import pytest
 import reactivex
-import torch
 from reactivex import operators as ops
 
+from extras import np, torch
 from rnnr import Event, Runner
 from rnnr._context import as_owner
 from rnnr.operators import select, states

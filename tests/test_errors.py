@@ -5,9 +5,9 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import pytest
 
+from extras import np
 from rnnr import RnnrWarning
 from rnnr.errors import add_note, judged_number, missing_key, note_failure, wrong_type, wrong_value
 

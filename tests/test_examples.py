@@ -66,6 +66,8 @@ def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
 
 def train(name: str, seed: int, out: Path) -> Training:
     """Run an example that trains, and keep its best model."""
+    pytest.importorskip("sklearn")
+    pytest.importorskip("torch" if name.startswith("torch") else "numpy")
     process = run(EXAMPLES / name, "--seed", str(seed), "--out", out)
     return Training(process.stdout, process.stderr, out)
 
@@ -158,6 +160,7 @@ def test_digits_prints_a_line_for_each_improvement_and_shows_a_bar(digits: Train
 
 
 def test_digits_returns_the_accuracy_that_it_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("sklearn")
     accuracy = runpy.run_path(str(EXAMPLES / "digits.py"))["main"](["--epochs", "1"])
     accuracy_shown, n_epochs, best_epoch = summary_of(capsys.readouterr().out)
     assert (accuracy_shown, n_epochs, best_epoch) == (round(100 * accuracy, 1), 1, 1)
@@ -214,6 +217,8 @@ def test_asyncio_service_cancels_its_training_and_goes_on() -> None:
 
 
 def test_dashboard_shows_its_runs_and_ends_when_somebody_presses_stop() -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("tornado")
     example = [EXAMPLES / "dashboard.py", "--seconds-a-batch", "0", "--epochs", "1000"]
     command = [sys.executable, "-W", "error", *map(str, example)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -233,6 +238,8 @@ def test_dashboard_shows_its_runs_and_ends_when_somebody_presses_stop() -> None:
 
 
 def test_dashboard_records_a_training_that_gets_better(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("tornado")
     path = tmp_path / "run.jsonl"
     options = ["--seconds-a-batch", "0", "--epochs", "3", "--record", str(path)]
     process = run("-W", "error", EXAMPLES / "dashboard.py", *options)

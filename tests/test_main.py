@@ -46,6 +46,7 @@ def taken() -> Iterator[str]:
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Have the user press Ctrl-C as soon as the page stands; return what each page has shown."""
+    pytest.importorskip("tornado")
     shown = []
 
     class Waiting:
@@ -111,6 +112,7 @@ def test_what_cannot_be_shown_is_said_in_a_line_and_the_status_is_1(
     taken: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    pytest.importorskip("tornado")
     arguments = [each.format(file=recording, taken=taken) for each in arguments]
     assert main(["dashboard", *arguments]) == 1
     out, err = capsys.readouterr()
@@ -185,6 +187,7 @@ def test_it_is_run_by_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_as_a_process_it_shows_recordings_that_grow_and_ends_with_0_on_ctrl_c(
     recording: Path,
 ) -> None:
+    pytest.importorskip("tornado")
     command = [*COMMAND, "dashboard", str(recording)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:

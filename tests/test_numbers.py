@@ -9,13 +9,11 @@ from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
-import ml_dtypes
-import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extras import ml_dtypes, np, torch
 from rnnr._numbers import Sums, addend, number_of, numbers_in, own, quotient, rounded
 
 

@@ -4,11 +4,11 @@ from fractions import Fraction
 from math import inf, nan
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extras import np
 from rnnr.plateau import failures_in_a_row, improvement_rule, judge_patience
 
 NUMBERS = st.floats(allow_nan=False)

@@ -16,10 +16,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
-import torch
 import tqdm
+
+from extras import np, torch
+
+pytest.importorskip("torch")
+
 from torch.nn.functional import cross_entropy
 
 import rnnr.attachments

@@ -9,13 +9,12 @@ from contextlib import suppress
 from itertools import count
 from typing import Any, NoReturn
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import operators as ops
 
+from extras import np, torch
 from rnnr import Event, Layer, Runner, isolate
 from rnnr.attachments import Control, MeanReducer, SumReducer
 from rnnr.frozen import Frozen

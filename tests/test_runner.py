@@ -11,12 +11,12 @@ from fractions import Fraction
 from typing import Any
 from unittest.mock import MagicMock
 
-import numpy as np
 import pytest
 import reactivex
 from reactivex import operators as ops
 from reactivex.subject import Subject
 
+from extras import np
 from interrupts import interrupt_at_call
 from rnnr import Event, RnnrWarning, Runner
 from rnnr.operators import select

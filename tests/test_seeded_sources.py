@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
+
+from extras import np, torch
+
+pytest.importorskip("torch")
+
 from torch.utils.data import DataLoader, TensorDataset
 
 from rnnr import Event, Runner, State

@@ -17,18 +17,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import urlopen
 
-import numpy as np
 import pytest
 import reactivex as rx
-import torch
 import tqdm
 from reactivex import Observable
 from reactivex import operators as ops
 from reactivex.disposable import CompositeDisposable
-from torch.utils.data import DataLoader
 
 import rnnr.operators
 import rnnr.sources
+from extras import np, torch
 from rnnr import Emission, Event, Runner, State
 from rnnr.attachments import ProgressBar
 from rnnr.dashboard import Dashboard
@@ -118,7 +116,7 @@ class NotedShuffled(Noted, Shuffled):
     pass
 
 
-class NotedLoader(Noted, DataLoader[Any]):  # type: ignore[misc]  # its iterators are Iterators
+class NotedLoader(Noted, torch.utils.data.DataLoader[Any]):  # type: ignore[misc]  # its iterators are Iterators
     pass
 
 

@@ -7,8 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from extras import np
 from rnnr import Event, Runner, State
 from rnnr.attachments import MeanReducer
 

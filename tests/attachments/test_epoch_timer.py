@@ -11,12 +11,11 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NoReturn
 
-import numpy as np
 import pytest
-import torch
 
 import rnnr
 import rnnr.attachments
+from extras import np, torch
 from published import published
 from rnnr import Event, Layer, Runner
 from rnnr.attachments import EpochTimer

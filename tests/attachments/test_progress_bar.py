@@ -17,15 +17,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tqdm import tqdm
 
 import rnnr
 import rnnr.attachments
+from extras import np, torch
 from published import published
 from rnnr import Event, Runner
 from rnnr.attachments import ProgressBar
@@ -1038,10 +1037,14 @@ def test_a_full_disk_breaks_no_run(caplog: pytest.LogCaptureFixture) -> None:
 
 IN_A_NOTEBOOK = """
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 sys.modules["ipykernel.zmqshell"] = ModuleType("what tqdm looks for")
 import IPython
+get_ipython = IPython.get_ipython  # what tqdm before 4.68 looks for
+IPython.get_ipython = lambda: SimpleNamespace(config={"IPKernelApp": {}})
+import tqdm.auto
+IPython.get_ipython = get_ipython
 from rnnr import Event, Runner
 from rnnr.attachments import ProgressBar
 from rnnr.attachments._tqdm import LazyBar
@@ -1062,6 +1065,7 @@ for bar in bars:
 
 
 def said_in_a_notebook(program: str) -> list[str]:
+    pytest.importorskip("ipywidgets")
     command = [sys.executable, "-W", "error", "-c", program]
     said = subprocess.run(command, check=True, capture_output=True, text=True)
     assert said.stderr == ""
@@ -1074,10 +1078,14 @@ def test_in_a_notebook_the_bar_is_a_widget_that_shows_the_last_statistics() -> N
 
 A_NOTEBOOK_THAT_FAILS = """
 import logging, sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 sys.modules["ipykernel.zmqshell"] = ModuleType("what tqdm looks for")
 import IPython
+get_ipython = IPython.get_ipython  # what tqdm before 4.68 looks for
+IPython.get_ipython = lambda: SimpleNamespace(config={"IPKernelApp": {}})
+import tqdm.auto
+IPython.get_ipython = get_ipython
 import torch
 from rnnr import Event, Runner
 from rnnr.attachments import ProgressBar
@@ -1125,6 +1133,7 @@ except TypeError as error:
 
 
 def test_in_a_notebook_a_widget_that_fails_breaks_no_run_either() -> None:
+    pytest.importorskip("torch")
     cannot = "ERROR ProgressBar cannot draw its bar, and does without it for thi"
     assert said_in_a_notebook(A_NOTEBOOK_THAT_FAILS) == [
         *("4 2 0", "{2}"),

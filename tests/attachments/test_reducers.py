@@ -10,14 +10,13 @@ from operator import add, or_
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import rnnr
 import rnnr.attachments
+from extras import np, torch
 from published import published
 from rnnr import Event, Layer, Runner
 from rnnr.attachments import Attachment, LambdaReducer, MeanReducer, SumReducer

@@ -6,9 +6,12 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
+
+from extras import np, torch
+
+pytest.importorskip("torch")
+
 from torch.utils.data import DataLoader, Dataset
 
 from rnnr import Event, Layer, Runner

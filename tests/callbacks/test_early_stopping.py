@@ -4,11 +4,11 @@ import logging
 import pickle
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extras import np
 from published import published
 from rnnr import Event, Runner
 from rnnr.callbacks import maybe_stop_early

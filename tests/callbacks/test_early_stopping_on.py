@@ -6,13 +6,12 @@ from collections.abc import Callable
 from math import inf, nan
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import operators as ops
 
+from extras import np, torch
 from rnnr import Event, Layer, Runner
 from rnnr.callbacks import early_stopping
 from rnnr.operators import improved, patience, select

@@ -15,6 +15,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+pytest.importorskip("tornado")
+
 from asking import connected, data, got, token_of
 from rnnr import Event, Runner
 from rnnr.attachments import Hold

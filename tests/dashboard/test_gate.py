@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+pytest.importorskip("tornado")
+
 import rnnr.dashboard._gate
 from asking import Answer, got, sent, token_of
 from rnnr import Event, Runner

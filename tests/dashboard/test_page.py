@@ -24,13 +24,20 @@ from traceback import format_exception
 from typing import Any, NoReturn, TypeAlias
 from urllib.parse import urlsplit
 
-import numpy as np
 import pytest
+
+pytest.importorskip("playwright")
+pytest.importorskip("tornado")
+pytest.importorskip("PIL")
+pytest.importorskip("sklearn")
+pytest.importorskip("threadpoolctl")
+
 from PIL import Image
-from playwright.sync_api import BrowserContext, Locator, Page, Playwright, Route
+from playwright.sync_api import BrowserContext, Locator, Page, Playwright, Route, expect
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from browser import PageOpener, Visit, chromium_path, expect, launch
+from browser import PageOpener, Visit, launch
+from extras import np
 from rnnr import Event, Runner, State
 from rnnr.dashboard import Dashboard
 from rnnr.recording import Record
@@ -154,17 +161,6 @@ def css_colour(page: Page, name: str) -> tuple[int, int, int]:
     script = "(name) => getComputedStyle(document.documentElement).getPropertyValue(name)"
     red, green, blue = bytes.fromhex(page.evaluate(script, name).strip().removeprefix("#"))
     return red, green, blue
-
-
-# The browser itself
-
-
-def test_without_chromium_the_tests_fail_and_name_the_cure(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(pytest.fail.Exception, match="apt-get install chromium"):
-        chromium_path()
 
 
 # What leaves the machine, and what the console says

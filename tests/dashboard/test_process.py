@@ -12,7 +12,8 @@ from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import expect
+
+pytest.importorskip("tornado")
 
 from browser import PageOpener
 
@@ -121,9 +122,9 @@ def test_a_process_ends_with_its_run_although_somebody_is_connected(process: Pro
     parts = urlsplit(process.address)
     with (
         closing(process.connect()),
-        closing(process.connect()),
         closing(socket.create_connection((parts.hostname, parts.port))) as silent,
         closing(socket.create_connection((parts.hostname, parts.port))) as half,
+        closing(process.connect()),  # is answered, so those before it have been let in
     ):
         half.sendall(f"GET {parts.path} HTTP/1.1\r\nHost: ".encode())
         assert process.end() == (0, "1 batches\n", "")
@@ -133,6 +134,8 @@ def test_a_process_ends_with_its_run_although_somebody_is_connected(process: Pro
 def test_a_process_ends_with_its_run_although_a_browser_looks_at_it(
     process: Process, open_page: PageOpener
 ) -> None:
+    from playwright.sync_api import expect
+
     page = open_page(process.address, may_complain=True)  # when the process has gone
     expect(page.locator("#status")).to_have_text("running")
     assert process.end() == (0, "1 batches\n", "")
@@ -146,6 +149,8 @@ FAILING = SCRIPT.replace(
 
 
 def test_a_page_shows_the_failure_that_ends_the_process(open_page: PageOpener) -> None:
+    from playwright.sync_api import expect
+
     with started(FAILING) as process:
         page = open_page(process.address, may_complain=True)
         expect(page.locator("#status")).to_have_text("running")

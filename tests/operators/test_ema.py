@@ -4,13 +4,12 @@ from fractions import Fraction
 from math import inf, nan
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import Subject
 
+from extras import np, torch
 from rnnr.operators import ema
 
 DECAYS = st.floats(0, 1, exclude_min=True, exclude_max=True)

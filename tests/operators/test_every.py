@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extras import np
 from rnnr import Event, Runner
 from rnnr.operators import every, select
 from rnnr.state import State

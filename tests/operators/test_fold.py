@@ -6,12 +6,11 @@ from functools import reduce
 from operator import add, or_
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extras import np, torch
 from rnnr import Event, Runner
 from rnnr.operators import fold, pipeline, select
 from rnnr.state import State, epoch_memory

@@ -4,13 +4,12 @@ from itertools import accumulate
 from math import inf, isnan, nan
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import Subject
 
+from extras import np, torch
 from rnnr.operators import improved
 
 VALUES = st.lists(st.floats() | st.sampled_from([nan, inf, -inf, 0.0, 1.0]))

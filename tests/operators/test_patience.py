@@ -3,13 +3,12 @@
 from itertools import takewhile
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import Subject
 
+from extras import np, torch
 from rnnr import Event, Runner
 from rnnr.callbacks import maybe_stop_early
 from rnnr.operators import improved, patience, pipeline, select

@@ -4,13 +4,12 @@ from fractions import Fraction
 from math import fsum, inf, isnan, nan
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import Subject
 
+from extras import np, torch
 from rnnr.operators import running_mean
 
 FLOATS = st.floats(-1e9, 1e9)

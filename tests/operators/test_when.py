@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 
+from extras import np
 from rnnr import Event, Runner
 from rnnr.operators import pipeline, select, when
 

@@ -4,11 +4,11 @@ import json
 import sys
 from typing import Any, NoReturn
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extras import np
 from rnnr import Event
 from rnnr.frozen import Frozen
 from rnnr.recording._lines import DAMAGES, decode, encode

@@ -19,11 +19,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extras import np
 from interrupts import interrupt_at_call
 from rnnr import Event, Runner
 from rnnr.recording import Record, Tail, _file, _record, replay

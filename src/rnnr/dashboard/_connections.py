@@ -10,6 +10,7 @@ from operator import itemgetter
 from typing import Any
 
 from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
 
 from rnnr.errors import wrong_value
@@ -87,11 +88,18 @@ class LimitedServer(HTTPServer):
         self._open: OrderedDict[IOStream, None] = OrderedDict()
 
     async def accept(self, listening: socket.socket) -> None:
-        """Take in connections until cancelled; tornado's own way spins when files run out."""
+        """Take in connections until cancelled; tornado's own way spins when files run out.
+
+        A connection is handled in the step that accepts it: `sock_accept` would lose one, and
+        leave its socket open, when it is cancelled in the step after.
+        """
         while True:
+            await _readable(listening)
             try:
-                connection, address = await asyncio.get_running_loop().sock_accept(listening)
+                connection, address = listening.accept()
                 self.handle_stream(IOStream(connection), address)
+            except BlockingIOError:  # another process that listens, too, was faster
+                pass
             except OSError:
                 self._close_oldest()
                 await asyncio.sleep(_RETRY)
@@ -108,6 +116,16 @@ class LimitedServer(HTTPServer):
     def _close_oldest(self) -> None:
         if self._open:
             self._open.popitem(last=False)[0].close()
+
+
+async def _readable(listening: socket.socket) -> None:
+    """Wait until there is a connection to accept."""
+    loop, ready = IOLoop.current(), asyncio.Event()
+    loop.add_handler(listening, lambda *_: ready.set(), IOLoop.READ)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_handler(listening)
 
 
 def _wrong_host(host: str) -> ValueError:
