@@ -337,3 +337,15 @@ def test_a_library_without_64_bits_adds_in_the_widest_type_that_it_has(
     value = np.ones(1, dtype=np.float16).view(Array)
     assert addend(value).dtype == np.float32
     assert addend(np.ones(1, dtype=np.float16)).dtype == np.float64
+
+
+def test_a_gpu_without_64_bit_floats_adds_in_32_bits() -> None:
+    class OnMps(torch.Tensor):
+        """A tensor that says that it is on a GPU of Apple's."""
+
+        @property
+        def device(self) -> Any:  # type: ignore[override]
+            return torch.device("mps")
+
+    half = torch.ones(2, dtype=torch.float16).as_subclass(OnMps)
+    assert addend(half).dtype == torch.float32

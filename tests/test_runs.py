@@ -189,3 +189,11 @@ def test_a_state_by_hand_is_inside_of_none() -> None:
     note(other, Event.BATCH, seen)
     other.run([1])
     assert [state is other.state for state in seen] == [True]
+
+
+def test_a_state_of_no_run_is_its_own_outermost_also_inside_of_an_unwatched_one() -> None:
+    runner, seen = Runner(), list[State]()
+    other: State = {}
+    runner.on(Event.BATCH, lambda _: seen.append(outermost(other)))
+    runner.run([1])
+    assert [state is other for state in seen] == [True]

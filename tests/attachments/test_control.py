@@ -14,6 +14,7 @@ from interrupts import call_at_line, interrupt_at_call
 from rnnr import Event, Runner
 from rnnr.attachments import Control, Hold, SumReducer
 from rnnr.state import State
+from rnnr.stream import EventSubject
 
 GUARD = 30  # seconds after which a test that hangs fails
 
@@ -496,3 +497,21 @@ def test_a_stop_by_a_signal_in_the_middle_of_anything_is_heard(asked: str) -> No
     stopped = [*takewhile(lambda n: n is not None, ends)]
     assert len(stopped) > 10
     assert {*stopped} <= {1, 2}
+
+
+def test_what_is_asked_for_while_gates_are_put_in_place_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runner = Runner()
+    control = controlled(runner)
+    add = EventSubject.add
+
+    def add_and_call_off(*arguments: Any, **more: Any) -> Any:
+        monkeypatch.undo()
+        control.go_on()
+        return add(*arguments, **more)
+
+    monkeypatch.setattr(EventSubject, "add", add_and_call_off)
+    control.pause()
+    assert control.hold is Hold.NONE
+    assert n_gates(runner) == 0
