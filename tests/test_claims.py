@@ -11,6 +11,8 @@ from rnnr import Event, Runner
 from rnnr.attachments import LambdaReducer, MeanReducer, SumReducer
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
 from rnnr.operators import fold, pipeline, when
+from rnnr.recording import Record
+from rnnr.reporting import reports
 from rnnr.state import RUN_KEYS
 
 Attach = Callable[[Runner, str], Any]
@@ -122,3 +124,14 @@ def test_a_decorator_reserves_too() -> None:
 def test_what_a_part_reads_itself_is_refused(part: Any) -> None:
     with pytest.raises(ValueError, match=r"must be a key of its own, got .x. .*the part itself"):
         part(check="x", counter="x") if part is maybe_stop_early else part("x", size="x")
+
+
+@pytest.mark.parametrize("key", sorted({*RUN_KEYS} - {"batch", "error"}))
+def test_a_key_of_the_run_is_no_metric(key: str, tmp_path: Path) -> None:
+    expected = f"must be the key of a metric, got '{key}' .*; the run writes it"
+    with pytest.raises(ValueError, match=expected):
+        early_stopping(key)
+    with pytest.raises(ValueError, match=expected):
+        reports(Runner(), key)
+    with pytest.raises(ValueError, match=expected):
+        Record(tmp_path / "run.jsonl", key)

@@ -23,7 +23,7 @@ from rnnr.isolation import log_failure
 from rnnr.runner import Runner
 from rnnr.scheduling import InPlaceObservable
 from rnnr.selection import Selectable, Selection, always
-from rnnr.state import EPOCH, RESULTS, State
+from rnnr.state import EPOCH, RESULTS, State, check_metric
 from rnnr.stream import last_layer, selected
 from rnnr.turns import length_of
 
@@ -105,6 +105,7 @@ def reports(
 
     Raises:
         TypeError: If ``runner`` is no runner, a key no string, or ``on`` no event.
+        ValueError: If a key is one that the run writes, such as ``epoch``.
 
     Example:
         >>> from rnnr import Event, Runner
@@ -124,6 +125,7 @@ def reports(
     judge_runner(runner)
     for key in keys:
         judge_string("a key of reports", key, 'write for example reports(runner, "loss")')
+        check_metric("a key of reports", key)
     if not isinstance(on, Selectable):
         raise wrong_type("on", "an Event or a Selection", on, "write for example on=Event.BATCH")
     if not callable(clock):

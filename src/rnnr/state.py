@@ -55,6 +55,7 @@ __all__ = [
     "begin_drawing",
     "begin_key",
     "check_key",
+    "check_metric",
     "close_epoch",
     "epoch_memory",
     "failed_drawing",
@@ -148,6 +149,19 @@ def check_key(argument: str, key: str, *others: str) -> None:
     if is_the_runs or key in others:
         cure = f"{'the run writes' if is_the_runs else 'the part itself reads'} it; choose another"
         raise wrong_value(argument, "a key of its own", key, cure)
+
+
+def check_metric(argument: str, key: str) -> None:
+    """Raise unless a key of the state may hold a metric.
+
+    The batch may be a number, and "error" is a usual name for a metric.
+
+    Raises:
+        ValueError: If it is another key of the run.
+    """
+    if key in set(RUN_KEYS) - {"batch", "error"}:
+        cure = "the run writes it, and it is no metric; name the key of one"
+        raise wrong_value(argument, "the key of a metric", key, cure)
 
 
 def open_epoch(state: State) -> None:

@@ -17,7 +17,7 @@ from rnnr.operators import fold, pipeline, stop
 from rnnr.plateau import Rule, failures_in_a_row, improvement_rule, judge_patience
 from rnnr.runner import Runner
 from rnnr.selection import Selection
-from rnnr.state import State, begin_key, check_key
+from rnnr.state import State, begin_key, check_key, check_metric
 from rnnr.stream import Callback, Layer, last_layer
 from rnnr.values import reader
 
@@ -128,6 +128,7 @@ def early_stopping(
     warm_up = judged_integer("warm_up", warm_up, 0, cures)
     memory = f"_early_stopping_{key}" if memory is None else memory
     judge_string("memory", memory, "name the key under which to remember")
+    check_metric("key", key)
     check_key("memory", memory, key)
     kind = EarlyStoppingCallback if restore is None else EarlyStopping
     is_best = improvement_rule(part, mode, 0.0, "no-improvement")
