@@ -149,21 +149,6 @@ class TestFailures:
         ]
         assert [record.exc_info is not None for record in caplog.records] == [True] * 4
 
-    def test_after_it_works_again_the_next_failure_is_logged_again(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        failures = Failures(self.LOGGER)
-        assert not failures.forget("It cannot write")
-        failures.log("It cannot write", OSError("full"))
-        failures.log("It cannot read", OSError("full"))
-        assert failures.forget("It cannot write")
-        assert not failures.forget("It cannot write")
-        failures.log("It cannot write", OSError("full"))
-        failures.log("It cannot read", OSError("full"))
-        assert [message.partition(":")[0] for message in caplog.messages] == [
-            "It cannot write", "It cannot read", "It cannot write"
-        ]  # fmt: skip
-
     def test_an_error_that_cannot_be_read_and_a_handler_that_fails_break_nothing(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:

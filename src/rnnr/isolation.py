@@ -94,9 +94,3 @@ class Failures:
         with suppress(Exception):  # a logging handler may fail, too
             reason = format_exception_only(error)[0].strip()  # also where __str__ raises
             self._logger.error("%s: %s; the run goes on", what, reason, exc_info=error)
-
-    def forget(self, what: str) -> bool:
-        """Return whether a failure was logged, and log the next one again: it works now."""
-        logged = {kind for kind in self._logged if kind[0] == what}
-        self._logged -= logged
-        return bool(logged)
