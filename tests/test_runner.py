@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -542,6 +543,10 @@ def run_and_resume(runner: Runner, batches: list[int]) -> None:
     runner.resume()
 
 
+def raise_(error: BaseException) -> None:
+    raise error
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         "error", [Boom("oh"), StopIteration("oh"), KeyboardInterrupt("oh"), SystemExit("oh")]
@@ -715,22 +720,35 @@ class TestErrors:
     def test_an_exception_that_is_raised_again_and_again_has_the_notes_of_the_last_time(
         self,
     ) -> None:
-        trainer, evaluator, error = Runner(), Runner(), Boom()
+        sweep, trainer, evaluator, error = Runner(), Runner(), Runner(), Boom()
 
         @evaluator.on(Event.BATCH)
         def fail(_: State) -> None:
             raise error
 
-        trainer.on(Event.BATCH, lambda state: evaluator.run([1]))
+        trainer.on(Event.BATCH, lambda _: evaluator.run([1]))
+        sweep.on(Event.BATCH, lambda _: trainer.run([1]))
         with pytest.raises(Boom):
-            trainer.run(range(30))
+            sweep.run(range(30))
         for _ in range(20):
             with pytest.raises(Boom):
-                trainer.resume()
-        assert error.__notes__ == [
-            "rnnr: in a handler of Event.BATCH, epoch 1, iteration 1, in a run inside 1 more",
-            "rnnr: in a handler of Event.BATCH, epoch 1, iteration 21",
-        ]
+                sweep.resume()
+        note = "rnnr: in a handler of Event.BATCH, epoch 1, iteration "
+        assert error.__notes__ == [f"{note}1", f"{note}1", f"{note}21"]
+
+    def test_failures_of_handlers_of_failed_are_all_told_and_do_not_grow(self) -> None:
+        runner, error = Runner(), Boom()
+
+        def send(port: int, _: State) -> None:
+            raise ConnectionError(f"port {port} at {object()}")
+
+        runner.on(Event.BATCH, lambda _: raise_(error))
+        runner.on(Event.FAILED, [partial(send, port) for port in (8001, 8002, 8003)])
+        for n in range(10):
+            with pytest.raises(Boom):
+                runner.run([1])
+            notes = "".join(error.__notes__)
+            assert [notes.count(f"port {port}") for port in (8001, 8002, 8003)] == [1] * 3, n
 
     def test_a_batch_that_callbacks_let_go_of_is_free(self) -> None:
         class Batch:

@@ -2,12 +2,13 @@
 
 import sys
 from array import array
-from collections import deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
 from contextlib import nullcontext
 from copy import copy
 from math import isfinite, isnan, nan
-from typing import Any, Final, NamedTuple
+from numbers import Number
+from typing import Any, Final
 
 from rnnr.errors import add_note, wrong_type
 
@@ -23,6 +24,7 @@ __all__ = [
     "rounded",
 ]
 
+_CONTAINERS: Final = (list, set, deque, bytearray, array, Counter)
 _EXACT: Final = frozenset({float, int, bool})  # types that add up as they are
 _WIDE: Final = {"b": "int64", "i": "int64", "u": "int64", "f": "float64", "c": "complex128"}
 _ADDED_AS_THEY_ARE: Final = ("uint64", "float", "complex")
@@ -79,14 +81,16 @@ def own(value: Any) -> Any:
         return value.clone()
     if _types_of(value) != _NO_ARRAY:
         return value.copy()
-    if isinstance(value, dict):
+    kind = type(value)
+    if kind in (dict, OrderedDict, defaultdict):
         copied = copy(value)
-        for key, one in value.items():
-            copied[key] = own(one)
+        copied.update({key: own(one) for key, one in value.items()})
         return copied
-    if type(value) in (list, tuple):
-        return type(value)(map(own, value))
-    return copy(value) if isinstance(value, (list, set, deque, bytearray, array)) else value
+    if kind in (list, tuple):
+        return kind(map(own, value))
+    if isinstance(value, tuple) and hasattr(kind, "_make"):
+        return kind._make(map(own, value))
+    return copy(value) if isinstance(value, _CONTAINERS) else value
 
 
 def addend(value: Any) -> Any:
@@ -136,7 +140,9 @@ def quotient(total: Any, size: Any) -> Any:
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(size, numpy.generic):
         size = size.item()  # else a float divided by it becomes NumPy's
-    if type(size) in _EXACT and not size:
+    if _is_tensor(size) and not size.ndim:
+        size = size.item()
+    if isinstance(size, Number) and not size:
         try:
             return total / nan
         except Exception:  # noqa: BLE001  (Decimal, for instance, does not mix with floats)
@@ -145,22 +151,12 @@ def quotient(total: Any, size: Any) -> Any:
         return total / size
 
 
-class Rounded(NamedTuple):
-    """A sum that is rounded in the end.
-
-    Attributes:
-        total: The sum so far, in a wider type.
-        type: Name of the type that it will have.
-    """
-
-    total: Any
-    type: str
-
-
 class Sums:
     """Adds values of any type: exactly, without graphs, and without keeping anybody's buffer.
 
-    Sums pickle. Where one is to be rounded in the end, it is `Rounded` until then.
+    Sums pickle as what they are. One that is to be rounded in the end is a dict until then, of the
+    sum in a wider type and the name of the type that it will have; a dict has no ``+``, so it is
+    nobody's value.
 
     Args:
         part: Who adds what, for messages.
@@ -191,7 +187,7 @@ class Sums:
             cure = "compute one from the batch, in a callback that runs before"
             raise wrong_type(self._part, expected, value, cure)
         rounded_to = result_type(value)
-        return addend(value) if rounded_to is None else Rounded(addend(value), rounded_to)
+        return addend(value) if rounded_to is None else {"sum": addend(value), "type": rounded_to}
 
     def add(self, total: Any, value: Any) -> Any:
         """Return a sum with one more value.
@@ -201,10 +197,10 @@ class Sums:
             Exception: What else ``+`` raises, with a note that tells who was adding.
         """
         try:
-            if type(total) is not Rounded:
+            if type(total) is not dict:
                 return total + (value if type(value) in _EXACT else addend(value))
-            more = total.total + addend(value)
-            return Rounded(more, total.type) if result_type(value) == total.type else more
+            more = total["sum"] + addend(value)
+            return {**total, "sum": more} if result_type(value) == total["type"] else more
         except TypeError as error:
             expected = f"one that can be added to {type(total).__name__}"
             raise wrong_type(self._part, expected, value, "give it one kind of values") from error
@@ -214,12 +210,12 @@ class Sums:
 
     def total(self, total: Any) -> Any:
         """Return the sum, in its type."""
-        return rounded(*total) if type(total) is Rounded else total
+        return rounded(total["sum"], total["type"]) if type(total) is dict else total
 
     def mean(self, total: Any, size: Any) -> Any:
         """Return the sum divided by a size, in its type."""
-        if type(total) is Rounded:
-            return rounded(quotient(total.total, size), total.type)
+        if type(total) is dict:
+            return rounded(quotient(total["sum"], size), total["type"])
         return quotient(total, size)
 
 

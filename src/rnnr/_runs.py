@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from weakref import ref
 
 from reactivex.disposable import Disposable
 
-from rnnr.state import State
-
 __all__ = ["Run", "Slot", "outermost", "runs_on_this_thread"]
+
+State: TypeAlias = dict[str, Any]
 
 _local = threading.local()
 

@@ -17,10 +17,13 @@ def claim(runner: Runner, wish: str) -> tuple[str, Disposable]:
     """
     judge_runner(runner)
     key, claimed = runner._claims.claim_number(wish, owner=object())
+    slot = runner._slot  # who keeps the Disposable does not keep the runner, and its model
 
     def free() -> None:
         claimed.dispose()
-        runner.state.get(EPOCH, {}).pop(key, None)  # the next to claim it finds nothing
+        left: Runner | None = slot.runner()
+        if left is not None:
+            left.state.get(EPOCH, {}).pop(key, None)  # the next to claim it finds nothing
 
     return key, Disposable(free)
 

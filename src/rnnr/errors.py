@@ -1,14 +1,15 @@
 """What rnnr says when something is wrong: expected, got, cure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from inspect import iscoroutinefunction, isgeneratorfunction
 from math import nan
 from numbers import Real
 from operator import index
-from re import sub
-from traceback import format_exception
+from traceback import TracebackException
 from typing import Any
+
+from rnnr._runs import runs_on_this_thread
 
 __all__ = [
     "RnnrWarning",
@@ -118,26 +119,48 @@ def note_failure(error: BaseException, other: BaseException, where: str) -> None
     """Keep a second error, with its traceback, as a note on the first."""
     if other is error:  # a handler raised it again
         return
-    add_note(error, f"{where} failed too:\n{''.join(format_exception(other)).rstrip()}")
+    add_note(error, f"{where} failed too:\n{''.join(_traceback_without(error, other)).rstrip()}")
+
+
+def _traceback_without(error: BaseException, other: BaseException) -> Iterable[str]:
+    """Return the traceback of an error up to that of the first, while it was handled."""
+    whole = TracebackException.from_exception(other)
+    told: TracebackException | None = whole
+    one: BaseException | None = other
+    while told is not None and one is not None:
+        one = one.__cause__ or one.__context__
+        if one is error:
+            told.__cause__ = told.__context__ = None
+        told = told.__cause__ or told.__context__
+    return whole.format()
+
+
+class _Note(str):
+    """A note that knows in which runs it was made, the outermost first."""
+
+    runs: tuple[object, ...] = ()
+
+    def stays_beside(self, newer: "_Note") -> bool:
+        """Return whether it was made in the same run, or one inside of that, and says more."""
+        is_inside = self.runs[: len(newer.runs)] == newer.runs
+        return is_inside and (self.runs, str(self)) != (newer.runs, str(newer))
+
+    def __reduce__(self) -> Any:
+        return str, (str(self),)
 
 
 def add_note(error: BaseException, text: str) -> None:
     """Add a note to an exception, if it takes one (a frozen dataclass does not).
 
-    The same object may be raised again and again, and must not grow: a note takes the place of one
-    of the same place, which differs in its numbers alone.
+    The same object may be raised again and again, and must not grow: our notes of other runs than
+    those that it is leaving now are of an earlier time, and go.
     """
+    note = _Note(text)
+    note.runs = tuple(run.token for run in runs_on_this_thread())
     with suppress(Exception):
         notes = getattr(error, "__notes__", [])
-        notes[:] = [note for note in notes if _place(note) != _place(text)]
-        error.add_note(text)
-
-
-def _place(note: str) -> list[str]:
-    """Return what a note has beside numbers: of one with a traceback where that ends."""
-    lines = sub(r"\d+", "", note).splitlines()
-    frames = [line for line in lines if line.startswith("  File ")]
-    return [*lines[:1], *frames[-1:], *lines[-1:]]
+        notes[:] = [one for one in notes if not isinstance(one, _Note) or one.stays_beside(note)]
+        error.add_note(note)
 
 
 def shown(got: object) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 from uuid import uuid4
 
-__all__ = ["SavedFile", "SavedFiles", "delete", "fingerprint", "sign", "write_whole"]
+__all__ = ["SavedFile", "SavedFiles", "delete", "is_stamped", "new_stamp", "stamp", "write_whole"]
 
 if sys.platform == "win32":  # pragma: no cover  (the tests run on Linux)
 
@@ -30,11 +30,12 @@ class SavedFile(NamedTuple):
 
     Attributes:
         savers: Who saved it and still keeps it.
-        fingerprint: What it was like then (see `fingerprint`).
+        stamp: The time of its last change that it was given then, in nanoseconds since 1970; by it
+            it is known again. ``None`` if there was no such file.
     """
 
     savers: tuple[str, ...]
-    fingerprint: str | None = None
+    stamp: int | None = None
 
 
 class SavedFiles(deque[Path]):
@@ -75,7 +76,7 @@ class SavedFiles(deque[Path]):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle as text, and for ``torch.save``, which uses protocol 2, as plain types alone."""
-        plain = {path: [list(file.savers), file.fingerprint] for path, file in self.files.items()}
+        plain = {path: [list(file.savers), file.stamp] for path, file in self.files.items()}
         if protocol == 2:
             return OrderedDict, (), None, None, iter(plain.items())
         return _restored, (plain,)
@@ -91,37 +92,42 @@ def _is_plain_file(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], list)
 
 
-def sign(path: Path) -> str | None:
-    """Give a file that was just written a time of its own, and return its fingerprint.
+def new_stamp() -> int:
+    """Return a time to `stamp` a file with: no other file has it, to the microsecond."""
+    return time.time_ns() // 1000 * 1000  # no file system counts finer than this in other units
 
-    The clock of a file system may stand still for some milliseconds, and two files written
-    meanwhile would have one time.
+
+def stamp(path: Path, time_ns: int) -> int | None:
+    """Set the time of the last change of a file, or of a folder and all that is in it.
+
+    Whoever writes it afterwards gives it another one. The time is chosen before it is written, so
+    that a state that is saved in the file knows it, too.
+
+    Returns:
+        The time that it has now, which file systems round; ``None`` where there is no such file.
     """
-    with suppress(OSError, NotImplementedError):  # not there, or not ours, or a link on Windows
-        now = time.time_ns()
-        os.utime(path, ns=(now, now), follow_symlinks=False)
-    return fingerprint(path)
-
-
-def fingerprint(path: Path) -> str | None:
-    """Return what changes when somebody else writes a file: its size, and when it was written.
-
-    For a folder those of all that is in it; ``None`` where nothing is. Not its number on the disk,
-    which network file systems make up.
-    """
-    from hashlib import blake2s
-
     try:
-        is_folder = path.is_dir() and not path.is_symlink()
-        files = [path, *sorted(path.rglob("*"))] if is_folder else [path]
-        stats = [file.lstat() for file in files]
+        for file in _files_of(path):
+            if file.is_dir() or file.lstat().st_nlink == 1:  # else it has another name, of others
+                with suppress(OSError, NotImplementedError):  # not ours; a link on Windows
+                    os.utime(file, ns=(time_ns, time_ns), follow_symlinks=False)
+        return path.lstat().st_mtime_ns
     except OSError:
         return None
-    known = [
-        (file.relative_to(path).as_posix(), stat.st_size, stat.st_mtime_ns)
-        for file, stat in zip(files, stats, strict=True)
-    ]
-    return blake2s(repr(known).encode(), digest_size=8).hexdigest()
+
+
+def is_stamped(path: Path, time_ns: int | None) -> bool:
+    """Return whether a file, or a folder and all that is in it, is as it was stamped."""
+    try:
+        return all(file.lstat().st_mtime_ns == time_ns for file in _files_of(path))
+    except OSError:
+        return False
+
+
+def _files_of(path: Path) -> list[Path]:
+    """Return a path, before it what is in it."""
+    is_folder = path.is_dir() and not path.is_symlink()
+    return [*(path.rglob("*") if is_folder else ()), path]
 
 
 def delete(path: Path) -> None:

@@ -53,6 +53,8 @@ def isolate(callback: Callable[[Any], object]) -> Callable[[Any], None]:
         except Exception as error:  # noqa: BLE001  (it is logged)
             log_failure(error, callback)
 
+    if hasattr(callback, "claim_on"):  # what it writes in the state it reserves all the same
+        vars(isolated)["claim_on"] = callback.claim_on
     return isolated
 
 

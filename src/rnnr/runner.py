@@ -431,9 +431,11 @@ class Runner:
                 self._batches.failed(state)
             if not stopped:
                 self._publish_failure(error, state)
+            state["running"] = False  # before sources are closed, which may take a second
             self._batches.pause(error)
             raise
         else:
+            state["running"] = False
             self._batches.pause()
         finally:
             state["running"] = False
@@ -518,6 +520,4 @@ def _claims_nothing(_: Runner) -> abc.DisposableBase:
 
 def _note(error: BaseException, where: str, state: State) -> None:
     epoch, n_iters = state.get("epoch"), state.get("n_iters")
-    n_around = len(runs_on_this_thread()) - 1
-    inside = f", in a run inside {n_around} more" if n_around > 0 else ""
-    add_note(error, f"rnnr: {where}, epoch {epoch}, iteration {n_iters}{inside}")
+    add_note(error, f"rnnr: {where}, epoch {epoch}, iteration {n_iters}")

@@ -155,7 +155,7 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
         """
         key = object()
         with self.lock:
-            self._wrappers = {**self._wrappers, key: wrapper}
+            self._wrappers[key] = wrapper
             self._change()
         return Disposable(partial(_leave, self._itself, key))
 
@@ -173,7 +173,7 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
                 entries = sorted(self._entries.items(), key=lambda item: sign * item[1].layer)
                 places = {key: place for place, (key, _) in enumerate(entries)}
                 handlers = [entry.handler for _, entry in entries]
-                for wrapper in self._wrappers.values():
+                for wrapper in [*self._wrappers.values()]:
                     handlers = [wrapper(handler) for handler in handlers]
                 deliver = _walk(handlers)
                 # all at once: a signal comes after calls
@@ -227,7 +227,7 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
     def _remove(self, key: object) -> None:
         """Remove an entry, or a wrapper."""
         with self.lock:
-            self._wrappers = {k: w for k, w in self._wrappers.items() if k is not key}
+            self._wrappers.pop(key, None)
             self._entries.pop(key, None)
             place = self._places.pop(key, None)
             if place is not None:  # a delivery may be walking this very list

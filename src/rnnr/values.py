@@ -80,7 +80,9 @@ def accumulator(
                 memory[key] = first(read(state))
                 return
             before = deepcopy(initial)  # the function may change it in place
-        memory[key] = function(before, read(state))
+        one = read(state)
+        after = function(before, one)
+        memory[key] = own(after) if after is one else after  # max, say, returns the value itself
 
     accumulate.__qualname__ = f"accumulator({key!r})"  # which tells one from another in a table
     return accumulate

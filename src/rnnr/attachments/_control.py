@@ -168,7 +168,9 @@ class Control(Attachment):
             for key in wanted.keys() - self._gates.keys():
                 stream = wanted[key].stream(Event.BATCH)
                 gate = Untimed(self._held, key)
-                self._gates[key] = stream.add(gate, layer=last_layer(Event.BATCH))
+                added = stream.add(gate, layer=last_layer(Event.BATCH))
+                if self._gates.setdefault(key, added) is not added:
+                    added.dispose()  # a signal handler was quicker
             if asked is self._asked and slots is self._slots:
                 break
         self._changed.notify_all()
@@ -204,7 +206,7 @@ class Control(Attachment):
 
     def _is_any_running(self, but: State | None = None) -> bool:
         return any(
-            runner._slot.is_running and runner.state["running"]
+            runner._slot.is_running and runner.state.get("running")
             for runner in self._living().values()
             if runner.state is not but
         )

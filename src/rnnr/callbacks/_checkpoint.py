@@ -3,16 +3,25 @@
 import logging
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from reactivex import abc
 from reactivex import operators as ops
 from reactivex.disposable import CompositeDisposable
 
+from rnnr._runs import runs_on_this_thread
 from rnnr.errors import add_note, judge_string, judged_integer, wrong_type, wrong_value
-from rnnr.files import SavedFile, SavedFiles, delete, fingerprint, sign, write_whole
+from rnnr.files import (
+    SavedFile,
+    SavedFiles,
+    delete,
+    is_stamped,
+    new_stamp,
+    stamp,
+    write_whole,
+)
 from rnnr.operators import Pipeline, pipeline
 from rnnr.runner import Runner
 from rnnr.state import State, begin_key, check_key
@@ -108,7 +117,7 @@ def checkpoint(
     queue = _judged_queue(queue_fmt, what)
     check_key("queue_fmt", queue, what, *([when] if when else []))
     folder = _judged_folder(under)
-    saver = _Saver(queue, "|".join([name_fmt, str(folder), when or ""]), keep)
+    saver = _Saver(part, queue, "|".join([name_fmt, str(folder), when or ""]), keep)
 
     def save_one(state: State) -> None:
         for read_field in fields:
@@ -130,7 +139,7 @@ def checkpoint(
         ops.do_action(saver.evict),
     )
     callback.__qualname__ = part
-    callback.claims = partial(saver.claim_on, part)
+    callback.claims = saver.claim_on
     return callback
 
 
@@ -146,21 +155,26 @@ class _Saver:
     checkpoint of the run keeps, too, stays, and so does one that has changed since.
 
     Args:
+        part: What it is called in messages.
         queue: Key of the state under which the files are.
         name: What tells this checkpoint from others.
         keep: Number of files to keep.
     """
 
-    def __init__(self, queue: str, name: str, keep: int) -> None:
+    def __init__(self, part: str, queue: str, name: str, keep: int) -> None:
+        self._part = part
         self._queue = queue
         self._name = name
         self._keep = keep
+        self._is_named = False
 
-    def claim_on(self, part: str, runner: Runner) -> abc.DisposableBase:
+    def claim_on(self, runner: Runner) -> abc.DisposableBase:
         """Reserve the key, which checkpoints may share, and a name that no other one has."""
         claims = runner._claims
-        claimed = claims.claim_key("queue_fmt", self._queue, part, self, kind="checkpoint")
-        self._name, named = claims.claim_number(self._name, self)
+        claimed = claims.claim_key("queue_fmt", self._queue, self._part, self, kind="checkpoint")
+        name, named = claims.claim_number(self._name, self)
+        if not self._is_named:
+            self._name, self._is_named = name, True
         return CompositeDisposable(claimed, named)
 
     def begin(self, state: State) -> None:
@@ -168,6 +182,8 @@ class _Saver:
         begin_key(state, self._queue)
         if not isinstance(state.get(self._queue), SavedFiles):
             state[self._queue] = SavedFiles.of(state.get(self._queue))
+        if not self._is_named:
+            self._name_itself(state)
 
     def save(self, state: State, path: Path, write: Callable[[], object]) -> None:
         """Write a file as the newest."""
@@ -176,7 +192,7 @@ class _Saver:
         savers = {self._name}
         for other in [other for other in files if _is_same(other, path)]:
             savers.update(files.pop(other).savers)
-        newest = SavedFile(tuple(sorted(savers)))
+        newest = SavedFile(tuple(sorted(savers)), new_stamp())
         # first: a saved state knows its own file
         state[self._queue] = SavedFiles({**files, str(path): newest})
         try:
@@ -184,8 +200,9 @@ class _Saver:
         except BaseException:
             state[self._queue] = before
             raise
-        newest = newest._replace(fingerprint=sign(path))
+        newest = newest._replace(stamp=stamp(path, newest.stamp or 0))
         state[self._queue] = SavedFiles({**files, str(path): newest})
+        self._tell_others(state, path, newest.stamp)
 
     def evict(self, state: State) -> None:
         """Delete the oldest; the new one is in place, so what goes wrong is logged."""
@@ -195,23 +212,55 @@ class _Saver:
             others = tuple(name for name in files[path].savers if name != self._name)
             if others:
                 files[path] = files[path]._replace(savers=others)
-            elif self._is_kept_elsewhere(path, state) or self._is_deleted(path, files[path]):
+            elif self._keepers(state, Path(path)) or self._is_deleted(Path(path), files[path]):
                 del files[path]
         state[self._queue] = SavedFiles(files)
 
-    def _is_kept_elsewhere(self, path: str, state: State) -> bool:
-        others = (SavedFiles.of(value) for key, value in state.items() if key != self._queue)
-        return any(_is_same(other, Path(path)) for saved in others for other in saved.files)
+    def _name_itself(self, state: State) -> None:
+        """Take a name in a run that calls it from a function of the user's, and not by `on`.
 
-    def _is_deleted(self, path: str, file: SavedFile) -> bool:
+        Nothing tells two of one name apart in another process: where there are two, each has
+        a name for this process alone, and leaves the files of the one before.
+        """
+        run = next((run for run in runs_on_this_thread() if run.state is state), None)
+        if run is None:
+            return
+        mark = f"{self._name} @"
+        files = SavedFiles.of(state[self._queue]).files.values()
+        are_several = any(name.startswith(mark) for file in files for name in file.savers)
+        runner: Runner = run.slot.runner()  # it runs, so it is there
+        name, _ = runner._claims.claim_number(self._name, self)
+        if are_several or name != self._name:
+            self._name = mark + token_hex(4)
+        self._is_named = True
+
+    def _keepers(self, state: State, path: Path) -> list[str]:
+        """Return the other keys of the state under which a file is kept."""
+        queues = {key: SavedFiles.of(value).files for key, value in state.items()}
+        del queues[self._queue]
+        return [key for key, files in queues.items() if any(_is_same(one, path) for one in files)]
+
+    def _tell_others(self, state: State, path: Path, time_ns: int | None) -> None:
+        """Have a file known again under the other keys, too, under which it is kept."""
+        for key in self._keepers(state, path):
+            state[key] = SavedFiles(
+                {
+                    one: file._replace(stamp=time_ns) if _is_same(one, path) else file
+                    for one, file in SavedFiles.of(state[key]).files.items()
+                }
+            )
+
+    def _is_deleted(self, path: Path, file: SavedFile) -> bool:
         """Delete a file; return whether there is nothing left to be done."""
-        now = fingerprint(Path(path))
-        if file.fingerprint and now and now != file.fingerprint:
+        if not os.path.lexists(path):
+            return True
+        if not is_stamped(path, file.stamp):
             logger.warning("Not deleting %s: it has changed since it was saved", path)
             return True
         try:
-            delete(Path(path))
+            delete(path)
         except OSError as error:
+            stamp(path, file.stamp or 0)  # half of a folder may be gone
             logger.warning("Cannot delete %s, trying again after the next save: %s", path, error)
             return False
         return True

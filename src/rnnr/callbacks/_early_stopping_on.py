@@ -132,11 +132,26 @@ def early_stopping(
     check_key("memory", memory, key)
     kind = EarlyStoppingCallback if restore is None else EarlyStopping
     is_best = improvement_rule(part, mode, 0.0, "no-improvement")
-    return kind(key, part, rule, is_best, patience, warm_up, Keeper(part, restore), memory)
+    judge = Judge(key, part, rule, is_best, patience, warm_up, Keeper(part, restore), memory)
+    return kind(judge)
 
 
-class EarlyStopping:
-    """A callback that stops a run by a metric; `early_stopping` makes one."""
+class Judge:
+    """What early stopping decides and remembers; it does not know what it is attached to.
+
+    It is beside `EarlyStopping`, which holds pipelines of its methods, and would be in a cycle with
+    them: a model that is restored would stay until the garbage collector comes.
+
+    Args:
+        key: Key of the metric.
+        part: Who judges, for messages.
+        rule: Whether a value is better, for the patience.
+        is_best: The same without a least difference, for what is restored.
+        patience: How many failures in a row to bear.
+        warm_up: How many values at the beginning to skip.
+        keeper: Copies what is to be restored.
+        memory: Key of the state under which it remembers.
+    """
 
     def __init__(
         self,
@@ -150,18 +165,77 @@ class EarlyStopping:
         memory: str,
     ) -> None:
         self._read = reader(key, part, _KEY_CURE)
-        self._part = part
+        self.part = part
         self._rule = rule
-        self._is_best = is_best  # without min_delta: the best is the best, by however little
-        self._warm_up = warm_up
-        self._keeper = keeper
-        self._memory = memory
+        self._is_best = is_best
         self._patience = patience
+        self._warm_up = warm_up
+        self.keeper = keeper
+        self.memory = memory
+
+    def next(self, memory: dict[str, Any], state: State) -> dict[str, Any]:
+        """Return the memory after one more value; a new dict, so that a copy of the state keeps."""
+        seen = memory["seen"] + 1
+        after = {**memory, "seen": seen, "due": False}
+        if seen <= self._warm_up:
+            return after
+        value = number_of(self._read(state), self.part)
+        better = self._rule(memory["best"], value, seen)
+        if better is not None:
+            after["failures"] = failures_in_a_row(memory["failures"], not better)
+            after["due"] = not better and after["failures"] > self._patience
+        if better:
+            after["best"] = value
+        if self._is_best(memory.get("kept_value", memory["best"]), value, seen):
+            after |= {"kept_value": value, "kept": self.keeper.copies(state)}
+        return after
+
+    def is_due(self, state: State) -> bool:
+        """Return whether the last value was one failure too many."""
+        return bool(state.get(self.memory, {}).get("due"))
+
+    def log(self, state: State) -> None:
+        """Log that the run is stopped, and that this has been seen to."""
+        state[self.memory] = {**state[self.memory], "due": False}
+        failures, best = (state[self.memory][key] for key in ("failures", "best"))
+        message = "Patience exceeded, stopping early: %s, no better than %s for %d values"
+        logger.info(message, self.part, best, failures)
+
+    def begin(self, state: State) -> None:
+        """Forget an earlier run."""
+        begin_key(state, self.memory)
+
+    def restore(self, state: State) -> None:
+        """Put the best back at the end of a run, and keep what it replaces."""
+        memory = state.get(self.memory, {})
+        if memory.get("kept") and "replaced" not in memory:  # FAILED may come after FINISHED
+            # first of all, so that a resume finds it even if the rest fails half-way
+            state[self.memory] = {
+                **memory,
+                "replaced": self.keeper.current(state, memory["kept"]),
+            }
+            self.keeper.put(state, deepcopy(memory["kept"]), memory["kept"])
+
+    def put_back(self, state: State) -> None:
+        """Put back what the best has replaced, as if the run had never ended."""
+        memory = {**state.get(self.memory, {})}
+        if "replaced" in memory:
+            self.keeper.put(state, memory.pop("replaced"), memory["kept"])
+            state[self.memory] = memory
+
+
+class EarlyStopping:
+    """A callback that stops a run by a metric; `early_stopping` makes one."""
+
+    def __init__(self, judge: "Judge") -> None:
+        self._judge = judge
+        self._keeper = judge.keeper
+        self._memory = judge.memory
         beginning = {"seen": 0, "failures": 0, "best": None}
-        self._judge = pipeline(
-            ops.do_action(self._begin), fold(memory, self._next, initial=beginning)
+        self._look = pipeline(
+            ops.do_action(judge.begin), fold(judge.memory, judge.next, initial=beginning)
         )
-        self._stop = pipeline(ops.filter(self._is_due), ops.do_action(self._log), stop())
+        self._stop = pipeline(ops.filter(judge.is_due), ops.do_action(judge.log), stop())
 
     def attach_on(
         self, runner: Runner, event: Event | Selection = Event.EPOCH_FINISHED
@@ -189,14 +263,14 @@ class EarlyStopping:
         # A run begins before the user's callbacks (in the outermost layer), which may set or read
         # what is put back here; it ends before them, too, so that they can export the best.
         places: list[tuple[Event, Callback, Layer]] = [
-            (Event.STARTED, self._begin, Layer.CLOCK),
-            (Event.RESUMED, self._put_back, Layer.CLOCK),
-            *((end, self._restore, Layer.REDUCE) for end in ENDS),
+            (Event.STARTED, self._judge.begin, Layer.CLOCK),
+            (Event.RESUMED, self._judge.put_back, Layer.CLOCK),
+            *((end, self._judge.restore, Layer.REDUCE) for end in ENDS),
             *((kind, self._stop, last_layer(kind)) for kind in event.predicates()),
         ]
         return CompositeDisposable(
             claims,
-            stream.add(self._judge),
+            stream.add(self._look),
             *(runner.stream(when).add(handler, layer=layer) for when, handler, layer in places),
         )
 
@@ -221,52 +295,7 @@ class EarlyStopping:
 
     def claim_on(self, runner: Runner) -> abc.DisposableBase:
         """Reserve what it writes in the state of a runner."""
-        return runner._claims.claim_key("memory", self._memory, self._part, self)
-
-    def _next(self, memory: dict[str, Any], state: State) -> dict[str, Any]:
-        """Return the memory after one more value; a new dict, so that a copy of the state keeps."""
-        seen = memory["seen"] + 1
-        after = {**memory, "seen": seen, "due": False}
-        if seen <= self._warm_up:
-            return after
-        value = number_of(self._read(state), self._part)
-        better = self._rule(memory["best"], value, seen)
-        if better is not None:
-            after["failures"] = failures_in_a_row(memory["failures"], not better)
-            after["due"] = not better and after["failures"] > self._patience
-        if better:
-            after["best"] = value
-        if self._is_best(memory.get("kept_value", memory["best"]), value, seen):
-            after |= {"kept_value": value, "kept": self._keeper.copies(state)}
-        return after
-
-    def _is_due(self, state: State) -> bool:
-        return bool(state.get(self._memory, {}).get("due"))
-
-    def _log(self, state: State) -> None:
-        state[self._memory] = {**state[self._memory], "due": False}
-        failures, best = (state[self._memory][key] for key in ("failures", "best"))
-        message = "Patience exceeded, stopping early: %s, no better than %s for %d values"
-        logger.info(message, self._part, best, failures)
-
-    def _begin(self, state: State) -> None:
-        begin_key(state, self._memory)
-
-    def _restore(self, state: State) -> None:
-        memory = state.get(self._memory, {})
-        if memory.get("kept") and "replaced" not in memory:  # FAILED may come after FINISHED
-            # first of all, so that a resume finds it even if the rest fails half-way
-            state[self._memory] = {
-                **memory,
-                "replaced": self._keeper.current(state, memory["kept"]),
-            }
-            self._keeper.put(state, deepcopy(memory["kept"]), memory["kept"])
-
-    def _put_back(self, state: State) -> None:
-        memory = {**state.get(self._memory, {})}
-        if "replaced" in memory:
-            self._keeper.put(state, memory.pop("replaced"), memory["kept"])
-            state[self._memory] = memory
+        return runner._claims.claim_key("memory", self._memory, self._judge.part, self)
 
 
 class EarlyStoppingCallback(EarlyStopping):
@@ -274,5 +303,5 @@ class EarlyStoppingCallback(EarlyStopping):
 
     def __call__(self, state: State) -> None:
         """Judge the metric, and stop the run if it has not got better for too long."""
-        self._judge(state)
+        self._look(state)
         self._stop(state)

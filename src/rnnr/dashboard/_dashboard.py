@@ -4,6 +4,7 @@ import atexit
 import logging
 import socket
 import sys
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -260,7 +261,8 @@ class Dashboard(Attachment):
         if logger.isEnabledFor(logging.INFO) and any(map(_shows_info, handlers_of(logger.name))):
             logger.info(message)
         else:
-            print(message, file=sys.stderr)
+            with suppress(OSError, ValueError):  # a screen that is away
+                print(message, file=sys.stderr)
         if not self._is_alone:
             logger.warning(
                 "Other machines can reach the dashboard at %s, and nothing is encrypted: whoever "

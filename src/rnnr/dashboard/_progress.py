@@ -25,7 +25,7 @@ class Progress:
         self._throughput = Throughput()
         self._rate: float | None = None
         self._before: tuple[float, int] | None = None  # seconds and batches of the last report
-        self._was_held = False
+        self._was_held = self._had_speed = False
         self._epoch_began: int | None = None
         self._n_epochs = 0  # that have ended
         self._learned: int | None = None  # the batches of an epoch that has no length
@@ -43,7 +43,7 @@ class Progress:
             self._epoch_began = report.n_iters
         elif report.event is Event.EPOCH_FINISHED:
             self._n_epochs = report.epoch
-            if self._epoch_began is not None:
+            if self._epoch_began is not None and self._epoch_began <= report.n_iters:
                 self._learned = report.n_iters - self._epoch_began
         self._measure(report)
         self._was_held = is_held
@@ -75,11 +75,13 @@ class Progress:
         if report.event in (Event.STARTED, Event.RESUMED):
             self._throughput.begin(seconds, n_iters)
         elif before is not None and 0 <= (passed := seconds - before[0]) < inf:
-            if self._was_held:  # the pause says nothing of its speed
+            is_new = self._had_speed and report.batches_per_second is None  # as after a pause
+            if self._was_held or is_new:  # the pause says nothing of its speed
                 self._throughput.begin(seconds, n_iters)
                 self._began = self._began[0] + passed, self._began[1] + n_iters - before[1]
             else:
                 self.longest_gap = max(self.longest_gap, passed)
+        self._had_speed = report.batches_per_second is not None
         self._rate = self._throughput.at(seconds, n_iters)
 
     def _begin(self, report: Report) -> None:

@@ -62,12 +62,12 @@ def ema(decay: float) -> Operator:
             try:
                 one = quotient(addend(value), 1)  # an object of our own: it may be filled again
                 total = one if total is None else total * decay + one
+                weight = weight * decay + 1.0
+                return rounded(total / weight, result_type(value))
             except TypeError as error:
                 cure = "select one first, for example with select('loss')"
                 expected = "a number, array or tensor"
                 raise wrong_type(f"a value for {part}", expected, value, cure) from error
-            weight = weight * decay + 1.0
-            return rounded(total / weight, result_type(value))
 
         return average
 

@@ -1,7 +1,9 @@
 """Operators joined into a callback."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeAlias, overload
+from weakref import ref
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
@@ -29,6 +31,7 @@ class Pipeline:
         self.claims: Callable[[Any], abc.DisposableBase] | None = None
         self._operators = operators
         self._idle: list[Callback] = []
+        self._subscriptions: dict[Callback, abc.DisposableBase] = {}
         self._completed = False
 
     @overload
@@ -49,7 +52,8 @@ class Pipeline:
         try:
             feed(source)
         except Exception:
-            raise  # in an operator: it has ended the subscription, which is not used again
+            self._subscriptions.pop(feed).dispose()  # an operator has ended it: it is used no more
+            raise
         except BaseException:
             self._idle.append(feed)
             raise
@@ -73,6 +77,7 @@ class Pipeline:
     def _subscribed(self) -> Callback:
         """Subscribe to the operators once more, and return what feeds them."""
         observers: list[abc.ObserverBase[State]] = []
+        itself = ref(self)
 
         def subscribe(observer: abc.ObserverBase[State], _: object = None) -> Disposable:
             observers.append(observer)
@@ -82,13 +87,23 @@ class Pipeline:
             for observer in [*observers]:
                 observer.on_next(state)
 
-        Observable(subscribe).pipe(*self._operators).subscribe(
-            on_completed=self._complete, scheduler=InPlaceScheduler()
+        def complete() -> None:  # take(3), say, has had its three: for good
+            pipeline = itself()
+            if pipeline is not None:
+                pipeline._completed = True
+
+        self._subscriptions[feed] = (
+            Observable(subscribe)
+            .pipe(*self._operators)
+            .subscribe(on_completed=complete, scheduler=InPlaceScheduler())
         )
         return feed
 
-    def _complete(self) -> None:
-        self._completed = True  # take(3), say, has had its three: for good
+    def __del__(self) -> None:
+        """Take the subscriptions apart: their observers hold each other, and what operators do."""
+        for subscription in self._subscriptions.values():
+            with suppress(Exception):
+                subscription.dispose()
 
 
 def pipeline(*operators: Operator) -> Pipeline:
