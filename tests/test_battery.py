@@ -11,11 +11,13 @@ import pickle
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from reactivex import Observable
+from reactivex import operators as ops
 from reactivex.disposable import CompositeDisposable
 
 import rnnr.attachments
@@ -318,7 +320,13 @@ def test_two_runners_one_inside_the_other_do_not_mix(attach: Attach, expected: S
 
 
 class Model:
-    """What a weak reference can tell of."""
+    """What a weak reference can tell of, and a part restore."""
+
+    def state_dict(self) -> State:
+        return {}
+
+    def load_state_dict(self, contents: State) -> None:
+        assert contents == {}
 
 
 def test_a_runner_is_freed_with_its_last_name_and_without_the_collector(attach: Attach) -> None:
@@ -336,6 +344,8 @@ def test_a_runner_is_freed_with_its_last_name_and_without_the_collector(attach: 
                 runner.run([1])
         return [weakref.ref(one) for one in (runner, model, captured)]
 
+    kept = list[Any]()  # as a notebook keeps what attach_on has returned
+    attach = partial(keep_what_it_returns, attach, kept)
     gc.collect()
     gc.disable()
     logging.disable()  # pytest keeps the records, and these what was caught
@@ -344,4 +354,43 @@ def test_a_runner_is_freed_with_its_last_name_and_without_the_collector(attach: 
             assert [reference() for reference in ran(fail)] == [None] * 3, fail
     finally:
         logging.disable(logging.NOTSET)
+        gc.enable()
+
+
+def keep_what_it_returns(attach: Attach, kept: list[Any], runner: Runner) -> None:
+    kept.append(attach(runner))
+
+
+HOLDERS: dict[str, Callable[[Runner, Model, Path], Any]] = {
+    "checkpoint": lambda runner, model, folder: runner.on(
+        Event.EPOCH_FINISHED, checkpoint("model", model, using=print_nothing, under=folder)
+    ),
+    "early_stopping": lambda runner, model, _: early_stopping("worse", restore=model).attach_on(
+        runner
+    ),
+    "pipeline": lambda runner, model, _: runner.on(
+        Event.EPOCH_FINISHED, pipeline(ops.filter(lambda _: bool(model)), ops.take(9))
+    ),
+}
+
+
+def print_nothing(model: object, path: Path) -> None:
+    path.touch()
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_a_model_that_a_part_was_given_is_freed_with_the_runner(
+    holder: str, tmp_path: Path
+) -> None:
+    def ran() -> weakref.ref[Model]:
+        runner, model = trained(lambda _: None), Model()
+        HOLDERS[holder](runner, model, tmp_path)
+        runner.run([1, 2], max_epoch=2)
+        return weakref.ref(model)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert ran()() is None
+    finally:
         gc.enable()

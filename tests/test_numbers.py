@@ -1,5 +1,6 @@
 """What is one number, and sums that are exact whatever the type, judged by fractions."""
 
+import io
 import math
 import sys
 from array import array
@@ -7,7 +8,7 @@ from collections import Counter, OrderedDict, deque
 from decimal import Decimal
 from fractions import Fraction
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from extras import ml_dtypes, np, torch
 from rnnr._numbers import Sums, addend, number_of, numbers_in, own, quotient, rounded
+from rnnr.frozen import Frozen
 
 
 @pytest.mark.parametrize(
@@ -349,3 +351,37 @@ def test_a_gpu_without_64_bit_floats_adds_in_32_bits() -> None:
 
     half = torch.ones(2, dtype=torch.float16).as_subclass(OnMps)
     assert addend(half).dtype == torch.float32
+
+
+class Named(NamedTuple):
+    """A tuple of the user's."""
+
+    values: Any
+
+
+def test_a_copy_of_a_named_tuple_is_one() -> None:
+    array = np.zeros(1)
+    copied = own(Named(array))
+    array[:] = 7
+    assert type(copied) is Named
+    assert copied.values == [0]
+
+
+def test_what_refuses_to_change_is_taken_as_it_is() -> None:
+    frozen = Frozen({"a": 1})
+    assert own(frozen) is frozen
+
+
+@pytest.mark.parametrize(
+    "size", [Decimal(0), Fraction(0), torch.tensor(0), torch.tensor([0.0]).sum()]
+)
+def test_sizes_of_any_kind_may_sum_to_zero(size: Any) -> None:
+    assert math.isnan(quotient(5.0, size))
+    assert math.isnan(quotient(torch.tensor(5.0), size))
+
+
+def test_a_total_that_is_rounded_in_the_end_is_read_by_torch_load() -> None:
+    total = Sums("a part").begin(torch.tensor(1.0))
+    torch.save({"total": total}, file := io.BytesIO())
+    file.seek(0)
+    assert torch.load(file)["total"] == {"sum": 1.0, "type": "float32"}

@@ -1,7 +1,7 @@
 """Which runs are under way on a thread, and which of them is inside which."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 from weakref import ref
 
@@ -26,13 +26,15 @@ class Slot:
         runner: Returns the runner, or ``None`` when it is gone.
         token: Under "running" what stands for the run that is under way. A dict and not a lock: an
             interrupt right after ``acquire`` would leave it locked.
+        has_run: Whether a run has begun.
         n_holds: Grows while a run is held: the time of a pause is not part of its speed.
     """
 
     def __init__(self, runner: Any) -> None:
-        self.runner: ref[Any] = ref(runner)
+        self.runner: Callable[[], Any] = ref(runner)
         self.token: dict[str, object] = {}
         self.n_holds = 0
+        self.has_run = False
         self._watchers: dict[object, None] = {}
 
     def watch(self) -> Disposable:
@@ -45,6 +47,11 @@ class Slot:
     def is_watched(self) -> bool:
         """Whether somebody watches the runs."""
         return bool(self._watchers)
+
+    @property
+    def is_done_with(self) -> bool:
+        """Whether its runner has run, and is gone: what was kept of it is of no use any more."""
+        return self.has_run and self.runner() is None
 
     @property
     def is_running(self) -> bool:

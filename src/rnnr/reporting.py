@@ -162,6 +162,13 @@ def reports(
     return InPlaceObservable(subscribe)
 
 
+def report_of(
+    runner: Runner, event: Event, *keys: str, clock: Callable[[], float] = time.time
+) -> Report:
+    """Return the report that an event of a run would have now; the arguments are as above."""
+    return _Reporter(("stats", *keys), clock, runner._slot).report(event, runner.state)
+
+
 class Throughput:
     """Measures batches a second, over the last second or more."""
 

@@ -368,7 +368,7 @@ class Runner:
                     "from one of its own callbacks or from another thread; use another Runner() "
                     "there, as for an evaluation"
                 )
-            self._latest = token
+            self._latest, slot.has_run = token, True
             runs.append(Run(slot, token, state))
             with (
                 idle_trampoline() if is_inside else _NOTHING,

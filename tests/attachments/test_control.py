@@ -515,3 +515,46 @@ def test_what_is_asked_for_while_gates_are_put_in_place_counts(
     control.pause()
     assert control.hold is Hold.NONE
     assert n_gates(runner) == 0
+
+
+def test_a_gate_that_a_signal_handler_has_put_in_place_is_the_only_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runner = Runner()
+    control = controlled(runner)
+    add = EventSubject.add
+
+    def add_after_another(*arguments: Any, **more: Any) -> Any:
+        monkeypatch.undo()
+        control.pause()
+        return add(*arguments, **more)
+
+    monkeypatch.setattr(EventSubject, "add", add_after_another)
+    control.pause()
+    assert n_gates(runner) == 1
+
+
+def test_a_stop_before_the_state_of_the_first_run_is_set_breaks_nothing() -> None:
+    for n in range(1, 40):
+        runner = Runner()
+        control = controlled(runner)
+        with call_at_line(n, {"rnnr.runner"}, control.stop):
+            runner.run(range(3))
+        assert runner.state["n_iters"] in range(4)
+
+
+def test_a_stop_while_a_failed_run_closes_its_source_does_not_stop_the_next() -> None:
+    class Source:
+        def __iter__(self) -> Iterator[int]:
+            return iter(range(9))
+
+    runner = Runner()
+    control = controlled(runner)
+    runner._batches.pause = lambda error=None: control.stop()  # type: ignore[method-assign]
+    runner.on(Event.BATCH.once(), lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        runner.run(Source())
+    del runner._batches.pause
+    assert control.hold is Hold.NONE
+    runner.resume()
+    assert runner.state["n_iters"] == 9

@@ -167,9 +167,12 @@ class TestTheResult:
             state["output"] = state["size"] = buffer
 
         LambdaReducer("all", add).attach_on(runner)
+        LambdaReducer("largest", max).attach_on(runner)
         SumReducer("sum").attach_on(runner)
         runner.run([1, 10, 100])
-        expected = [1, 10, 100] if kind is list else [111]
+        runner.run([100, 10, 1])
+        assert runner.state["largest"][0] == 100
+        expected = [100, 10, 1] if kind is list else [111]
         assert [*runner.state["sum"]] == [*runner.state["all"]] == expected
 
     def test_counts_booleans_whatever_their_type_as_values_and_as_sizes(self) -> None:

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy, deepcopy
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,9 +23,10 @@ from hypothesis import strategies as st
 
 from extras import np, torch
 from published import published
-from rnnr import Event, Runner
+from rnnr import Event, Runner, isolate
 from rnnr.attachments import SumReducer
 from rnnr.callbacks import checkpoint, save
+from rnnr.operators import pipeline, when
 from rnnr.state import State
 
 OLD = published()
@@ -406,6 +409,73 @@ class TestOnlyTheOneWhoWroteAFileDeletesIt:
         runner.run([], max_epoch=4)
         assert names(tmp_path) == ["2_model.pkl", "4_model.pkl"]
 
+    @pytest.mark.parametrize("attach", ["function", "isolate", "stream", "add"])
+    def test_two_that_differ_in_nothing_keep_their_own_however_they_are_called(
+        self, tmp_path: Path, attach: str
+    ) -> None:
+        def attached() -> Runner:
+            runner = Runner()
+            stream = runner.stream(Event.EPOCH_FINISHED)
+            best, last = (checkpoint("model", under=tmp_path) for _ in range(2))
+            better = pipeline(when("better"), best)
+            runner.on(Event.EPOCH_FINISHED, evaluate)
+            for callback in (better, last):
+                if attach == "function":
+                    runner.on(Event.EPOCH_FINISHED, partial(call, callback))
+                elif attach == "isolate":
+                    runner.on(Event.EPOCH_FINISHED, isolate(callback))
+                elif attach == "stream":
+                    stream.pipe(callback).subscribe()
+                else:
+                    stream.add(callback)
+            return runner
+
+        def call(callback: Any, state: State) -> None:
+            callback(state)
+
+        def evaluate(state: State) -> None:
+            state.update(model=state["epoch"], better=state["epoch"] in (1, 3))
+
+        runner = attached()
+        runner.run([], max_epoch=5)
+        assert names(tmp_path) == ["3_model.pkl", "5_model.pkl"]
+        state = pickle.loads(pickle.dumps(runner.state)) | {"max_epoch": 7}
+        runner = attached()
+        runner.state = state  # in another process the last may be the first to save
+        runner.resume()
+        assert {"3_model.pkl", "7_model.pkl"} <= {*names(tmp_path)}
+
+    @pytest.mark.parametrize("best_first", [True, False])
+    def test_no_file_is_left_where_each_has_a_queue(self, tmp_path: Path, best_first: bool) -> None:
+        runner = Runner()
+        runner.on(
+            Event.EPOCH_FINISHED,
+            lambda state: state.update(model=1, better=state["epoch"] in (1, 3, 5)),
+        )
+        both = [
+            checkpoint("model", under=tmp_path, when=when, queue_fmt=f"{when} {{what}}")
+            for when in ("better", None)
+        ]
+        runner.on(Event.EPOCH_FINISHED, both if best_first else both[::-1])
+        with logged() as lines:
+            runner.run([], max_epoch=7)
+        assert names(tmp_path) == ["5_model.pkl", "7_model.pkl"]
+        assert not any(line.startswith("WARNING") for line in lines)
+
+    def test_one_on_two_runners_goes_on_in_each(self, tmp_path: Path) -> None:
+        callback, other = (checkpoint("model", 1, under=tmp_path) for _ in range(2))
+        first, second = Runner(), Runner()
+        first.on(Event.EPOCH_FINISHED, callback)
+        second.on(Event.EPOCH_FINISHED, other)
+        second.on(Event.BATCH, callback)
+        first.run([], max_epoch=2)
+        state = pickle.loads(pickle.dumps(first.state)) | {"max_epoch": 3}
+        run = Runner()
+        run.on(Event.EPOCH_FINISHED, checkpoint("model", 1, under=tmp_path))
+        run.state = state
+        run.resume()
+        assert names(tmp_path) == ["3_model.pkl"]
+
     def test_one_that_is_attached_to_two_events_keeps_the_newest_of_both(
         self, tmp_path: Path
     ) -> None:
@@ -486,6 +556,46 @@ class TestOnlyTheOneWhoWroteAFileDeletesIt:
         assert names(tmp_path) == ["1_model.pkl", "2_model.pkl"]
         assert kept(state) == ["2_model.pkl"]
 
+    def test_the_file_of_a_saved_state_stays_where_another_run_has_written_over_it(
+        self, tmp_path: Path
+    ) -> None:
+        state: State = {"epoch": 1}
+        checkpoint("run", state, under=tmp_path)(state)
+        saved = content(tmp_path / "1_run.pkl")
+        checkpoint("run", "another's", under=tmp_path)({"epoch": 1})
+        saved["epoch"] = 2
+        checkpoint("run", saved, under=tmp_path)(saved)
+        assert content(tmp_path / "1_run.pkl") == "another's"
+
+    def test_what_comes_later_to_a_path_that_a_writer_has_not_used_stays(
+        self, tmp_path: Path
+    ) -> None:
+        def save_with_a_suffix(_: object, path: Path) -> None:
+            path.with_suffix(".npz").touch()
+
+        callback = checkpoint("model", 1, under=tmp_path, using=save_with_a_suffix)
+        state: State = {"epoch": 1}
+        callback(state)
+        (tmp_path / "1_model.pkl").write_text("mine")
+        state["epoch"] = 2
+        callback(state)
+        assert (tmp_path / "1_model.pkl").read_text() == "mine"
+
+    def test_what_another_name_leads_to_keeps_its_time(self, tmp_path: Path) -> None:
+        shared = tmp_path / "shared"
+        shared.write_text("weights")
+        os.utime(shared, ns=(1000, 1000))
+
+        def link(_: object, path: Path) -> None:
+            os.link(shared, path)
+
+        callback = checkpoint("model", 1, under=tmp_path / "out", using=link)
+        state: State = {}
+        for state["epoch"] in (1, 2):
+            callback(state)
+        assert names(tmp_path / "out") == ["2_model.pkl"]
+        assert shared.stat().st_mtime_ns == 1000
+
     def test_a_path_that_a_script_takes_out_of_the_queue_stays(self, tmp_path: Path) -> None:
         callback = checkpoint("model", 1, under=tmp_path)
         state: State = {"epoch": 1}
@@ -526,6 +636,25 @@ class TestAWriterThatMakesAFolder:
         callback = checkpoint("model", using=self.write, under=tmp_path)
         run_of(tmp_path, callback)
         assert tree(tmp_path) == ["4_model.pkl/weights.bin"]
+
+    def test_has_a_folder_deleted_later_whose_deletion_failed_half_way(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def half(path: Path) -> None:
+            (path / "weights.bin").unlink()
+            raise PermissionError(errno.EACCES, "busy")
+
+        callback = checkpoint("model", 1, using=self.write, under=tmp_path)
+        state: State = {"epoch": 1}
+        callback(state)
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "rmtree", half)
+            state["epoch"] = 2
+            callback(state)
+        assert names(tmp_path) == ["1_model.pkl", "2_model.pkl"]
+        state["epoch"] = 3
+        callback(state)
+        assert names(tmp_path) == ["3_model.pkl"]
 
     def test_has_folders_left_that_somebody_has_written_to(self, tmp_path: Path) -> None:
         callback = checkpoint("model", 1, using=self.write, under=tmp_path)

@@ -622,3 +622,35 @@ assert (_bokeh_folder() / "server" / "static" / "js" / "bokeh.min.js").is_file()
 assert "bokeh" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk is at hand")
+def test_a_screen_that_is_away_keeps_no_script_from_its_run() -> None:
+    script = """
+from rnnr import Runner
+from rnnr.dashboard import Dashboard
+runner = Runner()
+Dashboard().attach_on(runner)
+runner.run([1])
+print("trained")
+"""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=full, text=True
+        )
+    assert done.stdout == "trained\n"
+
+
+def test_a_runner_that_has_run_and_is_gone_leaves_its_name_to_the_next() -> None:
+    dashboard, kept = Dashboard(), []
+    try:
+        for _ in range(3):  # the trials of a sweep, or a cell of a notebook that is run again
+            runner = Runner()
+            kept.append(dashboard.attach_on(runner))
+            runner.run([1])
+            del runner
+        kept.append(dashboard.attach_on(Runner()))
+        with pytest.raises(ValueError, match="of one runner on the page alone"):
+            dashboard.attach_on(Runner())  # the last one has not run yet
+    finally:
+        dashboard.close()

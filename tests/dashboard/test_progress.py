@@ -135,3 +135,24 @@ def test_a_second_epoch_is_taken_to_be_as_long_as_the_first() -> None:
         report(Event.BATCH, 10, 2, n_batches=None),
     ]
     assert told(*reports)["fraction"] == (1 + 2 / 8) / 2
+
+
+def test_a_recording_tells_of_a_pause_by_a_report_without_a_speed() -> None:
+    progress = Progress()
+    for each in BEGINNING:
+        progress.add(each)
+    for n_iters in range(1, 11):
+        seconds, speed = n_iters + (3600.0 if n_iters > 5 else 0.0), None if n_iters == 6 else 1.0
+        one = report(Event.BATCH, n_iters, seconds=seconds, batches_per_second=speed)
+        progress.add(one)
+    assert progress.of(one)["batches_per_second"] == 1.0
+    assert progress.of(one)["seconds_left"] == 10.0
+    assert progress.longest_gap < 3600
+
+
+def test_an_epoch_that_is_set_back_behind_its_beginning_has_no_negative_length() -> None:
+    reports = [
+        *(report(Event.STARTED, epoch=0), report(Event.EPOCH_STARTED, 20, epoch=3)),
+        *(report(Event.RESUMED, 5), report(Event.EPOCH_FINISHED, 10)),
+    ]
+    assert told(*(one._replace(n_batches=None) for one in reports))["n_batches"] is None

@@ -1,5 +1,6 @@
 """`ema`: the weighted mean of all values, written out as the judge."""
 
+from decimal import Decimal
 from fractions import Fraction
 from math import inf, nan
 from typing import Any
@@ -82,3 +83,8 @@ def test_half_precision_and_booleans_are_averaged_in_64_bits(value: Any) -> None
 def test_graphs_are_not_kept() -> None:
     weight = torch.tensor(1.0, requires_grad=True)
     assert not any(one.requires_grad for one in averages([weight * 2], 0.5))
+
+
+def test_what_does_not_mix_with_floats_is_named() -> None:
+    with pytest.raises(TypeError, match=r"a value for ema\(0.5\) must be .*, got Decimal"):
+        averages([Decimal(1)], 0.5)

@@ -25,10 +25,10 @@ from hypothesis import strategies as st
 
 from extras import np
 from interrupts import interrupt_at_call
-from rnnr import Event, Runner
+from rnnr import Event, Layer, Runner
 from rnnr.recording import Record, Tail, _file, _record, replay
-from rnnr.recording._file import RecordingFile
-from rnnr.reporting import Report, reports
+from rnnr.recording._file import Owner, RecordingFile
+from rnnr.reporting import EVERYTHING, Report, reports
 
 State = dict[str, Any]
 LOGGER = logging.getLogger("rnnr.recording")
@@ -356,7 +356,7 @@ class TestWhenItIsWritten:
         assert names(path)[0] == "STARTED"
 
     def test_what_waited_while_another_thread_detached_it_is_not_written(self, path: Path) -> None:
-        writer = _record._Writer(path, Clock())
+        writer = _record._Writer(path, Clock(), Runner()._slot)
         writer.close()
         writer.write(Report(Event.BATCH, 1, 1, 1, 0.0, {}))
         with Record(path).attach_on(Runner()):  # it has not been opened again
@@ -381,7 +381,9 @@ class TestWhenItIsWritten:
             pass
 
 
-def patch_file(monkeypatch: pytest.MonkeyPatch, file: Callable[[Path], RecordingFile]) -> None:
+def patch_file(
+    monkeypatch: pytest.MonkeyPatch, file: Callable[[Path, Owner], RecordingFile]
+) -> None:
     """Have the writer open its file in another way."""
     monkeypatch.setattr("rnnr.recording._record.RecordingFile", file)
 
@@ -405,19 +407,19 @@ class Disk:
         self.n_faults += step != "fine"
         return step
 
-    def open(self, path: Path) -> "BadFile":
+    def open(self, path: Path, owner: Owner) -> "BadFile":
         if self.next() == "no file":
             raise OSError(errno.ENOENT, "gone")
-        return BadFile(path, self)
+        return BadFile(path, owner, self)
 
 
 class BadFile(RecordingFile):
     """Writes less than it should, or nothing."""
 
-    def __init__(self, path: Path, disk: Disk) -> None:
+    def __init__(self, path: Path, owner: Owner, disk: Disk) -> None:
         self.disk = disk
         self.fails_when_closed = False
-        super().__init__(path)
+        super().__init__(path, owner)
 
     def write(self, data: Any) -> int:
         step = self.disk.next()
@@ -532,9 +534,9 @@ class TestWhenItCannotBeWritten:
     ) -> None:
         disk = Disk(["fine", *["no file"] * 99])
 
-        def open_bad(path: Path) -> BadFile:
+        def open_bad(path: Path, owner: Owner) -> BadFile:
             tried.append(runner.state.get("n_iters", -1))
-            return disk.open(path)
+            return disk.open(path, owner)
 
         patch_file(monkeypatch, open_bad)
         runner, clock = Runner(), Clock()
@@ -957,3 +959,131 @@ runner.run("ab")
     done = subprocess.run(command, check=True, capture_output=True)
     assert done.stderr == b""
     assert names(path) == ALL
+
+
+class TestWhatASavedStateWillNotMakeAgain:
+    """The process is killed after its state was saved and before the report of that event."""
+
+    @staticmethod
+    def killed(path: Path, event: Event, n: int, **settings: Any) -> State:
+        """Run until a state is saved, and the process is gone; return that state."""
+        runner = Runner()
+        runner.on(Event.BATCH, lambda state: state.update(stats={"loss": state["batch"]}))
+        recording = Record(path, **settings).attach_on(runner)
+        saved: list[bytes] = []
+
+        @runner.on(event)
+        def save(state: State) -> None:
+            if state[str(event.counter)] == n and not saved:
+                saved.append(pickle.dumps(state))
+                recording.dispose()  # what a kill does
+
+        runner.run(range(3), max_epoch=3)
+        state: State = pickle.loads(saved[0])
+        return state
+
+    @pytest.mark.parametrize(
+        ("event", "n", "on"),
+        [
+            (Event.BATCH, 5, EVERYTHING),
+            (Event.BATCH, 5, Event.BATCH),
+            (Event.BATCH, 6, Event.BATCH.every(3)),
+            (Event.EPOCH_FINISHED, 2, EVERYTHING),
+            (Event.EPOCH_FINISHED, 1, Event.EPOCH_FINISHED),
+        ],
+        ids=str,
+    )
+    def test_is_written_when_another_process_goes_on(
+        self, path: Path, event: Event, n: int, on: Any
+    ) -> None:
+        state = self.killed(path, event, n, on=on)
+        runner = Runner()
+        runner.state = state
+        Record(path, on=on).attach_on(runner)
+        runner.on(Event.BATCH, lambda state: state.update(stats={"loss": state["batch"]}))
+        runner.resume()
+        undisturbed = Runner()
+        whole = path.with_suffix(".whole")
+        Record(whole, on=on).attach_on(undisturbed)
+        undisturbed.on(Event.BATCH, lambda state: state.update(stats={"loss": state["batch"]}))
+        undisturbed.run(range(3), max_epoch=3)
+
+        def told(file: Path) -> list[Any]:
+            return [
+                (report.event, report.epoch, report.n_iters, report.metrics)
+                for report in Tail(file).read()
+                if report.event is not Event.RESUMED
+            ]
+
+        assert told(path) == told(whole)
+
+    def test_is_not_written_twice(self, path: Path) -> None:
+        runner = Runner()
+
+        def stop(state: State) -> None:
+            state["running"] = state["n_iters"] != 2
+
+        with Record(path).attach_on(runner):
+            runner.stream(Event.BATCH).add(stop, layer=Layer.DISPLAY)  # after the report
+            runner.run("abc")
+        with Record(path).attach_on(runner):
+            runner.resume()
+        written = [report.n_iters for report in Tail(path).read() if report.event is Event.BATCH]
+        assert written == [1, 2, 3]
+
+    def test_a_file_that_cannot_be_read_is_gone_on_with(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        state = self.killed(path, Event.BATCH, 2)
+
+        def unreadable(*_: object) -> bytes:
+            raise OSError(errno.EIO, "unreadable")
+
+        monkeypatch.setattr(RecordingFile, "last_bytes", unreadable)
+        runner = Runner()
+        runner.state = state
+        Record(path).attach_on(runner)
+        runner.resume()
+        assert names(path)[-1] == "FINISHED"
+
+
+class TestBetweenRuns:
+    def test_the_file_is_closed_and_still_taken(self, path: Path) -> None:
+        runner, before = Runner(), n_open_files()
+        Record(path).attach_on(runner)
+        runner.run("ab")
+        assert n_open_files() == before
+        with pytest.raises(ValueError, match="nobody else records"):
+            Record(path).attach_on(Runner())
+        runner.run("ab")
+        assert names(path) == ALL * 2
+
+    def test_it_is_free_once_the_runner_is_gone_whatever_is_kept_of_it(self, path: Path) -> None:
+        kept = []
+        for _ in range(2):  # as a cell of a notebook that is run twice
+            runner = Runner()
+            kept.append(Record(path).attach_on(runner))
+            runner.run("ab")
+            del runner
+        assert names(path) == ALL * 2
+
+    def test_it_is_taken_before_the_first_run_also_if_the_runner_is_gone(self, path: Path) -> None:
+        first = Record(path).attach_on(Runner())
+        with pytest.raises(ValueError, match="nobody else records"):
+            Record(path).attach_on(Runner())
+        first.dispose()
+        Record(path).attach_on(Runner())
+
+    def test_what_is_not_there_any_more_is_not_taken(self, path: Path) -> None:
+        first, second = Runner(), Runner()
+        Record(path).attach_on(first)
+        first.run("ab")
+        moved = path.with_suffix(".1")
+        path.rename(moved)
+        Record(moved).attach_on(second)
+        second.run("ab")
+        assert names(moved) == ALL * 2
+
+
+def n_open_files() -> int:
+    return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0

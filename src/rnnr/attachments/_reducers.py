@@ -118,7 +118,7 @@ class SumReducer(_Reducer):
     """An attachment that sums a value of each batch.
 
     At the end of an epoch ``state[name]`` is the sum over its batches, or ``None`` if it had none.
-    Sums are exact, whatever the type (see `MeanReducer`), and of whatever has ``+``.
+    Whatever has ``+`` can be summed, as exactly as 64 bits are (see `MeanReducer`).
 
     Args:
         name: Key for the result.
@@ -155,10 +155,11 @@ class MeanReducer(_Reducer):
     sizes, or ``None`` if it had no batches. So a batch's value is a sum over its items where
     ``state[size]`` is set, and a mean of batches results where it is not.
 
-    Sums are exact, whatever the type: booleans are counted, and half precision and small integers
-    are added in 64 bits, on the device where they are. Graphs are not kept, nor is an array that
-    is filled again for each batch. The result is of double precision, but of single precision for
-    arrays and tensors of single and half precision. It is NaN where the sizes sum to zero.
+    Sums are as exact as 64 bits are, whatever the type: booleans are counted, and half precision
+    and small integers are added in 64 bits, on the device where they are. Graphs are not kept, nor
+    is an array that is filled again for each batch. The result is of double precision, but of
+    single precision for arrays and tensors of single and half precision. It is NaN where the sizes
+    sum to zero.
 
     Args:
         name: Key for the result.

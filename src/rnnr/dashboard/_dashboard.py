@@ -220,7 +220,7 @@ class Dashboard(Attachment):
         with self._lock:
             known = list(self._attached.values())
         for slot, attached in known:
-            if slot is not None and slot.runner() is None:
+            if slot is not None and slot.is_done_with:
                 attached.dispose()
 
     def _release(self, name: str) -> None:

@@ -44,7 +44,7 @@ class Follower:
         except OSError as error:  # a shared folder may be away for a while
             if not self._is_lost:
                 logger.warning("Cannot read %s, trying again: %s", self._path, error)
-            self._is_lost = True
+            self._is_lost, self._track.read = True, None
             return False
         self._is_lost = False
         return not self._tail.is_at_end

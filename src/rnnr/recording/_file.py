@@ -6,11 +6,12 @@ import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from weakref import WeakSet
+from typing import Protocol
+from weakref import WeakSet, WeakValueDictionary
 
 from rnnr.errors import wrong_value
 
-__all__ = ["RecordingFile"]
+__all__ = ["Owner", "RecordingFile", "release"]
 
 if sys.platform == "win32":  # pragma: no cover  (the tests run on Linux)
 
@@ -25,7 +26,17 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-_taken: dict[tuple[int, int], object] = {}  # who writes which file of this process
+class Owner(Protocol):
+    """Who records to a file, also while it is closed between two runs."""
+
+    def needs(self, path: Path) -> bool:
+        """Return whether it may go on to record, to what a path leads to."""
+
+    def close(self) -> None:
+        """Let go of the file, for good."""
+
+
+_taken: WeakValueDictionary[tuple[int, int], Owner] = WeakValueDictionary()
 _open: WeakSet["RecordingFile"] = WeakSet()
 
 
@@ -33,24 +44,31 @@ class RecordingFile(io.FileIO):
     """A file that one `rnnr.recording.Record` alone adds to, unbuffered.
 
     It is known by its place on the disk, so however its path is spelled. Within the process a
-    dict tells that it is taken; beyond it a lock of the file, where the file system has any. Both
-    end when it is closed, which it is at the latest when it is garbage, without a warning. A
-    forked process has it closed: the lock would last as long as that one otherwise.
+    dict tells who has it, until that one gives it up or is garbage; beyond it a lock of the file,
+    where the file system has any, as long as it is open. It is closed without a warning when it
+    is garbage. A forked process has it closed: the lock would last as long as that one otherwise.
+
+    Args:
+        path: File to open, made if it is not there.
+        owner: Who records to it.
 
     Raises:
         ValueError: If it is taken.
         OSError: If it cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, owner: Owner) -> None:
         _forget_in_children()
         super().__init__(os.fspath(path), "a+")
-        found = os.fstat(self.fileno())
-        self._key = found.st_dev, found.st_ino
-        self._claim = object()
         try:
-            if _taken.setdefault(self._key, self._claim) is not self._claim:
-                raise _wrong_file(path, "this process")
+            found = os.fstat(self.fileno())
+            key = found.st_dev, found.st_ino
+            holder = _taken.setdefault(key, owner)
+            if holder is not owner:
+                if holder.needs(path):
+                    raise _wrong_file(path, "this process")
+                holder.close()
+                _taken[key] = owner
             try:
                 _lock(self)
             except BlockingIOError:
@@ -59,6 +77,7 @@ class RecordingFile(io.FileIO):
                 pass
         except BaseException:
             self.close()
+            release(owner)
             raise
         _open.add(self)
 
@@ -77,13 +96,10 @@ class RecordingFile(io.FileIO):
             and (self.read(1) != b"\n")
         )
 
-    def close(self) -> None:
-        """Close it, and let others have it."""
-        try:
-            super().close()
-        finally:
-            if _taken.get(self._key) is self._claim:
-                del _taken[self._key]
+    def last_bytes(self, n: int) -> bytes:
+        """Return what is at its end, at most so much."""
+        self.seek(max(0, self.seek(0, os.SEEK_END) - n))
+        return self.readall()
 
     def __del__(self) -> None:
         """Close it: who let go of it did not say so, as most scripts do not."""
@@ -102,6 +118,13 @@ def _forget() -> None:
     for file in [*_open]:
         with suppress(Exception):
             file.close()
+    _taken.clear()
+
+
+def release(owner: Owner) -> None:
+    """Let others have what was taken."""
+    for key in [key for key, one in list(_taken.items()) if one is owner]:
+        _taken.pop(key, None)
 
 
 def _wrong_file(path: Path, who: str) -> ValueError:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from math import inf
 from pathlib import Path
 from threading import RLock
@@ -14,16 +15,20 @@ from threading import RLock
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from rnnr._runs import Slot
 from rnnr.attachments import Attachment
-from rnnr.event import Event
-from rnnr.recording._file import RecordingFile
-from rnnr.recording._lines import encode, judge_file, judged_path
-from rnnr.reporting import EVERYTHING, Report, reports
+from rnnr.event import ENDS, Event
+from rnnr.recording._file import RecordingFile, release
+from rnnr.recording._lines import DAMAGES, decode, encode, judge_file, judged_path
+from rnnr.reporting import EVERYTHING, Report, report_of, reports
 from rnnr.runner import Runner
 from rnnr.selection import Selectable
+from rnnr.state import State, is_open
+from rnnr.stream import last_layer
 
 __all__ = ["Record"]
 
+_END = 65_536  # bytes in which the last reports are looked for
 _SECONDS = 1.0  # between two looks, at batches, whether the path still is the file
 
 logger = logging.getLogger("rnnr.recording")
@@ -35,11 +40,14 @@ class Record(Attachment):
     The file is added to, never emptied: a run that is resumed in another process goes on in it,
     and a new run follows the one before. Each report is handed to the operating system when it is
     made, so a process that is killed loses none. Where that left half a line, the next report
-    begins a new one.
+    begins a new one. A process that goes on with a saved state writes first what that will not
+    make again: the report of the batch, or the end of the epoch, in which the state was saved.
 
-    The file stays open, and nobody else may record to it, from when it is attached until it is
-    detached. At every event but ``BATCH``, and at a ``BATCH`` once a second has passed, it is
-    opened again if the path leads to another file by then, or to none.
+    Nobody else of this process may record to the file until it is detached, or has run and the
+    runner is gone; nobody of another one while a run goes on. It is open from when it is attached
+    to the end of the run, and during the runs after that. At every event but ``BATCH``, and at a
+    ``BATCH`` once a second has passed, it is opened again if the path leads to another file by
+    then, or to none.
 
     A file that cannot be written does not break the run. That is logged once on
     ``rnnr.recording``, tried again at the next of those moments, and when it works again, the log
@@ -108,14 +116,33 @@ class Record(Attachment):
                 "example Record('evaluation.jsonl').attach_on(...) for that one"
             )
         judge_file(self._path, "ab+", "pass a file in a directory that you may write to")
-        writer = _new_writer(self._path, self._clock)
+        writer = _new_writer(self._path, self._clock, runner._slot)
         self._is_attached = True
 
         def detach() -> None:
             writer.close()
             self._is_attached = False
 
-        return CompositeDisposable(source.subscribe(writer.write), Disposable(detach))
+        go_on = partial(self._go_on, runner._slot, writer)
+        resumed = runner.stream(Event.RESUMED).add(go_on, layer=last_layer(Event.RESUMED))
+        return CompositeDisposable(
+            resumed,  # before the report of it
+            source.subscribe(writer.write),
+            *(runner.stream(end).add(writer.rest, layer=last_layer(end)) for end in ENDS),
+            Disposable(detach),
+        )
+
+    def _go_on(self, slot: Slot, writer: "_Writer", state: State) -> None:
+        """Write what a state that was saved by another process will not make again.
+
+        There the report comes after the callbacks, one of which has saved the state: a kill in
+        between has kept it from being written.
+        """
+        runner: Runner = slot.runner()  # it runs, so it is there
+        for event in writer.missing(state):
+            predicate = self._on.predicates().get(event)
+            if predicate is not None and predicate(state):
+                writer.write(report_of(runner, event, *self._keys, clock=self._clock))
 
     def _reports(self, runner: Runner) -> abc.ObservableBase[Report]:
         return reports(runner, *self._keys, on=self._on, clock=self._clock)
@@ -129,15 +156,18 @@ class _Writer:
         OSError: If it cannot be opened.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float], slot: Slot) -> None:
         self._path = path
         self._clock = clock
+        self._slot = slot
         self._lock = RLock()  # who disposes may be on another thread, or in a signal handler
-        self._file: RecordingFile | None = RecordingFile(path)
+        self._file: RecordingFile | None = None
+        self._has_written = False
         self._may_be_torn = True  # the end of the file, by a process that was killed
         self._looked_at = -inf
         self._n_left_out = 0
         self._is_failing = self._is_writing = self._is_over = False
+        self._file = RecordingFile(path, self)
 
     def write(self, report: Report) -> None:
         """Write a report, or leave it out."""
@@ -153,11 +183,48 @@ class _Writer:
                     self._let_go()
 
     def close(self) -> None:
-        """Close the file, but not under a line that is being written."""
+        """Close the file for good, but not under a line that is being written."""
         with self._lock:
             self._is_over = True
             if not self._is_writing:
                 self._let_go()
+
+    def rest(self, _: State) -> None:
+        """Close the file until the next run: who makes a runner for each trial keeps many."""
+        with self._lock:
+            self._looked_at = -inf
+            self._let_go(for_good=False)
+
+    def needs(self, path: Path) -> bool:
+        """Return whether it may go on to record, to what a path leads to.
+
+        After a run it may if its runner is still there: a cell of a notebook that is run again
+        has its old Disposable still, and a new runner.
+        """
+        if self._file is not None:
+            return True
+        with suppress(OSError):
+            is_there = self._slot.runner() is not None and not self._is_over
+            return is_there and os.path.samefile(path, self._path)
+        return False
+
+    def missing(self, state: State) -> list[Event]:
+        """Return the events before a resume whose reports another process has not written."""
+        with self._lock:
+            if self._has_written or self._file is None:
+                return []
+            try:
+                lines = self._file.last_bytes(_END).splitlines()
+            except OSError:
+                return []
+        reports = [report for line in lines for report in _decoded(line)]
+        n_iters, epoch = state["n_iters"], state["epoch"]
+        ends = {one.epoch for one in reports if one.event is Event.EPOCH_FINISHED}
+        n_written = reports[-1].n_iters if reports else 0
+        missing = [Event.BATCH] if n_written < n_iters else []
+        if epoch and not is_open(state) and epoch not in ends and n_written <= n_iters:
+            missing.append(Event.EPOCH_FINISHED)
+        return missing
 
     def _write(self, report: Report) -> None:
         try:
@@ -179,7 +246,7 @@ class _Writer:
         """Open the file again, unless it is open and the path leads to it."""
         if self._file is None or not self._file.is_at(self._path):
             self._let_go()
-            self._file = RecordingFile(self._path)
+            self._file = RecordingFile(self._path, self)
             self._may_be_torn = True
 
     def _append(self, file: RecordingFile, data: bytes) -> None:
@@ -199,10 +266,13 @@ class _Writer:
             self._let_go()
         else:
             self._may_be_torn = False
+            self._has_written = True
             self._tell_that_it_works()
 
-    def _let_go(self) -> None:
+    def _let_go(self, *, for_good: bool = True) -> None:
         file, self._file = self._file, None
+        if for_good:
+            release(self)
         if file is not None:
             try:
                 file.close()
@@ -225,9 +295,16 @@ class _Writer:
             self._is_failing, self._n_left_out = False, 0
 
 
-def _new_writer(path: Path, clock: Callable[[], float]) -> _Writer:
+def _decoded(line: bytes) -> list[Report]:
+    """Return the report on a line, or none."""
+    with suppress(*DAMAGES):
+        return [decode(line)]
+    return []
+
+
+def _new_writer(path: Path, clock: Callable[[], float], slot: Slot) -> _Writer:
     try:
-        return _Writer(path, clock)
+        return _Writer(path, clock, slot)
     except ValueError:  # it may be taken by a runner that is garbage, as when a cell runs again
         gc.collect()
-        return _Writer(path, clock)
+        return _Writer(path, clock, slot)
