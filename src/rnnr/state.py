@@ -6,7 +6,8 @@ The docstring of `rnnr.Runner` lists the keys that a run sets. These are rnnr's 
 key                     what it holds
 ======================  ==================================================================
 ``_epoch``              memory that lives for one epoch, a dict (see `epoch_memory`)
-``_run``                memory that lives for one run, a dict (see `run_memory`)
+``_run``                memory that lives for one run, a dict (see `run_memory`): the keys that
+                        this run has begun to write, under ``_begun``
 ``_counter``            `maybe_stop_early`: failures in a row (the name is its argument)
 ``_early_stopping_{key}``
                         `early_stopping`: the best so far, failures in a row, copies of what is
@@ -14,14 +15,6 @@ key                     what it holds
 ``_saved_{what}``       `checkpoint`: the files kept, `rnnr.files.SavedFiles` (the name is its
                         argument)
 ``_started_at``         `reports`: the time at which the run began, in seconds since 1970
-======================  ==================================================================
-
-this one in the memory of a run:
-
-======================  ==================================================================
-key                     what it holds
-======================  ==================================================================
-``_begun``              the keys of the state that this run has begun to write (see `begin_key`)
 ======================  ==================================================================
 
 and these in the memory of an epoch:
