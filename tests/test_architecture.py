@@ -72,10 +72,11 @@ PUBLIC = {
 
 # From the ground up: a module imports from its own part and from those before it.
 LAYERS = [
-    ["_context", "errors"],
+    ["_context", "_runs"],
+    ["errors"],
     ["_awaiting", "_numbers", "state"],
     ["scheduling"],
-    ["_claims", "_runs", "feed", "files", "frozen", "history", "selection"],
+    ["_claims", "feed", "files", "frozen", "history", "selection"],
     ["event", "turns"],
     ["sources"],
     ["batches", "stream", "values"],
