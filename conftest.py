@@ -4,6 +4,7 @@ A test that cannot run here is skipped: for lack of a package (see `extras`) or 
 """
 
 import re
+import signal
 from collections import Counter
 from collections.abc import Generator
 from doctest import ELLIPSIS
@@ -21,6 +22,10 @@ from sybil.parsers.myst import PythonCodeBlockParser
 from sybil.parsers.rest import DocTestParser
 
 from extras import Missing
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # as for `pytest &` in a script; tests send it, and wait for its effect
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("rnnr", deadline=None, derandomize=True)
 settings.load_profile("rnnr")

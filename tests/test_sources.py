@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from queue import Queue
 from typing import Any
 
@@ -1339,7 +1340,7 @@ class TestFewerBatchesThanWereDrawn:
             with pytest.raises(RuntimeError) as caught:
                 runner.resume()
             text = str(caught.value)
-            assert "after the 5 batches that it has drawn" in text
+            assert "the epoch has drawn 5 batches" in text
             assert f"to skip them, got only {n}; put the batches" in text
             assert "buffered(source, live=True)" in text
             assert [runner.state[key] for key in keys] == before
@@ -1399,7 +1400,7 @@ class TestFewerBatchesThanWereDrawn:
         elsewhere.state = {**runner.state, "_epoch": dict(runner.state["_epoch"])}
         runner.resume()
         assert seen == [0, 1, 2, 3]
-        with pytest.raises(RuntimeError, match=r"64 batches that it has drawn, by n_iters: .* 4;"):
+        with pytest.raises(RuntimeError, match=r"has drawn 64 batches, by n_iters: .* 4;"):
             elsewhere.resume()
 
 
@@ -1491,3 +1492,14 @@ class TestWhatWasDrawnIsLetGoOf:
         del batch
         assert made() is None
         assert [*left] == []
+
+
+def test_what_belongs_to_the_source_is_refused_with_where_it_is() -> None:
+    batches = prefetch([1])
+    with pytest.raises(
+        AttributeError, match=r"got 'epoch'; ask .* state\['batches'\].source.epoch"
+    ):
+        batches.epoch = 3
+    with pytest.raises(AttributeError, match=r"got 'generator'; ask the source itself"):
+        _ = batches.generator
+    assert list(pickle.loads(pickle.dumps(batches))) == list(copy(batches)) == [1]

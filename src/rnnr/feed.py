@@ -270,10 +270,9 @@ def is_dead(iterator: object) -> bool:
 def too_few(drawn: int, given: int) -> RuntimeError:
     """Return the error for batches that end before those that an epoch has drawn."""
     return RuntimeError(
-        f"the epoch cannot go on after the {drawn} batches that it has drawn, by n_iters: expected "
-        f"batches that begin with those, to skip them, got only {given}; put the batches that the "
-        "epoch began with into state['batches'], or write buffered(source, live=True) of a source "
-        "that goes on by itself"
+        f"the epoch has drawn {drawn} batches, by n_iters: expected state['batches'] to begin with "
+        f"those, to skip them, got only {given}; put the batches there that the epoch began with, "
+        "or write buffered(source, live=True) of a source that goes on by itself"
     )
 
 

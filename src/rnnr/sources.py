@@ -40,6 +40,16 @@ class Buffered:
         self.size = size
         self.live = live
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Raise for what belongs to the source: set here, it would have no effect."""
+        if name not in ("source", "size", "live"):
+            raise AttributeError(_of_the_source(name))
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        """Raise, and say where it may be."""
+        raise AttributeError(_of_the_source(name))
+
     def __iter__(self) -> Feed:
         return Feed(Inbox(self.size), self._begin)
 
@@ -59,6 +69,13 @@ class Buffered:
         if is_asynchronous(self.source):
             return Awaited(inbox, self.source, self.live)
         return Loaded(inbox, self.source)
+
+
+def _of_the_source(name: str) -> str:
+    return (
+        f"batches with a buffer have source, size and live, got {name!r}; ask the source itself: "
+        f"state['batches'].source.{name}"
+    )
 
 
 def buffered(

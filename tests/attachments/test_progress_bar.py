@@ -1159,10 +1159,14 @@ class TestAnArgument:
     def test_that_tqdm_does_not_know_is_refused_with_those_that_it_knows(self) -> None:
         expected = (
             r"kwargs must be arguments of tqdm, got \['descr', 'uint'\] \(list\); "
-            "leave out descr, uint; there are ascii, .*, desc, .*, unit, .*, write_bytes$"
+            "write desc, unit; there are ascii, .*, desc, .*, unit, .*, write_bytes$"
         )
         with pytest.raises(TypeError, match=expected):
             ProgressBar(uint="word", descr="training", leave=False)
+
+    def test_that_is_like_none_is_to_be_left_out(self) -> None:
+        with pytest.raises(TypeError, match=r"got \['qqq'\] .*; leave out qqq; there are ascii"):
+            ProgressBar(qqq=1)
 
     def test_that_only_another_class_knows_is_its_own_matter(self) -> None:
         runner = Runner()

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from difflib import get_close_matches
 from inspect import Parameter, signature
 from numbers import Number
 from typing import Any
@@ -31,7 +32,9 @@ def check_arguments(names: Iterable[str]) -> None:
     known = (known - {"self", "iterable", "initial"}) | ({"display"} if _IS_WIDGET else set())
     unknown = sorted(set(names) - known)
     if unknown:
-        cure = f"leave out {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+        meant = [close for name in unknown for close in get_close_matches(name, known, n=1)]
+        cure = f"write {', '.join(meant)}" if meant else f"leave out {', '.join(unknown)}"
+        cure += f"; there are {', '.join(sorted(known))}"
         raise wrong_type("kwargs", "arguments of tqdm", unknown, cure)
 
 
