@@ -14,7 +14,7 @@ from typing import IO, Any
 import pytest
 
 from rnnr import files
-from rnnr.files import write_whole
+from rnnr.files import is_stamped, new_stamp, stamp, write_whole
 
 ERRORS = [ValueError("full"), KeyboardInterrupt(), SystemExit(), GeneratorExit()]
 
@@ -290,3 +290,43 @@ def test_without_locks_a_file_is_written_and_no_leftover_is_removed(
     write_whole(tmp_path / "x", text("whole"))
     assert names(tmp_path) == [".rnnr-1.tmp", "x"]
     assert (tmp_path / "x").read_text() == "whole"
+
+
+class TestStamps:
+    def test_a_file_is_known_until_somebody_writes_it(self, tmp_path: Path) -> None:
+        file, time_ns = tmp_path / "x", new_stamp()
+        file.write_text("ours")
+        assert stamp(file, time_ns) == time_ns
+        assert is_stamped(file, time_ns)
+        file.write_text("his!")
+        assert not is_stamped(file, time_ns)
+
+    @pytest.mark.parametrize("change", ["inside", "more", "less"])
+    def test_a_folder_is_known_until_somebody_changes_what_is_in_it(
+        self, tmp_path: Path, change: str
+    ) -> None:
+        folder, time_ns = tmp_path / "x", new_stamp()
+        (folder / "y").mkdir(parents=True)
+        for name in ("a", "y/b"):
+            (folder / name).write_text(name)
+        assert stamp(folder, time_ns) == time_ns
+        assert is_stamped(folder, time_ns)
+        if change == "inside":
+            (folder / "y" / "b").write_text("c")
+        elif change == "more":
+            (folder / "y" / "c").touch()
+        else:
+            (folder / "a").unlink()
+        assert not is_stamped(folder, time_ns)
+
+    def test_what_is_not_there_has_none(self, tmp_path: Path) -> None:
+        assert stamp(tmp_path / "x", new_stamp()) is None
+        assert not is_stamped(tmp_path / "x", new_stamp())
+        (tmp_path / "x").touch()
+        assert not is_stamped(tmp_path / "x", None)
+
+    def test_no_two_are_the_same(self) -> None:
+        first = new_stamp()
+        while (second := new_stamp()) == first:  # of the same microsecond
+            pass
+        assert second > first

@@ -107,3 +107,14 @@ print(runner.state["n_iters"], "tqdm" in sys.modules)
     command = [sys.executable, "-c", script]
     said = subprocess.run(command, check=True, capture_output=True, text=True)
     assert said.stdout == "2 False\n"
+
+
+@each_attachment
+def test_what_attaching_gave_may_be_disposed_of_when_the_runner_is_gone(
+    make: Callable[[], Attachment],
+) -> None:
+    runner = Runner()
+    attached: Any = make().attach_on(runner)
+    del runner
+    gc.collect()
+    attached.dispose()

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeAlias, overload
-from weakref import ref
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
@@ -32,7 +31,7 @@ class Pipeline:
         self._operators = operators
         self._idle: list[Callback] = []
         self._subscriptions: dict[Callback, abc.DisposableBase] = {}
-        self._completed = False
+        self._completed: list[bool] = []
 
     @overload
     def __call__(self, source: State) -> None: ...
@@ -77,7 +76,7 @@ class Pipeline:
     def _subscribed(self) -> Callback:
         """Subscribe to the operators once more, and return what feeds them."""
         observers: list[abc.ObserverBase[State]] = []
-        itself = ref(self)
+        completed = self._completed  # and not the pipeline, which would be in a cycle
 
         def subscribe(observer: abc.ObserverBase[State], _: object = None) -> Disposable:
             observers.append(observer)
@@ -88,9 +87,7 @@ class Pipeline:
                 observer.on_next(state)
 
         def complete() -> None:  # take(3), say, has had its three: for good
-            pipeline = itself()
-            if pipeline is not None:
-                pipeline._completed = True
+            completed.append(True)
 
         self._subscriptions[feed] = (
             Observable(subscribe)
