@@ -105,6 +105,19 @@ def key_of(callback: Any) -> str:
     return key
 
 
+def test_two_folds_of_one_name_in_the_memory_of_an_epoch_are_refused() -> None:
+    runner = Runner()
+    first, second = (pipeline(fold("t", max, value="batch", per_epoch=True)) for _ in range(2))
+    runner.on(Event.BATCH, first)
+    with pytest.raises(ValueError, match="got 't in the memory of an epoch'"):
+        runner.on(Event.BATCH, second)
+
+
+def test_what_a_fold_reads_itself_is_refused() -> None:
+    with pytest.raises(ValueError, match="key must be a key of its own, got 'x' "):
+        fold("x", max, value="x")
+
+
 def test_a_fold_in_the_memory_of_an_epoch_takes_no_key_of_the_state() -> None:
     runner = Runner()
     runner.on(Event.BATCH, pipeline(fold("loss", max, value="batch", per_epoch=True)))

@@ -76,6 +76,14 @@ def test_a_note_is_added_once_and_those_of_others_stay() -> None:
     assert error.__notes__ == ["the user's", "ours"]
 
 
+def test_a_note_takes_the_place_of_one_of_the_same_place() -> None:
+    error = ValueError("the first")
+    for n in range(9):
+        add_note(error, f"writing file {n}", place="writing")
+        add_note(error, f"reading file {n}", place="reading")
+    assert error.__notes__ == ["writing file 8", "reading file 8"]
+
+
 def test_a_note_pickles_as_text() -> None:
     error = ValueError("the first")
     add_note(error, "ours")

@@ -90,9 +90,10 @@ def outermost(state: State, among: Iterable[Slot] | None = None) -> State:
         state: Of a run, which is the outermost itself if there is no other.
         among: Slots of the runners whose runs count; those of all watched ones if left out.
     """
-    for run in runs_on_this_thread():
+    for run in getattr(_local, "runs", ()):
         if run.state is state:
             break  # the others are inside of this one
-        if run.slot.is_watched and (among is None or any(run.slot is one for one in among)):
-            return run.state
+        is_among = among is None or any(run.slot is one for one in among)
+        if is_among and run.slot.is_watched and run.is_under_way():
+            return run.state  # type: ignore[no-any-return]
     return state

@@ -40,7 +40,7 @@ class Batches:
             self._to_skip = 0 if is_live else drawn
         self._source.running = lambda: bool(state["running"])
         if self._to_skip:
-            self._memory = None  # an error may lose one: after it, the batches are iterated anew
+            self._memory = None  # an error may lose one: after it, the batches are iterated again
             self._skip(self._source.left(), state)
         self._memory = memory
         return iter(()) if self._to_skip else self._source.left()

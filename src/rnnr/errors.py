@@ -139,23 +139,31 @@ class _Note(str):
     """A note that knows in which runs it was made, the outermost first."""
 
     runs: tuple[object, ...] = ()
+    place: str = ""
 
     def stays_beside(self, newer: "_Note") -> bool:
-        """Return whether it was made in the same run, or one inside of that, and says more."""
+        """Return whether it is of another place in the same run, or of a run inside of that."""
         is_inside = self.runs[: len(newer.runs)] == newer.runs
-        return is_inside and (self.runs, str(self)) != (newer.runs, str(newer))
+        return is_inside and (self.runs, self.place) != (newer.runs, newer.place)
 
     def __reduce__(self) -> Any:
         return str, (str(self),)
 
 
-def add_note(error: BaseException, text: str) -> None:
+def add_note(error: BaseException, text: str, *, place: str | None = None) -> None:
     """Add a note to an exception, if it takes one (a frozen dataclass does not).
 
     The same object may be raised again and again, and must not grow: our notes of other runs than
     those that it is leaving now are of an earlier time, and go.
+
+    Args:
+        error: The exception.
+        text: The note.
+        place: What the note is of: a later one of the same place and run takes its place. The
+            text, unless it is given.
     """
     note = _Note(text)
+    note.place = text if place is None else place
     note.runs = tuple(run.token for run in runs_on_this_thread())
     with suppress(Exception):
         notes = getattr(error, "__notes__", [])

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and files that are deleted by those alone who wrote them."""
+"""Files that are whole or not there, and which of them we have written ourselves."""
 
 import os
 import sys
@@ -100,15 +100,15 @@ def new_stamp() -> int:
 def stamp(path: Path, time_ns: int) -> int | None:
     """Set the time of the last change of a file, or of a folder and all that is in it.
 
-    Whoever writes it afterwards gives it another one. The time is chosen before it is written, so
-    that a state that is saved in the file knows it, too.
+    A later change by somebody else gives it another time. The time is chosen before the file is
+    written, so that a state that is saved in the file knows it, too.
 
     Returns:
         The time that it has now, which file systems round; ``None`` where there is no such file.
     """
     try:
         for file in _files_of(path):
-            if file.is_dir() or file.lstat().st_nlink == 1:  # else it has another name, of others
+            if not _has_another_name(file):
                 with suppress(OSError, NotImplementedError):  # not ours; a link on Windows
                     os.utime(file, ns=(time_ns, time_ns), follow_symlinks=False)
         return path.lstat().st_mtime_ns
@@ -119,7 +119,11 @@ def stamp(path: Path, time_ns: int) -> int | None:
 def is_stamped(path: Path, time_ns: int | None) -> bool:
     """Return whether a file, or a folder and all that is in it, is as it was stamped."""
     try:
-        return all(file.lstat().st_mtime_ns == time_ns for file in _files_of(path))
+        return all(
+            file.lstat().st_mtime_ns == time_ns
+            for file in _files_of(path)
+            if file == path or not _has_another_name(file)
+        )
     except OSError:
         return False
 
@@ -128,6 +132,11 @@ def _files_of(path: Path) -> list[Path]:
     """Return a path, before it what is in it."""
     is_folder = path.is_dir() and not path.is_symlink()
     return [*(path.rglob("*") if is_folder else ()), path]
+
+
+def _has_another_name(file: Path) -> bool:
+    """Return whether it is a file with a hard link elsewhere, whose time is not ours to set."""
+    return not file.is_dir() and file.lstat().st_nlink > 1
 
 
 def delete(path: Path) -> None:
@@ -144,7 +153,9 @@ def delete(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+def write_whole(
+    path: Path, write: Callable[[IO[bytes]], object], *, time_ns: int | None = None
+) -> None:
     """Write a file so that nobody ever sees a part of it.
 
     The bytes go to a file aside in the same directory, are flushed to disk, and are renamed
@@ -156,6 +167,8 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     Args:
         path: File to write. A link is followed: what it points to is replaced.
         write: Called with a binary file to write to.
+        time_ns: Time of the last change that it is to have, in nanoseconds since 1970; the present
+            time, unless you say otherwise.
 
     Raises:
         BaseException: Whatever ``write`` raises; ``path`` is as it was then, and nothing else
@@ -178,6 +191,8 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+            if time_ns is not None:
+                stamp(aside, time_ns)
             if sys.platform == "win32":  # pragma: no cover  (an open file cannot be renamed there)
                 file.close()
             os.replace(aside, target)

@@ -23,13 +23,12 @@ from rnnr.isolation import log_failure
 from rnnr.runner import Runner
 from rnnr.scheduling import InPlaceObservable
 from rnnr.selection import Selectable, Selection, always
-from rnnr.state import EPOCH, RESULTS, State, check_metric
+from rnnr.state import EPOCH, RESULTS, STARTED_AT, State, check_metric
 from rnnr.stream import last_layer, selected
 from rnnr.turns import length_of
 
 __all__ = ["EVERYTHING", "Report", "reports"]
 
-_STARTED_AT = "_started_at"
 _WINDOW = 1.0  # seconds over which the throughput is measured
 
 
@@ -165,7 +164,7 @@ def reports(
 def report_of(
     runner: Runner, event: Event, *keys: str, clock: Callable[[], float] = time.time
 ) -> Report:
-    """Return the report that an event of a run would have now; the arguments are as above."""
+    """Return the report that an event of a run would have now; for the arguments see `reports`."""
     return _Reporter(("stats", *keys), clock, runner._slot).report(event, runner.state)
 
 
@@ -209,7 +208,7 @@ class _Reporter:
         """Begin to measure, as a run does."""
         now = self._clock()
         if event is Event.STARTED and not state["n_iters"]:
-            state[_STARTED_AT] = now
+            state[STARTED_AT] = now
         self._throughput.begin(now, state["n_iters"])
         self._length_at = None
 
@@ -220,7 +219,7 @@ class _Reporter:
         if self._n_holds != self._slot.n_holds:  # a pause is no part of its speed
             self._n_holds = self._slot.n_holds
             self._throughput.begin(now, n_iters)
-        seconds = now - state.setdefault(_STARTED_AT, now)
+        seconds = now - state.setdefault(STARTED_AT, now)
         return Report(
             event,
             index(state["epoch"]),

@@ -520,4 +520,4 @@ def _claims_nothing(_: Runner) -> abc.DisposableBase:
 
 def _note(error: BaseException, where: str, state: State) -> None:
     epoch, n_iters = state.get("epoch"), state.get("n_iters")
-    add_note(error, f"rnnr: {where}, epoch {epoch}, iteration {n_iters}")
+    add_note(error, f"rnnr: {where}, epoch {epoch}, iteration {n_iters}", place=where)

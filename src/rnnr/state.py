@@ -44,6 +44,7 @@ __all__ = [
     "RESULTS",
     "RUN",
     "RUN_KEYS",
+    "STARTED_AT",
     "State",
     "begin_drawing",
     "begin_key",
@@ -85,6 +86,9 @@ RUN_KEYS: Final = (
     RUN,
 )
 """Keys that a run sets."""
+
+STARTED_AT: Final = "_started_at"
+"""Key of the time at which the run began, which reports need."""
 
 _BEGUN: Final = "_begun"
 
@@ -138,7 +142,7 @@ def check_key(argument: str, key: str, *others: str) -> None:
     Raises:
         ValueError: If it is a key of the run, or one of the others.
     """
-    is_the_runs = key in RUN_KEYS and key != "error"  # a usual metric, which the run puts back
+    is_the_runs = key in (*RUN_KEYS, STARTED_AT) and key != "error"  # a usual metric, put back
     if is_the_runs or key in others:
         cure = f"{'the run writes' if is_the_runs else 'the part itself reads'} it; choose another"
         raise wrong_value(argument, "a key of its own", key, cure)
@@ -153,7 +157,7 @@ def check_metric(argument: str, key: str) -> None:
         ValueError: If it is another key of the run.
     """
     if key in set(RUN_KEYS) - {"batch", "error"}:
-        cure = "the run writes it, and it is no metric; name the key of one"
+        cure = "the run writes it, and it is not a metric; name the key of one"
         raise wrong_value(argument, "the key of a metric", key, cure)
 
 

@@ -280,6 +280,37 @@ class TestTheWriter:
         assert content(tmp_path / kept(state)[0]) == "newer"
         assert len(names(tmp_path)) == 1
 
+    def test_that_is_interrupted_when_the_file_is_in_place_leaves_it_in_the_queue(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupted(_: object) -> None:
+            raise KeyboardInterrupt
+
+        callback = checkpoint("model", 1, under=tmp_path)
+        state: State = {"epoch": 1}
+        callback(state)
+        state["epoch"] = 2
+        with monkeypatch.context() as patch:
+            patch.setattr("rnnr.files._flush_directory", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                callback(state)
+        assert names(tmp_path) == kept(state) == ["1_model.pkl", "2_model.pkl"]
+        state["epoch"] = 3
+        callback(state)
+        assert names(tmp_path) == kept(state) == ["3_model.pkl"]
+
+    def test_that_is_killed_after_the_renaming_leaves_a_file_that_is_known_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        state: State = {"epoch": 1}
+        saved = []
+        with monkeypatch.context() as patch:
+            patch.setattr("rnnr.files._flush_directory", lambda _: saved.append(deepcopy(state)))
+            checkpoint("model", 1, under=tmp_path)(state)  # no further than here
+        state = saved[0] | {"epoch": 2}
+        checkpoint("model", 1, under=tmp_path)(state)
+        assert names(tmp_path) == ["2_model.pkl"]
+
     def test_of_the_user_that_fails_leaves_the_queue_as_it_was(self, tmp_path: Path) -> None:
         def using(obj: object, path: Path) -> None:
             path.write_text(f"{1 / len(str(obj))}")
@@ -665,6 +696,22 @@ class TestAWriterThatMakesAFolder:
         callback(state)
         assert names(tmp_path) == ["1_model.pkl", "2_model.pkl"]
 
+    def test_a_folder_with_a_hard_link_in_it_is_deleted_and_the_other_name_stays(
+        self, tmp_path: Path
+    ) -> None:
+        shared = tmp_path / "shared"
+        shared.touch()
+
+        def write(_: object, path: Path) -> None:
+            path.mkdir()
+            os.link(shared, path / "linked")
+
+        callback = checkpoint("model", 1, using=write, under=tmp_path / "out")
+        state: State = {}
+        for state["epoch"] in (1, 2):
+            callback(state)
+        assert tree(tmp_path) == ["out/2_model.pkl/linked", "shared"]
+
     def test_a_link_is_deleted_and_not_what_it_leads_to(self, tmp_path: Path) -> None:
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "file").touch()
@@ -710,7 +757,7 @@ class TestTheQueue:
 
     def test_key_of_another_part_or_of_the_run_is_refused(self, tmp_path: Path) -> None:
         own = "queue_fmt must be a key of its own, got"
-        for queue in ("n_iters", "model", "better"):
+        for queue in ("n_iters", "model", "better", "epoch"):
             with pytest.raises(ValueError, match=f"{own} '{queue}'"):
                 checkpoint("model", under=tmp_path, when="better", queue_fmt=queue)
         runner = Runner()

@@ -3,6 +3,7 @@
 import threading
 import traceback
 from collections.abc import Callable
+from copy import copy
 from operator import add
 from typing import Any
 
@@ -344,3 +345,15 @@ def run_to_the_end(runner: Runner, batches: list[int]) -> None:
 
 def test_a_pipeline_is_what_the_factories_of_callbacks_return() -> None:
     assert isinstance(pipeline(), Pipeline)
+
+
+def test_a_copy_has_subscriptions_of_its_own() -> None:
+    seen: list[int] = []
+    original = pipeline(ops.do_action(lambda state: seen.append(state["n"])))
+    original({"running": True, "n": 1})
+    copied = copy(original)
+    copied({"running": True, "n": 2})
+    assert copied.__qualname__ == original.__qualname__
+    del copied
+    original({"running": True, "n": 3})
+    assert seen == [1, 2, 3]

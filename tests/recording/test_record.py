@@ -1036,8 +1036,12 @@ class TestWhatASavedStateWillNotMakeAgain:
     ) -> None:
         state = self.killed(path, Event.BATCH, 2)
 
-        def unreadable(*_: object) -> bytes:
-            raise OSError(errno.EIO, "unreadable")
+        last_bytes = RecordingFile.last_bytes
+
+        def unreadable(file: RecordingFile, n: int) -> bytes:
+            if n > 1:
+                raise OSError(errno.EIO, "unreadable")
+            return last_bytes(file, n)
 
         monkeypatch.setattr(RecordingFile, "last_bytes", unreadable)
         runner = Runner()
@@ -1045,6 +1049,55 @@ class TestWhatASavedStateWillNotMakeAgain:
         Record(path).attach_on(runner)
         runner.resume()
         assert names(path)[-1] == "FINISHED"
+
+    @pytest.mark.parametrize("fault", ["clock", "selection"])
+    def test_a_report_that_cannot_be_made_breaks_no_run(self, path: Path, fault: str) -> None:
+        runner, clock = Runner(), Clock()
+        runner.state = self.killed(path, Event.BATCH, 2)
+        on: Any = EVERYTHING
+        if fault == "clock":
+            runner.state["_started_at"] = "nonsense"
+        else:
+            on = Event.BATCH.where(lambda state: state["no such key"]) | Event.FINISHED
+        runner.on(Event.RESUMED, lambda state: state.pop("_started_at"))
+        Record(path, on=on if fault == "clock" else on | Event.FINISHED, clock=clock).attach_on(
+            runner
+        )
+        subscription = runner.on(Event.BATCH, lambda state: state.update({"no such key": 1}))
+        logging.disable()
+        try:
+            runner.resume()
+        finally:
+            logging.disable(logging.NOTSET)
+            subscription.dispose()
+        assert names(path)[-1] == "FINISHED"
+
+    @pytest.mark.parametrize("event", [Event.EPOCH_STARTED, Event.EPOCH_FINISHED], ids=str)
+    def test_is_written_also_where_an_earlier_run_had_such_a_report(
+        self, path: Path, event: Event
+    ) -> None:
+        earlier = Runner()
+        with Record(path).attach_on(earlier):
+            earlier.run(range(3), max_epoch=3)
+        runner = Runner()
+        runner.state = self.killed(path, event, 1)
+        Record(path).attach_on(runner)
+        runner.resume()
+        assert names(path).count(event.name) == 6
+
+    def test_nothing_is_written_where_the_state_is_older_than_the_recording(
+        self, path: Path
+    ) -> None:
+        runner = Runner()
+        runner.state = self.killed(path, Event.BATCH, 2)
+        longer = Runner()
+        longer.state = pickle.loads(pickle.dumps(runner.state))
+        with Record(path).attach_on(longer):
+            longer.resume()
+        before = len(names(path))
+        Record(path).attach_on(runner)
+        runner.resume()
+        assert names(path)[before] == "RESUMED"
 
 
 class TestBetweenRuns:
@@ -1073,6 +1126,18 @@ class TestBetweenRuns:
             Record(path).attach_on(Runner())
         first.dispose()
         Record(path).attach_on(Runner())
+
+    def test_one_whose_file_is_gone_goes_on_though_another_has_its_place_on_the_disk(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = Runner(), Runner()
+        Record(path).attach_on(first)
+        first.run("ab")
+        moved = path.with_suffix(".1")
+        path.rename(moved)  # what a new file that gets the number of a deleted one looks like
+        Record(moved).attach_on(second)
+        first.run("ab")
+        assert names(path) == ALL
 
     def test_what_is_not_there_any_more_is_not_taken(self, path: Path) -> None:
         first, second = Runner(), Runner()

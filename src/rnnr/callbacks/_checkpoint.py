@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -80,7 +81,7 @@ def checkpoint(
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If ``at_most`` is below 1 or a format cannot be used; when it is attached, if
-            another part of the runner, which is no checkpoint, writes under that key.
+            another part of the runner than a checkpoint writes under that key.
         OSError: If ``under`` is no directory and cannot become one, or cannot be written to.
         KeyError: When the callback is called and a key of the state is missing.
 
@@ -110,12 +111,12 @@ def checkpoint(
     read = reader(what, part, f"set it in a callback that is added before {part}, or pass obj")
     cure = f"the file's name, {name_fmt!r}, has it as a field"
     wanted = _always if when is None else reader(when, part, _WHEN_CURE)
-    write = _pickle if using is None else using
+    write = _pickle if using is None else _without_time(using)
     fields = [reader(key, part, cure) for key in _judged_fields(name_fmt)]
     kept = "the newest file is always kept"
     keep = judged_integer("at_most", at_most, 1, (kept, kept))
     queue = _judged_queue(queue_fmt, what)
-    check_key("queue_fmt", queue, what, *([when] if when else []))
+    check_key("queue_fmt", queue, what, *_judged_fields(name_fmt), *([when] if when else []))
     folder = _judged_folder(under)
     saver = _Saver(part, queue, "|".join([name_fmt, str(folder), when or ""]), keep)
 
@@ -127,9 +128,9 @@ def checkpoint(
         logger.info("Saving to %s", path)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            saver.save(state, path, lambda: write(thing, path))
+            saver.save(state, path, partial(write, thing, path))
         except BaseException as error:
-            add_note(error, f"rnnr: {part} was writing {path}")
+            add_note(error, f"rnnr: {part} was writing {path}", place=f"{part} was writing")
             raise
 
     callback = pipeline(
@@ -150,7 +151,7 @@ save = checkpoint
 class _Saver:
     """Keeps the newest of the files that one checkpoint has written.
 
-    A file is deleted by the one alone who wrote it. So each checkpoint has a name, which is the
+    It deletes what it has written itself. So each checkpoint has a name, which is the
     same when the run goes on in another process and in the same folder; a file that another
     checkpoint of the run keeps, too, stays, and so does one that has changed since.
 
@@ -185,22 +186,24 @@ class _Saver:
         if not self._is_named:
             self._name_itself(state)
 
-    def save(self, state: State, path: Path, write: Callable[[], object]) -> None:
+    def save(self, state: State, path: Path, write: Callable[[int], object]) -> None:
         """Write a file as the newest."""
         before = state[self._queue]
         files = {**SavedFiles.of(before).files}
         savers = {self._name}
         for other in [other for other in files if _is_same(other, path)]:
             savers.update(files.pop(other).savers)
-        newest = SavedFile(tuple(sorted(savers)), new_stamp())
+        time_ns = new_stamp()
+        newest = SavedFile(tuple(sorted(savers)), time_ns)
         # first: a saved state knows its own file
         state[self._queue] = SavedFiles({**files, str(path): newest})
         try:
-            write()
+            write(time_ns)
         except BaseException:
-            state[self._queue] = before
+            if not is_stamped(path, time_ns):  # else it is in place, and an interrupt came late
+                state[self._queue] = before
             raise
-        newest = newest._replace(stamp=stamp(path, newest.stamp or 0))
+        newest = newest._replace(stamp=stamp(path, time_ns))
         state[self._queue] = SavedFiles({**files, str(path): newest})
         self._tell_others(state, path, newest.stamp)
 
@@ -275,10 +278,14 @@ def _always(_: State) -> bool:
     return True
 
 
-def _pickle(obj: Any, path: Path) -> None:
+def _pickle(obj: Any, path: Path, time_ns: int) -> None:
     import pickle
 
-    write_whole(path, lambda file: pickle.dump(obj, file))
+    write_whole(path, lambda file: pickle.dump(obj, file), time_ns=time_ns)
+
+
+def _without_time(using: Callable[[Any, Path], object]) -> Callable[[Any, Path, int], object]:
+    return lambda obj, path, _: using(obj, path)
 
 
 class _Probe(dict[str, "_Anything"]):

@@ -33,7 +33,7 @@ def maybe_stop_early(
         The callback.
 
     Raises:
-        TypeError: If ``patience`` is no number or a key is not a string.
+        TypeError: If ``patience`` is not a number or a key is not a string.
         ValueError: If ``patience`` is negative, or ``counter`` is a key that the run writes; when
             it is attached, if another part of the runner writes it.
         KeyError: When the callback is called and ``state[check]`` is not set.

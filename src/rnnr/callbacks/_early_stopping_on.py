@@ -74,7 +74,7 @@ def early_stopping(
 
     Attach it with ``early_stopping(...).attach_on(runner)``: the run stops when all callbacks of
     the event have run. Without ``restore`` it is also a plain callback, for ``runner.on``, which
-    stops the run at once. Each `rnnr.Runner.run` begins to judge again.
+    stops the run at once. Each `rnnr.Runner.run` begins to count again.
 
     Note:
         ``patience=n`` of Keras and Lightning is ``patience=n - 1`` here: they stop at the
@@ -132,11 +132,11 @@ def early_stopping(
     check_key("memory", memory, key)
     kind = EarlyStoppingCallback if restore is None else EarlyStopping
     is_best = improvement_rule(part, mode, 0.0, "no-improvement")
-    judge = Judge(key, part, rule, is_best, patience, warm_up, Keeper(part, restore), memory)
-    return kind(judge)
+    stopper = Stopper(key, part, rule, is_best, patience, warm_up, Keeper(part, restore), memory)
+    return kind(stopper)
 
 
-class Judge:
+class Stopper:
     """What early stopping decides and remembers; it does not know what it is attached to.
 
     It is beside `EarlyStopping`, which holds pipelines of its methods, and would be in a cycle with
@@ -144,7 +144,7 @@ class Judge:
 
     Args:
         key: Key of the metric.
-        part: Who judges, for messages.
+        part: What it is called in messages.
         rule: Whether a value is better, for the patience.
         is_best: The same without a least difference, for what is restored.
         patience: How many failures in a row to bear.
@@ -227,15 +227,13 @@ class Judge:
 class EarlyStopping:
     """A callback that stops a run by a metric; `early_stopping` makes one."""
 
-    def __init__(self, judge: "Judge") -> None:
-        self._judge = judge
-        self._keeper = judge.keeper
-        self._memory = judge.memory
+    def __init__(self, stopper: "Stopper") -> None:
+        self._stopper = stopper
         beginning = {"seen": 0, "failures": 0, "best": None}
         self._look = pipeline(
-            ops.do_action(judge.begin), fold(judge.memory, judge.next, initial=beginning)
+            ops.do_action(stopper.begin), fold(stopper.memory, stopper.next, initial=beginning)
         )
-        self._stop = pipeline(ops.filter(judge.is_due), ops.do_action(judge.log), stop())
+        self._stop = pipeline(ops.filter(stopper.is_due), ops.do_action(stopper.log), stop())
 
     def attach_on(
         self, runner: Runner, event: Event | Selection = Event.EPOCH_FINISHED
@@ -243,8 +241,8 @@ class EarlyStopping:
         """Attach to a runner.
 
         Attach it after what computes the metric, and before what saves the state: it judges in
-        the order of the callbacks. The run stops when all callbacks of the event have had
-        their turn, so they all see the last epoch. A new run forgets the last one.
+        the order of the callbacks. The run stops when all callbacks of the event have run, so they
+        all see the last epoch. A new run forgets the last one.
 
         Args:
             runner: Runner to attach to.
@@ -263,9 +261,9 @@ class EarlyStopping:
         # A run begins before the user's callbacks (in the outermost layer), which may set or read
         # what is put back here; it ends before them, too, so that they can export the best.
         places: list[tuple[Event, Callback, Layer]] = [
-            (Event.STARTED, self._judge.begin, Layer.CLOCK),
-            (Event.RESUMED, self._judge.put_back, Layer.CLOCK),
-            *((end, self._judge.restore, Layer.REDUCE) for end in ENDS),
+            (Event.STARTED, self._stopper.begin, Layer.CLOCK),
+            (Event.RESUMED, self._stopper.put_back, Layer.CLOCK),
+            *((end, self._stopper.restore, Layer.REDUCE) for end in ENDS),
             *((kind, self._stop, last_layer(kind)) for kind in event.predicates()),
         ]
         return CompositeDisposable(
@@ -277,7 +275,10 @@ class EarlyStopping:
     def _claims(self, runner: Runner) -> abc.DisposableBase:
         """Claim what two may not share: one would undo what the other does."""
         claims = CompositeDisposable()
-        wishes = [("memory", self._memory), *(("restore", name) for name in self._keeper.names())]
+        wishes = [
+            ("memory", self._stopper.memory),
+            *(("restore", name) for name in self._stopper.keeper.names()),
+        ]
         try:
             for argument, name in wishes:
                 wish = f"_early_stopping {argument} {name}"
@@ -295,7 +296,7 @@ class EarlyStopping:
 
     def claim_on(self, runner: Runner) -> abc.DisposableBase:
         """Reserve what it writes in the state of a runner."""
-        return runner._claims.claim_key("memory", self._memory, self._judge.part, self)
+        return runner._claims.claim_key("memory", self._stopper.memory, self._stopper.part, self)
 
 
 class EarlyStoppingCallback(EarlyStopping):

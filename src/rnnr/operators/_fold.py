@@ -72,9 +72,10 @@ def fold(
         accumulator(key, function, value=value, initial=initial, per_epoch=per_epoch)
     )
     if not per_epoch:
-        check_key("key", key)
-        owner, part = object(), f"fold({key!r})"
-        vars(operator)["claim_on"] = lambda runner: runner._claims.claim_key(
-            "key", key, part, owner
-        )
+        check_key("key", key, *([value] if isinstance(value, str) else []))
+    owner, part = object(), f"fold({key!r})"
+    claimed = f"{key} in the memory of an epoch" if per_epoch else key
+    vars(operator)["claim_on"] = lambda runner: runner._claims.claim_key(
+        "key", claimed, part, owner
+    )
     return operator

@@ -96,6 +96,12 @@ class Pipeline:
         )
         return feed
 
+    def __copy__(self) -> "Pipeline":
+        """Return one with subscriptions of its own."""
+        copied = Pipeline(self._operators)
+        copied.__qualname__, copied.claims = self.__qualname__, self.claims
+        return copied
+
     def __del__(self) -> None:
         """Take the subscriptions apart: their observers hold each other, and what operators do."""
         for subscription in self._subscriptions.values():

@@ -32,9 +32,6 @@ class Owner(Protocol):
     def needs(self, path: Path) -> bool:
         """Return whether it may go on to record, to what a path leads to."""
 
-    def close(self) -> None:
-        """Let go of the file, for good."""
-
 
 _taken: WeakValueDictionary[tuple[int, int], Owner] = WeakValueDictionary()
 _open: WeakSet["RecordingFile"] = WeakSet()
@@ -67,8 +64,7 @@ class RecordingFile(io.FileIO):
             if holder is not owner:
                 if holder.needs(path):
                     raise _wrong_file(path, "this process")
-                holder.close()
-                _taken[key] = owner
+                _taken[key] = owner  # that one opens its path again, if it has a runner
             try:
                 _lock(self)
             except BlockingIOError:
@@ -90,11 +86,7 @@ class RecordingFile(io.FileIO):
 
     def ends_in_half_a_line(self) -> bool:
         """Return whether it ends in what a killed process has left."""
-        return (
-            self.seek(0, os.SEEK_END) > 0
-            and self.seek(-1, os.SEEK_END) >= 0
-            and (self.read(1) != b"\n")
-        )
+        return self.last_bytes(1) not in (b"", b"\n")
 
     def last_bytes(self, n: int) -> bytes:
         """Return what is at its end, at most so much."""
@@ -102,7 +94,7 @@ class RecordingFile(io.FileIO):
         return self.readall()
 
     def __del__(self) -> None:
-        """Close it: who let go of it did not say so, as most scripts do not."""
+        """Close it: most scripts let go of it without a word."""
         with suppress(Exception):
             self.close()
 

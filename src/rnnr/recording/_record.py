@@ -18,12 +18,13 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from rnnr._runs import Slot
 from rnnr.attachments import Attachment
 from rnnr.event import ENDS, Event
+from rnnr.isolation import log_failure
 from rnnr.recording._file import RecordingFile, release
 from rnnr.recording._lines import DAMAGES, decode, encode, judge_file, judged_path
 from rnnr.reporting import EVERYTHING, Report, report_of, reports
 from rnnr.runner import Runner
 from rnnr.selection import Selectable
-from rnnr.state import State, is_open
+from rnnr.state import State, is_open, n_drawn
 from rnnr.stream import last_layer
 
 __all__ = ["Record"]
@@ -41,7 +42,8 @@ class Record(Attachment):
     and a new run follows the one before. Each report is handed to the operating system when it is
     made, so a process that is killed loses none. Where that left half a line, the next report
     begins a new one. A process that goes on with a saved state writes first what that will not
-    make again: the report of the batch, or the end of the epoch, in which the state was saved.
+    make again: the report of the batch, or of the begin or end of the epoch, in which the state was
+    saved.
 
     Nobody else of this process may record to the file until it is detached, or has run and the
     runner is gone; nobody of another one while a run goes on. It is open from when it is attached
@@ -140,9 +142,12 @@ class Record(Attachment):
         """
         runner: Runner = slot.runner()  # it runs, so it is there
         for event in writer.missing(state):
-            predicate = self._on.predicates().get(event)
-            if predicate is not None and predicate(state):
-                writer.write(report_of(runner, event, *self._keys, clock=self._clock))
+            try:
+                predicate = self._on.predicates().get(event)
+                if predicate is not None and predicate(state):
+                    writer.write(report_of(runner, event, *self._keys, clock=self._clock))
+            except Exception as error:  # noqa: BLE001  (it is logged: a view breaks no run)
+                log_failure(error, Record)
 
     def _reports(self, runner: Runner) -> abc.ObservableBase[Report]:
         return reports(runner, *self._keys, on=self._on, clock=self._clock)
@@ -190,7 +195,7 @@ class _Writer:
                 self._let_go()
 
     def rest(self, _: State) -> None:
-        """Close the file until the next run: who makes a runner for each trial keeps many."""
+        """Close the file until the next run: a sweep may keep a runner for each trial."""
         with self._lock:
             self._looked_at = -inf
             self._let_go(for_good=False)
@@ -211,20 +216,17 @@ class _Writer:
     def missing(self, state: State) -> list[Event]:
         """Return the events before a resume whose reports another process has not written."""
         with self._lock:
-            if self._has_written or self._file is None:
+            if self._has_written:
                 return []
             try:
-                lines = self._file.last_bytes(_END).splitlines()
-            except OSError:
+                self._look()
+                lines = self._file.last_bytes(_END).splitlines() if self._file else []
+            except Exception as error:  # noqa: BLE001  (it is logged)
+                self._leave_out(0, error)
                 return []
         reports = [report for line in lines for report in _decoded(line)]
-        n_iters, epoch = state["n_iters"], state["epoch"]
-        ends = {one.epoch for one in reports if one.event is Event.EPOCH_FINISHED}
-        n_written = reports[-1].n_iters if reports else 0
-        missing = [Event.BATCH] if n_written < n_iters else []
-        if epoch and not is_open(state) and epoch not in ends and n_written <= n_iters:
-            missing.append(Event.EPOCH_FINISHED)
-        return missing
+        starts = [i for i, one in enumerate(reports) if one.event is Event.STARTED]
+        return _missing(reports[starts[-1] :] if starts else reports, state)
 
     def _write(self, report: Report) -> None:
         try:
@@ -293,6 +295,21 @@ class _Writer:
                 message = "Recording to %s again; reports left out: %d"
                 logger.warning(message, self._path, self._n_left_out)
             self._is_failing, self._n_left_out = False, 0
+
+
+def _missing(reports: list[Report], state: State) -> list[Event]:
+    """Return the events that are between the reports of a run and a state of it."""
+    n_iters, epoch = state["n_iters"], state["epoch"]
+    n_written = max((one.n_iters for one in reports), default=0)
+    if n_written > n_iters:  # the state is older than the recording
+        return []
+    missing = [Event.BATCH] if n_written < n_iters else []
+    if epoch and not (is_open(state) and n_drawn(state)):
+        event = Event.EPOCH_STARTED if is_open(state) else Event.EPOCH_FINISHED
+        written = {(one.event, one.epoch) for one in reports}
+        if (event, epoch) not in written:
+            missing.append(event)
+    return missing
 
 
 def _decoded(line: bytes) -> list[Report]:
