@@ -163,7 +163,7 @@ def test_a_sum_of_integers_is_that_of_pythons(kind: Any, data: st.DataObject) ->
     values = data.draw(st.lists(st.integers(0, most), min_size=1, max_size=600))
     if kind in (INTEGERS["torch.bool"], np.bool_):
         values = [min(one, 1) for one in values]
-    sums = Sums("a value for a part", is_divided=True)
+    sums = Sums("a value", "a part", "x", is_divided=True)
     total = sums.begin(kind(values[0]))
     for one in values[1:]:
         total = sums.add(total, kind(one))
@@ -176,7 +176,7 @@ def test_a_sum_of_integers_is_that_of_pythons(kind: Any, data: st.DataObject) ->
 @pytest.mark.parametrize("kind", FLOATS.values(), ids=FLOATS)
 @given(value=st.sampled_from([1.0, 0.5, 100.0, -2.0]), n=st.sampled_from([1, 300, 3000]))
 def test_a_sum_of_floats_neither_stalls_nor_overflows(kind: Any, value: float, n: int) -> None:
-    sums = Sums("a value for a part", is_divided=True)
+    sums = Sums("a value", "a part", "x", is_divided=True)
     total = sums.begin(kind(value))
     for _ in range(n - 1):
         total = sums.add(total, kind(value))
@@ -208,14 +208,14 @@ def test_a_sum_of_floats_neither_stalls_nor_overflows(kind: Any, value: float, n
     ],
 )
 def test_the_type_of_a_result_is_the_documented_one(value: Any, total: Any, mean: Any) -> None:
-    sums = Sums("a value for a part", is_divided=True)
+    sums = Sums("a value", "a part", "x", is_divided=True)
     two = sums.add(sums.begin(value), value)
     assert sums.total(two).dtype == total
     assert sums.mean(two, 2).dtype == mean
 
 
 def test_values_of_several_types_are_not_rounded() -> None:
-    sums = Sums("a value for a part")
+    sums = Sums("a value", "a part", "x")
     total = sums.begin(np.float32(0.1))
     for value in (np.float64(0.1), 0.1):
         total = sums.add(total, value)
@@ -223,7 +223,7 @@ def test_values_of_several_types_are_not_rounded() -> None:
 
 
 def test_a_total_of_plain_numbers_is_plain() -> None:
-    sums = Sums("a value for a part", is_divided=True)
+    sums = Sums("a value", "a part", "x", is_divided=True)
     assert type(sums.mean(sums.begin(1.0), np.int64(1))) is float
     assert type(rounded(sums.mean(sums.begin(1), 1), "float32")) is float
 
@@ -257,29 +257,29 @@ def test_what_does_not_mix_with_floats_has_no_mean_over_no_items() -> None:
     ],
 )
 def test_what_cannot_be_added_says_so_at_the_first_value(value: Any, is_divided: bool) -> None:
-    with pytest.raises(TypeError, match=r"a value for a part must be .*, got .*; compute one"):
-        Sums("a value for a part", is_divided=is_divided).begin(value)
+    with pytest.raises(TypeError, match=r"a value for a part.* must be .*, got .*; compute"):
+        Sums("a value", "a part", "x", is_divided=is_divided).begin(value)
 
 
 def test_what_can_be_added_and_not_divided_has_a_sum_and_no_mean() -> None:
-    assert Sums("a part").total(Sums("a part").add(Sums("a part").begin("a"), "b")) == "ab"
-    with pytest.raises(TypeError, match="a part must be a number, an array or a tensor, got 'a'"):
-        Sums("a part", is_divided=True).begin("a")
-    with pytest.raises(TypeError, match="a part must be a number, an array or a tensor"):
-        Sums("a part", is_divided=True).begin(np.array("a"))
+    sums, means = (Sums("a value", "a part", "x", is_divided=divided) for divided in (False, True))
+    assert sums.total(sums.add(sums.begin("a"), "b")) == "ab"
+    for text in ("a", np.array("a")):
+        with pytest.raises(TypeError, match=r"a part.* must be a number, an array or a ten"):
+            means.begin(text)
 
 
 def test_a_later_value_of_another_kind_is_named() -> None:
-    sums = Sums("a value for a part")
-    with pytest.raises(TypeError, match="a value for a part must be one that can be added to floa"):
+    sums = Sums("a value", "a part", "x")
+    with pytest.raises(TypeError, match="must be one that can be added to float"):
         sums.add(sums.begin(1.0), None)
 
 
 def test_another_error_of_an_addition_tells_who_was_adding() -> None:
-    sums = Sums("a value for a part")
+    sums = Sums("a value", "a part", "x")
     with pytest.raises(ValueError, match="broadcast") as caught:
         sums.add(sums.begin(np.ones(2)), np.ones(3))
-    assert caught.value.__notes__ == ["rnnr: while adding a value for a part"]
+    assert caught.value.__notes__ == ["rnnr: while adding a value for a part('x')"]
 
 
 class Boxed:
@@ -381,7 +381,7 @@ def test_sizes_of_any_kind_may_sum_to_zero(size: Any) -> None:
 
 
 def test_a_total_that_is_rounded_in_the_end_is_read_by_torch_load() -> None:
-    total = Sums("a part").begin(torch.tensor(1.0))
+    total = Sums("a value", "a part", "x").begin(torch.tensor(1.0))
     torch.save({"total": total}, file := io.BytesIO())
     file.seek(0)
     assert torch.load(file)["total"] == {"sum": 1.0, "type": "float32"}

@@ -1,33 +1,28 @@
 """Which name belongs to which part of a runner: keys of its state, and names among parts."""
 
+from collections.abc import Callable
 from itertools import count
-from typing import Any, NamedTuple
-
-from reactivex.disposable import Disposable
+from typing import Any, TypeAlias
 
 from rnnr.errors import wrong_value
 
-__all__ = ["Claims"]
+__all__ = ["Claims", "Free"]
 
 
-class _Writer(NamedTuple):
-    """A part that writes a key of the state."""
-
-    owner: object
-    part: str
-    kind: str | None
+Free: TypeAlias = Callable[[], None]
+"""Gives a name back. It is not a Disposable, which takes longer to make than a short run has."""
 
 
 class Claims:
     """The names that the parts of one runner have for themselves."""
 
     def __init__(self) -> None:
-        self._writers: dict[str, list[_Writer]] = {}
+        self._writers: dict[str, list[tuple[object, str, str | None]]] = {}
         self._owners: dict[str, list[object]] = {}
 
     def claim_key(
         self, argument: str, key: str, part: str, owner: object, *, kind: str | None = None
-    ) -> Disposable:
+    ) -> Free:
         """Reserve a key of the state for a part, which writes it.
 
         Args:
@@ -38,23 +33,23 @@ class Claims:
             kind: What the parts have to be to share the key; if left out, they may not.
 
         Returns:
-            A Disposable that frees it.
+            What frees it.
 
         Raises:
             ValueError: If another part has it.
         """
         writers = self._writers.setdefault(key, [])
-        for other in writers:
-            if other.owner is not owner and (kind is None or kind != other.kind):
+        for its_owner, its_part, its_kind in writers:
+            if its_owner is not owner and (kind is None or kind != its_kind):
                 raise wrong_value(
                     argument,
                     "a key that no other part of this runner writes",
                     key,
-                    f"{other.part} writes it; choose another name, or dispose of the other part",
+                    f"{its_part} writes it; choose another name, or dispose of the other part",
                 )
-        return _added(writers, _Writer(owner, part, kind))
+        return _added(writers, (owner, part, kind))
 
-    def claim_number(self, wish: str, owner: object) -> tuple[str, Disposable]:
+    def claim_number(self, wish: str, owner: object) -> tuple[str, Free]:
         """Reserve a name among the parts of one kind, with a number where it is taken.
 
         The same parts, attached in the same order, get the same names in another process, so that
@@ -65,20 +60,25 @@ class Claims:
             owner: Stands for the part; attached several times, it gets the same name.
 
         Returns:
-            The name, and a Disposable that frees it.
+            The name, and what frees it.
         """
-        names = (wish if i == 1 else f"{wish} #{i}" for i in count(1))
-        name = next(
-            name for name in names if all(one is owner for one in self._owners.get(name, ()))
-        )
-        return name, _added(self._owners.setdefault(name, []), owner)
+        name = wish
+        for i in count(2):
+            owners = self._owners.setdefault(name, [])
+            if all(one is owner for one in owners):
+                break
+            name = f"{wish} #{i}"
+        return name, _added(owners, owner)
 
 
-def _added(things: list[Any], thing: object) -> Disposable:
-    """Add to a list; return a Disposable that removes this very thing again."""
+def _added(things: list[Any], thing: object) -> Free:
+    """Add to a list; return what removes this very thing again."""
     things.append(thing)
 
     def remove() -> None:
-        del things[next(i for i, one in enumerate(things) if one is thing)]
+        for i, one in enumerate(things):
+            if one is thing:
+                del things[i]
+                break
 
-    return Disposable(remove)
+    return remove

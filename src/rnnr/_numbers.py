@@ -135,6 +135,8 @@ def quotient(total: Any, size: Any) -> Any:
 
     Integers of PyTorch are divided as 64-bit floats; it would take 32 bits for them.
     """
+    if type(total) in _EXACT and type(size) in _EXACT:
+        return total / size if size else nan
     if _is_tensor(total) and "int" in str(total.dtype):
         total = total.to(getattr(sys.modules["torch"], _widest("float64", total)))
     numpy = sys.modules.get("numpy")
@@ -159,13 +161,20 @@ class Sums:
     nobody's value.
 
     Args:
-        part: Who adds what, for messages.
+        what: What is added, for messages.
+        part: Who adds it.
+        name: Its name.
         is_divided: Whether the sums will be divided.
     """
 
-    def __init__(self, part: str, *, is_divided: bool = False) -> None:
-        self._part = part
+    def __init__(self, what: str, part: str, name: str, *, is_divided: bool = False) -> None:
+        self._who = what, part, name
         self._is_divided = is_divided
+
+    @property
+    def _part(self) -> str:
+        what, part, name = self._who  # put together where it is needed: a short run makes many
+        return f"{what} for {part}({name!r})"
 
     def begin(self, value: Any) -> Any:
         """Return the sum of one value.
@@ -174,6 +183,8 @@ class Sums:
             TypeError: If such values cannot be added, or their sum cannot be divided.
         """
         kind = type(value)
+        if kind in _EXACT:
+            return value
         can = hasattr(kind, "__add__") and (not self._is_divided or hasattr(kind, "__truediv__"))
         name, wide = _types_of(value)
         if can and name and wide is None and not name.startswith(_ADDED_AS_THEY_ARE):

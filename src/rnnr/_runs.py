@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 from weakref import ref
 
 from reactivex.disposable import Disposable
@@ -29,6 +29,8 @@ class Slot:
         has_run: Whether a run has begun.
         n_holds: Grows while a run is held: the time of a pause is not part of its speed.
     """
+
+    __slots__ = ("_watchers", "has_run", "n_holds", "runner", "token")
 
     def __init__(self, runner: Any) -> None:
         self.runner: Callable[[], Any] = ref(runner)
@@ -59,25 +61,21 @@ class Slot:
         return "running" in self.token
 
 
-class Run(NamedTuple):
-    """A run that has begun on this thread; an interrupt may have kept its end from being told."""
-
-    slot: Slot
-    token: object
-    state: State
-
-    def is_under_way(self) -> bool:
-        """Return whether it has not ended, which ``running`` does not tell: it may be stopping."""
-        return self.slot.token.get("running", self) is self.token
+Run: TypeAlias = tuple[Slot, object, State]
+"""A run that has begun on this thread: its slot, its token, its state. A named tuple would take as
+long to make as all else that a run does here."""
 
 
 def runs_on_this_thread() -> list[Run]:
-    """Return the runs under way on this thread, the outermost first: a list to add the next to."""
+    """Return the runs under way on this thread, the outermost first: a list to add the next to.
+
+    An interrupt may have kept the end of one from being told, and ``running`` does not tell it.
+    """
     runs: list[Run] | None = getattr(_local, "runs", None)
     if runs is None:
         runs = _local.runs = []
     if runs:
-        runs[:] = [run for run in runs if run.is_under_way()]
+        runs[:] = [run for run in runs if run[0].token.get("running") is run[1]]
     return runs
 
 
@@ -90,10 +88,11 @@ def outermost(state: State, among: Iterable[Slot] | None = None) -> State:
         state: Of a run, which is the outermost itself if there is no other.
         among: Slots of the runners whose runs count; those of all watched ones if left out.
     """
-    for run in getattr(_local, "runs", ()):
-        if run.state is state:
+    runs: list[Run] = getattr(_local, "runs", [])
+    for slot, token, other in runs:
+        if other is state:
             break  # the others are inside of this one
-        is_among = among is None or any(run.slot is one for one in among)
-        if is_among and run.slot.is_watched and run.is_under_way():
-            return run.state  # type: ignore[no-any-return]
+        is_among = among is None or any(slot is one for one in among)
+        if is_among and slot.is_watched and slot.token.get("running") is token:
+            return other
     return state

@@ -2,12 +2,21 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from inspect import iscoroutinefunction, isgeneratorfunction
+from functools import partial
+from inspect import (
+    CO_ASYNC_GENERATOR,
+    CO_COROUTINE,
+    CO_GENERATOR,
+    CO_ITERABLE_COROUTINE,
+    iscoroutinefunction,
+    isgeneratorfunction,
+)
 from math import nan
 from numbers import Real
 from operator import index
 from traceback import TracebackException
-from typing import Any
+from types import FunctionType
+from typing import Any, Final
 
 from rnnr._runs import runs_on_this_thread
 
@@ -24,6 +33,9 @@ __all__ = [
     "wrong_type",
     "wrong_value",
 ]
+
+
+_NOT_PLAIN: Final = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE
 
 
 class RnnrWarning(UserWarning):
@@ -50,6 +62,11 @@ def wrong_value(name: str, expected: str, got: object, cure: str) -> ValueError:
 
 def judge_callback(name: str, callback: object) -> None:
     """Refuse what cannot be called with a state, or does nothing when it is."""
+    plain: Any = callback.func if type(callback) is partial else callback
+    plain = getattr(plain, "__func__", plain)
+    is_plain = type(plain) is FunctionType and not plain.__dict__
+    if is_plain and not plain.__code__.co_flags & _NOT_PLAIN:
+        return  # nearly all are; what follows takes longer than to add a handler
     if not callable(callback):
         raise wrong_type(name, "callable", callback, "pass a function of the state")
     expected = "a function that runs when it is called"
@@ -164,7 +181,7 @@ def add_note(error: BaseException, text: str, *, place: str | None = None) -> No
     """
     note = _Note(text)
     note.place = text if place is None else place
-    note.runs = tuple(run.token for run in runs_on_this_thread())
+    note.runs = tuple(token for _, token, _ in runs_on_this_thread())
     with suppress(Exception):
         notes = getattr(error, "__notes__", [])
         notes[:] = [one for one in notes if not isinstance(one, _Note) or one.stays_beside(note)]

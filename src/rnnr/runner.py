@@ -6,10 +6,10 @@ from contextlib import nullcontext
 from typing import Any, TypeAlias, TypeVar, overload
 
 from reactivex import Observable, abc
-from reactivex.disposable import CompositeDisposable, Disposable
+from reactivex.disposable import CompositeDisposable
 
 from rnnr._claims import Claims
-from rnnr._runs import Run, Slot, runs_on_this_thread
+from rnnr._runs import Slot, runs_on_this_thread
 from rnnr.batches import Batches, judge_batches, warn_if_spent
 from rnnr.errors import (
     RnnrWarning,
@@ -129,23 +129,14 @@ class Runner:
             >>> runner.run([])
         """
         stream = self.stream(event)
-
-        def add(callbacks: Callback | Iterable[Callback]) -> abc.DisposableBase:
-            several = _callables(callbacks)
-            claims = CompositeDisposable()
-            try:
-                for one in several:
-                    claims.add(getattr(one, "claim_on", _claims_nothing)(self))
-            except ValueError:
-                claims.dispose()
-                raise
-            return CompositeDisposable(claims, *map(stream.add, several))
+        if callbacks is not None:
+            return self._add(stream, callbacks)
 
         def decorator(callback: _C) -> _C:
-            add(callback)
+            self._add(stream, callback)
             return callback
 
-        return decorator if callbacks is None else add(callbacks)
+        return decorator
 
     @overload
     def stream(self, event: Event) -> EventSubject: ...
@@ -337,6 +328,22 @@ class Runner:
         self.state["running"] = False
         self._batches.wake()
 
+    def _add(
+        self,
+        stream: EventSubject | SelectedStream,
+        callbacks: Callback | Iterable[Callback],
+    ) -> abc.DisposableBase:
+        several = _callables(callbacks)
+        claims: list[abc.DisposableBase] = []
+        try:
+            for one in several:
+                if hasattr(one, "claim_on"):  # it keeps something under a key of the state
+                    claims.append(one.claim_on(self))
+        except ValueError:
+            CompositeDisposable(*claims).dispose()
+            raise
+        return CompositeDisposable(*claims, *map(stream.add, several))
+
     def _judge_resumable(self) -> None:
         state = self.state
         missing = {"batches", "max_epoch", "n_iters", "epoch"} - state.keys()
@@ -369,7 +376,7 @@ class Runner:
                     "there, as for an evaluation"
                 )
             self._latest, slot.has_run = token, True
-            runs.append(Run(slot, token, state))
+            runs.append((slot, token, state))
             with (
                 idle_trampoline() if is_inside else _NOTHING,
                 listening() if listening else _NOTHING,
@@ -511,11 +518,6 @@ def _callables(callbacks: Any) -> list[Callback]:
     for i, callback in enumerate(several):
         judge_callback(f"callbacks[{i}]", callback)
     return several
-
-
-def _claims_nothing(_: Runner) -> abc.DisposableBase:
-    """Stand for the method ``claim_on`` of callbacks that reserve keys of the state."""
-    return Disposable()
 
 
 def _note(error: BaseException, where: str, state: State) -> None:

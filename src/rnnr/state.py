@@ -90,6 +90,9 @@ RUN_KEYS: Final = (
 STARTED_AT: Final = "_started_at"
 """Key of the time at which the run began, which reports need."""
 
+# "error" is a usual name for a metric, and the run puts that back
+_NOT_FREE: Final = frozenset({*RUN_KEYS, STARTED_AT} - {"error"})
+
 _BEGUN: Final = "_begun"
 
 
@@ -142,7 +145,7 @@ def check_key(argument: str, key: str, *others: str) -> None:
     Raises:
         ValueError: If it is a key of the run, or one of the others.
     """
-    is_the_runs = key in (*RUN_KEYS, STARTED_AT) and key != "error"  # a usual metric, put back
+    is_the_runs = key in _NOT_FREE
     if is_the_runs or key in others:
         cure = f"{'the run writes' if is_the_runs else 'the part itself reads'} it; choose another"
         raise wrong_value(argument, "a key of its own", key, cure)

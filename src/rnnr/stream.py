@@ -170,9 +170,10 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
             while n_changes != self._n_changes:
                 n_changes = self._n_changes
                 sign = -1 if self._inside_out else 1
-                entries = sorted(self._entries.items(), key=lambda item: sign * item[1].layer)
-                places = {key: place for place, (key, _) in enumerate(entries)}
-                handlers = [entry.handler for _, entry in entries]
+                entries = dict(self._entries)  # which a signal handler does not change
+                keys = sorted(entries, key=lambda key: sign * entries[key].layer)
+                places = {key: place for place, key in enumerate(keys)}
+                handlers = [entries[key].handler for key in keys]
                 for wrapper in [*self._wrappers.values()]:
                     handlers = [wrapper(handler) for handler in handlers]
                 deliver = _walk(handlers)

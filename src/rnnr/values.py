@@ -70,6 +70,8 @@ def accumulator(
         cure = f"set state[{value!r}] in an earlier callback"
         value = reader(value, f"fold({key!r})", cure)
     read = value
+    if first is own:
+        function = _kept_as_our_own(function)
 
     def accumulate(state: State) -> None:
         # every batch of every reducer comes here: the call is for the state that has no memory
@@ -80,9 +82,7 @@ def accumulator(
                 memory[key] = first(read(state))
                 return
             before = deepcopy(initial)  # the function may change it in place
-        one = read(state)
-        after = function(before, one)
-        memory[key] = own(after) if after is one else after  # max, say, returns the value itself
+        memory[key] = function(before, read(state))
 
     accumulate.__qualname__ = f"accumulator({key!r})"  # which tells one from another in a table
     return accumulate
@@ -90,6 +90,16 @@ def accumulator(
 
 def _itself(state: State) -> State:
     return state
+
+
+def _kept_as_our_own(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Copy what a function returns where that is the value itself, as `max` does: a buffer."""
+
+    def step(before: Any, value: Any) -> Any:
+        after = function(before, value)
+        return own(after) if after is value else after
+
+    return step
 
 
 def _check_copyable(initial: object) -> None:

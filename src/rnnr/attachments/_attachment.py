@@ -43,9 +43,16 @@ class Attachment(ABC):
         """
 
 
-def attach(runner: Runner, layer: Layer, handlers: Mapping[Event, Callback]) -> CompositeDisposable:
-    """Add a handler to each of several events, all in one layer."""
+def attach(
+    runner: Runner, layer: Layer, handlers: Mapping[Event, Callback], *others: abc.DisposableBase
+) -> CompositeDisposable:
+    """Add a handler to each of several events, all in one layer.
+
+    Returns:
+        A Disposable of the handlers and of the others.
+    """
     judge_runner(runner)
     return CompositeDisposable(
-        *(runner.stream(event).add(handler, layer=layer) for event, handler in handlers.items())
+        *others,
+        *(runner.stream(event).add(handler, layer=layer) for event, handler in handlers.items()),
     )

@@ -180,8 +180,8 @@ class Control(Attachment):
             self._n_held += 1
             try:
                 while self._is_held(key, state):
-                    for run in runs_on_this_thread():  # those around it are held, too
-                        run.slot.n_holds += 1
+                    for slot, _, _ in runs_on_this_thread():  # those around it are held, too
+                        slot.n_holds += 1
                     self._changed.notify_all()  # those who wait for it
                     self._changed.wait(_LOOK)
             finally:

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from reactivex import abc
-from reactivex.disposable import CompositeDisposable
 
 from rnnr._numbers import Sums, own
 from rnnr.attachments._attachment import Attachment, attach
@@ -32,6 +31,7 @@ class _Reducer(Attachment):
         read: Reads the value from the state.
         first: Makes the first accumulator of the first value.
         finish: Makes the result of the last accumulator.
+        others: Keys that it reads, and may not write.
     """
 
     def __init__(
@@ -41,8 +41,9 @@ class _Reducer(Attachment):
         read: Reader,
         first: Callable[[Any], Any],
         finish: Callable[[Any], Any],
+        *others: str,
     ) -> None:
-        check_key("name", name)
+        check_key("name", name, *others)
         self.name = name
         self._function = function
         self._read = read
@@ -60,14 +61,14 @@ class _Reducer(Attachment):
         """
         judge_runner(runner)
         part = f"{type(self).__name__}({self.name!r})"
-        named = runner._claims.claim_key("name", self.name, part, owner=object())
-        key, claimed = claim(runner, f"_reducer {self.name}")
+        free = runner._claims.claim_key("name", self.name, part, owner=object())
+        key, claimed = claim(runner, f"_reducer {self.name}", free)
         add = accumulator(key, self._function, value=self._read, per_epoch=True, first=self._first)
         handlers: dict[Event, Callback] = {
             Event.BATCH: add,
             Event.EPOCH_FINISHED: partial(self._store, key),
         }
-        return CompositeDisposable(attach(runner, Layer.REDUCE, handlers), claimed, named)
+        return attach(runner, Layer.REDUCE, handlers, claimed)
 
     def _store(self, key: str, state: State) -> None:
         memory = epoch_memory(state)
@@ -144,7 +145,7 @@ class SumReducer(_Reducer):
 
     def __init__(self, name: str, *, value: str = "output") -> None:
         judge_string("name", name, "name the key for the result")
-        sums = Sums(f"a value for SumReducer({name!r})")
+        sums = Sums("a value", "SumReducer", name)
         super().__init__(name, sums.add, _output(self, name, value), sums.begin, sums.total)
 
 
@@ -188,10 +189,10 @@ class MeanReducer(_Reducer):
     def __init__(self, name: str, *, value: str = "output", size: str = "size") -> None:
         judge_string("name", name, "name the key for the result")
         judge_string("size", size, "name a key of the state")
-        check_key("name", name, size)
         output = _output(self, name, value)
-        values = Sums(f"a value for MeanReducer({name!r})", is_divided=True)
-        sizes = Sums(f"a size for MeanReducer({name!r})", is_divided=True)
+
+        def sums(what: str) -> Sums:  # made where it is needed, for a short run does not need it
+            return Sums(what, "MeanReducer", name, is_divided=True)
 
         def read(state: State) -> _Pair:
             try:
@@ -200,18 +201,27 @@ class MeanReducer(_Reducer):
                 return output(state), 1  # which says what is missing
 
         def begin(pair: _Pair) -> _Pair:
-            return values.begin(pair[0]), sizes.begin(pair[1])
+            if type(pair[0]) is float and type(pair[1]) is int:
+                return pair
+            return sums("a value").begin(pair[0]), sums("a size").begin(pair[1])
 
         def add(totals: _Pair, pair: _Pair) -> _Pair:
-            (total, n), (one, n_items) = totals, pair
-            if type(one) is float is type(total) and type(n_items) is int is type(n):
-                return total + one, n + n_items  # most are so, and it is four times as fast
-            return values.add(total, one), sizes.add(n, n_items)
+            one, n_items = pair
+            if type(one) is float and type(n_items) is int:  # most are so: it is twice as fast
+                try:
+                    return totals[0] + one, totals[1] + n_items
+                except TypeError:  # what was added before is of another kind
+                    pass
+            total, n = totals
+            return sums("a value").add(total, one), sums("a size").add(n, n_items)
 
         def mean(totals: _Pair) -> Any:
-            return values.mean(totals[0], sizes.total(totals[1]))
+            total, n = totals
+            if type(total) is float and type(n) is int and n:
+                return total / n
+            return sums("a value").mean(total, sums("a size").total(n))
 
-        super().__init__(name, add, read, begin, mean)
+        super().__init__(name, add, read, begin, mean, size)
 
 
 def _itself(accumulator: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from reactivex import abc
 from reactivex import operators as ops
-from reactivex.disposable import CompositeDisposable
+from reactivex.disposable import CompositeDisposable, Disposable
 
 from rnnr._runs import runs_on_this_thread
 from rnnr.errors import add_note, judge_string, judged_integer, wrong_type, wrong_value
@@ -172,11 +172,11 @@ class _Saver:
     def claim_on(self, runner: Runner) -> abc.DisposableBase:
         """Reserve the key, which checkpoints may share, and a name that no other one has."""
         claims = runner._claims
-        claimed = claims.claim_key("queue_fmt", self._queue, self._part, self, kind="checkpoint")
-        name, named = claims.claim_number(self._name, self)
+        free = claims.claim_key("queue_fmt", self._queue, self._part, self, kind="checkpoint")
+        name, free_name = claims.claim_number(self._name, self)
         if not self._is_named:
             self._name, self._is_named = name, True
-        return CompositeDisposable(claimed, named)
+        return CompositeDisposable(Disposable(free), Disposable(free_name))
 
     def begin(self, state: State) -> None:
         """Forget the files of an earlier run: they are not ours any more."""
@@ -225,13 +225,13 @@ class _Saver:
         Nothing tells two of one name apart in another process: where there are two, each has
         a name for this process alone, and leaves the files of the one before.
         """
-        run = next((run for run in runs_on_this_thread() if run.state is state), None)
-        if run is None:
+        slot = next((slot for slot, _, other in runs_on_this_thread() if other is state), None)
+        if slot is None:
             return
         mark = f"{self._name} @"
         files = SavedFiles.of(state[self._queue]).files.values()
         are_several = any(name.startswith(mark) for file in files for name in file.savers)
-        runner: Runner = run.slot.runner()  # it runs, so it is there
+        runner: Runner = slot.runner()  # it runs, so it is there
         name, _ = runner._claims.claim_number(self._name, self)
         if are_several or name != self._name:
             self._name = mark + token_hex(4)

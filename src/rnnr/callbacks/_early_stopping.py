@@ -3,6 +3,7 @@
 import logging
 
 from reactivex import operators as ops
+from reactivex.disposable import Disposable
 
 from rnnr.operators import Pipeline, fold, pipeline, stop
 from rnnr.plateau import failures_in_a_row, judge_patience
@@ -72,5 +73,7 @@ def maybe_stop_early(
     )
     callback.__qualname__ = part = f"maybe_stop_early({check!r})"
     owner = object()
-    callback.claims = lambda runner: runner._claims.claim_key("counter", counter, part, owner)
+    callback.claims = lambda runner: Disposable(
+        runner._claims.claim_key("counter", counter, part, owner)
+    )
     return callback

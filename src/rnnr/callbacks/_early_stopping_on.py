@@ -6,7 +6,7 @@ from typing import Any, overload
 
 from reactivex import abc
 from reactivex import operators as ops
-from reactivex.disposable import CompositeDisposable
+from reactivex.disposable import CompositeDisposable, Disposable
 
 from rnnr._numbers import number_of
 from rnnr.callbacks._best import Keeper
@@ -296,7 +296,8 @@ class EarlyStopping:
 
     def claim_on(self, runner: Runner) -> abc.DisposableBase:
         """Reserve what it writes in the state of a runner."""
-        return runner._claims.claim_key("memory", self._stopper.memory, self._stopper.part, self)
+        stopper = self._stopper
+        return Disposable(runner._claims.claim_key("memory", stopper.memory, stopper.part, self))
 
 
 class EarlyStoppingCallback(EarlyStopping):

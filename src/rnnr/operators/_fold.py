@@ -5,6 +5,7 @@ from typing import Any
 
 from reactivex import Observable
 from reactivex import operators as ops
+from reactivex.disposable import Disposable
 
 from rnnr.errors import wrong_value
 from rnnr.state import MISSING, State, check_key
@@ -75,7 +76,7 @@ def fold(
         check_key("key", key, *([value] if isinstance(value, str) else []))
     owner, part = object(), f"fold({key!r})"
     claimed = f"{key} in the memory of an epoch" if per_epoch else key
-    vars(operator)["claim_on"] = lambda runner: runner._claims.claim_key(
-        "key", claimed, part, owner
+    vars(operator)["claim_on"] = lambda runner: Disposable(
+        runner._claims.claim_key("key", claimed, part, owner)
     )
     return operator
