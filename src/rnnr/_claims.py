@@ -1,7 +1,6 @@
 """Which name belongs to which part of a runner: keys of its state, and names among parts."""
 
 from collections.abc import Callable
-from itertools import count
 from typing import Any, TypeAlias
 
 from rnnr.errors import wrong_value
@@ -62,12 +61,12 @@ class Claims:
         Returns:
             The name, and what frees it.
         """
-        name = wish
-        for i in count(2):
+        name, number = wish, 1
+        owners = self._owners.setdefault(name, [])
+        while any(one is not owner for one in owners):
+            number += 1
+            name = f"{wish} #{number}"
             owners = self._owners.setdefault(name, [])
-            if all(one is owner for one in owners):
-                break
-            name = f"{wish} #{i}"
         return name, _added(owners, owner)
 
 
@@ -76,9 +75,6 @@ def _added(things: list[Any], thing: object) -> Free:
     things.append(thing)
 
     def remove() -> None:
-        for i, one in enumerate(things):
-            if one is thing:
-                del things[i]
-                break
+        del things[next(i for i, one in enumerate(things) if one is thing)]
 
     return remove

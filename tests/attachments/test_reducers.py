@@ -193,6 +193,10 @@ class TestTheResult:
             results = reduced([kind(1)] * 3000, SumReducer("sum"), MeanReducer("mean"))
             assert results == [3000, 1]
 
+    @pytest.mark.parametrize("values", [[np.float32(1), 2.0], [2.0, np.float32(1)], [1, 2.0]])
+    def test_may_be_of_several_kinds_of_numbers(self, values: list[Any]) -> None:
+        assert reduced(values, MeanReducer("mean")) == [1.5]
+
     def test_is_not_a_number_where_the_sizes_sum_to_zero(self) -> None:
         runner = Runner()
         MeanReducer("loss").attach_on(runner)
