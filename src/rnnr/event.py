@@ -64,6 +64,8 @@ class Event(Selectable, Enum):
     STOPPED = auto()
     FAILED = auto()
 
+    __hash__ = object.__hash__  # a member is one object, and that of Enum is slow
+
     @property
     def counter(self) -> str | None:
         """The key of the state that counts this event, or ``None``."""

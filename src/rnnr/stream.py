@@ -169,9 +169,10 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
             n_changes = None
             while n_changes != self._n_changes:
                 n_changes = self._n_changes
-                sign = -1 if self._inside_out else 1
                 entries = dict(self._entries)  # which a signal handler does not change
-                keys = sorted(entries, key=lambda key: sign * entries[key].layer)
+                keys = sorted(  # stable, also in reverse
+                    entries, key=lambda key: entries[key].layer, reverse=self._inside_out
+                )
                 places = {key: place for place, key in enumerate(keys)}
                 handlers = [entries[key].handler for key in keys]
                 for wrapper in [*self._wrappers.values()]:
