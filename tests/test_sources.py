@@ -39,7 +39,7 @@ class Boom(Exception):
 
 
 class Asynchronous:
-    """An iterable, as an async one that can be iterated anew."""
+    """An iterable, as an async one that can be iterated again."""
 
     def __init__(self, items: Iterable[Any]) -> None:
         self.items = items

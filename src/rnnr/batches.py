@@ -92,7 +92,7 @@ class Batches:
         if lost and is_open(state) and _is_one_shot(state["batches"]):
             raise RuntimeError(
                 f"epoch {state['epoch']} cannot be resumed after {n_drawn(state)} batches: "
-                "expected batches that can be iterated anew, to skip those, got the "
+                "expected batches that can be iterated again, to skip those, got the "
                 f"iterator {shown(state['batches'])}, whose position is unknown; put a list, or an "
                 "object whose __iter__ or __aiter__ is a generator function, into state['batches']"
             )
@@ -172,7 +172,7 @@ def warn_if_spent(state: State, stacklevel: int) -> None:
     else:
         return
     warnings.warn(
-        f"epoch {state['epoch']} needs batches that can be iterated anew, got "
+        f"epoch {state['epoch']} needs batches that can be iterated again, got "
         f"{shown(state['batches'])}: {reason}; pass a list, or an object whose __iter__ "
         "or __aiter__ is a generator function",
         RnnrWarning,
