@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rnnr import Event, Layer, Runner, State
 from rnnr.attachments import MeanReducer
-from rnnr.files import write_whole
+from rnnr.files import write_atomic
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     def save(state: State) -> None:
         if state["n_iters"] % 20 == 0:
             kept = {key: state[key] for key in state.keys() - {"batches"}}
-            write_whole(options.run, lambda file: pickle.dump(kept, file))
+            write_atomic(options.run, lambda file: pickle.dump(kept, file))
 
     # The innermost layer: when the reducer has taken the batch as well.
     runner.stream(Event.BATCH).add(save, layer=Layer.DISPLAY)

@@ -36,11 +36,10 @@ from rnnr.attachments import (
 )
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
 from rnnr.dashboard import Dashboard
-from rnnr.handler_times import HandlerTimes
 from rnnr.operators import fold, pipeline, select, stop, when
 from rnnr.recording import Record
-from rnnr.reporting import Report, reports
-from rnnr.stream import EventSubject
+from rnnr.reporting import HandlerTimes, Report, reports
+from rnnr.streams import EventSubject
 
 State = dict[str, Any]
 Attach = Callable[[Runner], Any]
@@ -155,7 +154,7 @@ PARTS = sorted(parts(Path(), ExitStack()))
 def test_every_part_of_the_library_is_among_them() -> None:
     names = {*rnnr.attachments.__all__, *rnnr.callbacks.__all__}
     names |= {*rnnr.dashboard.__all__, *rnnr.recording.__all__}
-    others = {"Attachment", "EarlyStopping", "EarlyStoppingCallback", "Hold", "save"}
+    others = {"Attachment", "EarlyStopping", "EarlyStoppingCallback", "ControlStatus", "save"}
     assert names - others - {"Tail", "replay"} <= set(PARTS)
 
 
@@ -198,7 +197,7 @@ def trained(attach: Attach) -> Runner:
         state["stats"] = {"loss": state["batch"]}
 
     @runner.on(Event.EPOCH_FINISHED)
-    def judge(state: State) -> None:
+    def check(state: State) -> None:
         state["better"] = state["epoch"] != 2
         state["worse"] = state["epoch"] == 3
 
@@ -215,7 +214,7 @@ def n_handlers(runner: Runner) -> int:
 
 
 def n_handlers_of(subject: EventSubject) -> int:
-    subject.arrange()
+    subject.rebuild()
     return len(subject.handlers)
 
 

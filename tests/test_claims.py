@@ -67,7 +67,7 @@ def test_a_key_of_another_part_is_refused_and_the_first_goes_on(
 def n_handlers(runner: Runner) -> int:
     n = 0
     for event in Event:
-        runner.stream(event).arrange()
+        runner.stream(event).rebuild()
         n += len(runner.stream(event).handlers)
     return n
 
@@ -101,7 +101,7 @@ def key_of(callback: Any) -> str:
     """Return the key that a callback has reserved."""
     runner = Runner()
     runner.on(Event.BATCH, callback)
-    (key,) = runner._claims._writers
+    (key,) = runner._keys._writers
     return key
 
 

@@ -180,7 +180,7 @@ def checkpoints_of_the_newest_and_the_best(rnnr: Any, tell: Tell, folder: Path) 
     finished = rnnr.Event.EPOCH_FINISHED
 
     @runner.on(finished)
-    def judge(state: State) -> None:
+    def check(state: State) -> None:
         state["better"] = state["epoch"] in (1, 2, 5)
         state["model"] = {"epoch": state["epoch"]}
 

@@ -1,4 +1,4 @@
-"""`write_whole`: a file is whole or not there, whatever happens, whoever else writes."""
+"""`write_atomic`: a file is whole or not there, whatever happens, whoever else writes."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from typing import IO, Any
 import pytest
 
 from rnnr import files
-from rnnr.files import is_stamped, new_stamp, stamp, write_whole
+from rnnr.files import is_stamped, new_stamp, stamp, write_atomic
 
 ERRORS = [ValueError("full"), KeyboardInterrupt(), SystemExit(), GeneratorExit()]
 
@@ -35,7 +35,7 @@ def test_the_file_holds_what_was_written(tmp_path: Path) -> None:
         file.seek(0)
         file.write(b"at")
 
-    write_whole(tmp_path / "x", write)
+    write_atomic(tmp_path / "x", write)
     assert (tmp_path / "x").read_text() == "at the middle"
     assert names(tmp_path) == ["x"]
 
@@ -50,7 +50,7 @@ def test_the_older_file_is_there_until_the_newer_is_whole(tmp_path: Path) -> Non
         file.flush()
         seen.append(path.read_text())
 
-    write_whole(path, write)
+    write_atomic(path, write)
     assert seen == ["older"]
     assert path.read_text() == "half of the new"
 
@@ -68,7 +68,7 @@ def test_an_error_leaves_as_itself_and_the_directory_as_it_was(
         raise error
 
     with pytest.raises(type(error)) as caught:
-        write_whole(tmp_path / "x", write)
+        write_atomic(tmp_path / "x", write)
     assert caught.value is error
     assert names(tmp_path) == before
     assert all((tmp_path / name).read_text() == "older" for name in before)
@@ -85,7 +85,7 @@ def test_an_error_of_the_disk_leaves_the_directory_as_it_was(
     (tmp_path / "x").write_text("older")
     monkeypatch.setattr(os, function, fail)
     with pytest.raises(type(error)) as caught:
-        write_whole(tmp_path / "x", text("newer"))
+        write_atomic(tmp_path / "x", text("newer"))
     assert caught.value is error
     assert names(tmp_path) == ["x"]
     assert (tmp_path / "x").read_text() == "older"
@@ -94,13 +94,13 @@ def test_an_error_of_the_disk_leaves_the_directory_as_it_was(
 def test_a_directory_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     with pytest.raises(IsADirectoryError):
-        write_whole(tmp_path / "x", text("newer"))
+        write_atomic(tmp_path / "x", text("newer"))
     assert names(tmp_path) == ["x"]
 
 
 def test_a_directory_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        write_whole(tmp_path / "no" / "x", text("newer"))
+        write_atomic(tmp_path / "no" / "x", text("newer"))
 
 
 def test_the_file_and_then_its_directory_are_flushed_to_disk(
@@ -120,7 +120,7 @@ def test_the_file_and_then_its_directory_are_flushed_to_disk(
 
     monkeypatch.setattr(os, "fsync", flush)
     monkeypatch.setattr(os, "replace", rename)
-    write_whole(tmp_path / "x", text("whole"))
+    write_atomic(tmp_path / "x", text("whole"))
     assert story == ["5 bytes", "renamed to x", "directory"]
 
 
@@ -143,7 +143,7 @@ def test_a_directory_that_cannot_be_flushed_is_no_error(
         return real(target, *more)
 
     monkeypatch.setattr(os, function, fail_for_directories)
-    write_whole(tmp_path / "x", text("whole"))
+    write_atomic(tmp_path / "x", text("whole"))
     assert (tmp_path / "x").read_text() == "whole"
 
 
@@ -151,7 +151,7 @@ def test_a_directory_that_cannot_be_flushed_is_no_error(
 def test_permissions_are_those_of_any_new_file(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
-        write_whole(tmp_path / "x", text("whole"))
+        write_atomic(tmp_path / "x", text("whole"))
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o666 & ~umask
@@ -170,7 +170,7 @@ def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path, exists: 
         seen.append(names(tmp_path))
         file.write(b"newer")
 
-    write_whole(link, write)
+    write_atomic(link, write)
     assert seen == [["folder", "link"]]  # aside of the target, where it can be renamed
     assert link.is_symlink()
     assert (folder / "x").read_text() == link.read_text() == "newer"
@@ -180,7 +180,7 @@ def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path, exists: 
 HOLD = """
 import sys
 from pathlib import Path
-from rnnr.files import write_whole
+from rnnr.files import write_atomic
 
 def write(file):
     file.write(b"theirs")
@@ -188,7 +188,7 @@ def write(file):
     print("writing", flush=True)
     sys.stdin.readline()
 
-write_whole(Path(sys.argv[1]), write)
+write_atomic(Path(sys.argv[1]), write)
 """
 
 
@@ -211,7 +211,7 @@ def test_processes_that_write_in_one_directory_leave_each_other_alone(
     tmp_path: Path, name: str
 ) -> None:
     with another_process_writes(tmp_path / "theirs") as other:
-        write_whole(tmp_path / name, text("mine"))
+        write_atomic(tmp_path / name, text("mine"))
         assert len(names(tmp_path)) == 2  # and the other's file aside
         assert (tmp_path / name).read_text() == "mine"
         other.communicate("go on\n")
@@ -222,10 +222,10 @@ def test_processes_that_write_in_one_directory_leave_each_other_alone(
 
 def test_threads_that_write_in_one_directory_leave_each_other_alone(tmp_path: Path) -> None:
     def write(file: IO[bytes]) -> None:
-        write_whole(tmp_path / "inner", text("inner"))  # as another thread would, meanwhile
+        write_atomic(tmp_path / "inner", text("inner"))  # as another thread would, meanwhile
         file.write(b"outer")
 
-    write_whole(tmp_path / "outer", write)
+    write_atomic(tmp_path / "outer", write)
     assert names(tmp_path) == ["inner", "outer"]
 
 
@@ -234,7 +234,7 @@ def test_what_a_dead_process_left_is_removed_by_the_next_write(tmp_path: Path) -
         other.kill()
         assert other.wait() == -signal.SIGKILL
     (leftover,) = names(tmp_path)
-    write_whole(tmp_path / "mine", text("mine"))
+    write_atomic(tmp_path / "mine", text("mine"))
     assert leftover != "mine"
     assert names(tmp_path) == ["mine"]
 
@@ -243,7 +243,7 @@ def test_nothing_else_is_removed(tmp_path: Path) -> None:
     others = [".rnnr", ".rnnr-notes", "rnnr-1.tmp", "x.tmp", ".x-1.tmp"]
     for name in others:
         (tmp_path / name).touch()
-    write_whole(tmp_path / "x", text("mine"))
+    write_atomic(tmp_path / "x", text("mine"))
     assert names(tmp_path) == sorted([*others, "x"])
 
 
@@ -256,7 +256,7 @@ def test_a_leftover_that_may_not_be_removed_is_no_error(
     (tmp_path / ".rnnr-1.tmp").touch()
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", refuse)
-        write_whole(tmp_path / "x", text("whole"))
+        write_atomic(tmp_path / "x", text("whole"))
     assert names(tmp_path) == [".rnnr-1.tmp", "x"]
 
 
@@ -273,7 +273,7 @@ def test_a_file_that_is_taken_for_a_leftover_before_it_is_locked_is_made_anew(
         lock(file, wait=wait)
 
     monkeypatch.setattr(files, "_lock", another_is_quicker)
-    write_whole(tmp_path / "x", text("whole"))
+    write_atomic(tmp_path / "x", text("whole"))
     assert len(taken) == 1
     assert names(tmp_path) == ["x"]
     assert (tmp_path / "x").read_text() == "whole"
@@ -287,7 +287,7 @@ def test_without_locks_a_file_is_written_and_no_leftover_is_removed(
 
     monkeypatch.setattr(files, "_lock", no_locks)
     (tmp_path / ".rnnr-1.tmp").touch()  # for all that is known, somebody writes it
-    write_whole(tmp_path / "x", text("whole"))
+    write_atomic(tmp_path / "x", text("whole"))
     assert names(tmp_path) == [".rnnr-1.tmp", "x"]
     assert (tmp_path / "x").read_text() == "whole"
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnr.frozen import Frozen
+from rnnr._frozen import Frozen
 
 JSON = st.dictionaries(st.text(), st.lists(st.integers()) | st.none() | st.text())
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnr.history import History
+from rnnr.reporting import History
 
 LIMITS = st.integers(3, 12)
 RISING = st.lists(st.integers(0, 400), unique=True, max_size=120).map(sorted)

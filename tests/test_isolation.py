@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rnnr import Event, Runner, isolate
-from rnnr.isolation import Failures
+from rnnr._isolate import Failures
 from rnnr.operators import pipeline, when
 from rnnr.state import State
 

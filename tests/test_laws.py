@@ -233,7 +233,7 @@ def trainer(stops: Iterable[int], log: list[Any]) -> Runner:
     LambdaReducer("list", lambda one, other: f"{one},{other}").attach_on(runner)
 
     @runner.on(Event.EPOCH_FINISHED)
-    def judge(state: dict[str, Any]) -> None:
+    def check(state: dict[str, Any]) -> None:
         state["better"] = state["epoch"] % 3 == 1
         log.append((state["epoch"], results(state)))
 

@@ -58,8 +58,8 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     pages: list[Dashboard] = []
 
     class Watched(Dashboard):
-        def __init__(self, *arguments: object, names: tuple[str, ...]) -> None:
-            super().__init__(*arguments, names=names)  # type: ignore[arg-type]
+        def __init__(self, *arguments: object, allowed_hosts: tuple[str, ...]) -> None:
+            super().__init__(*arguments, allowed_hosts=allowed_hosts)  # type: ignore[arg-type]
             pages.append(self)
 
     monkeypatch.setattr("rnnr.dashboard.Dashboard", Watched)

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extras import ml_dtypes, np, torch
+from rnnr._frozen import Frozen
 from rnnr._numbers import Sums, addend, number_of, numbers_in, own, quotient, rounded
-from rnnr.frozen import Frozen
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def is_batch(emission: Emission) -> bool:
 def n_handlers(runner: Runner) -> int:
     count = 0
     for event in Event:
-        runner.stream(event).arrange()
+        runner.stream(event).rebuild()
         count += len(runner.stream(event).handlers)
     return count
 
@@ -1033,16 +1033,16 @@ class TestAwait:
                 task.cancel()
                 await asyncio.sleep(0)
                 assert not task.done()
-            go_on.set()
+            unpause.set()
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert told == ["STOPPED"]
 
         def hold(state: State) -> None:
             begun.set()
-            assert go_on.wait(GUARD)
+            assert unpause.wait(GUARD)
 
-        runner, begun, go_on = Runner(), threading.Event(), threading.Event()
+        runner, begun, unpause = Runner(), threading.Event(), threading.Event()
         told = told_of_ends(runner)
         runner.on(Event.BATCH, hold)
         asyncio.run(main())
@@ -1095,16 +1095,16 @@ class TestAwait:
             await until(lambda: len(run_threads()) == 2)
             second.cancel()
             await asyncio.sleep(0)
-            go_on.set()
+            unpause.set()
             for task in (first, second):
                 with pytest.raises(asyncio.CancelledError):
                     await task
 
         def hold(state: State) -> None:
             begun.set()
-            assert go_on.wait(GUARD)
+            assert unpause.wait(GUARD)
 
-        runner, begun, go_on = Runner(), threading.Event(), threading.Event()
+        runner, begun, unpause = Runner(), threading.Event(), threading.Event()
         run = runner.observe([1])
         started = list[State]()
         runner.on(Event.STARTED, started.append)

@@ -426,7 +426,7 @@ def told(
     return story
 
 
-def go_on(clock: TestScheduler) -> None:
+def unpause(clock: TestScheduler) -> None:
     clock.advance_to(max(70, clock.to_seconds(clock.now) + 30))
 
 
@@ -435,7 +435,7 @@ def over_a_stream(name: str, operator: Any = None) -> Story:
     source = runner.stream(Event.BATCH).pipe(select("batch"))
     story = told(source, applied(name, clock, operator), clock)
     runner.run(Batches(clock))
-    go_on(clock)
+    unpause(clock)
     return story
 
 
@@ -451,7 +451,7 @@ def over_a_run(name: str, operator: Any = None, inside: bool = False) -> Story:
         rx.of(1).subscribe(subscribe)
     else:
         subscribe()
-    go_on(clock)
+    unpause(clock)
     return stories[0]
 
 
@@ -489,7 +489,7 @@ class TestOverAStream:
         expected = told(subject, applied(name, clock), clock)
         for batch in Batches(clock):
             subject.on_next(batch)
-        go_on(clock)
+        unpause(clock)
 
         story = over_a_stream(name)
         assert values(story) == TABLE[name].stream
@@ -511,7 +511,7 @@ class TestOverARun:
         # it begins when all are subscribed; what the operators add is in place, as over our own
         batches = rx.from_iterable(Batches(clock), CurrentThreadScheduler.singleton())
         expected = told(batches, applied(name, clock), clock, InPlaceScheduler())
-        go_on(clock)
+        unpause(clock)
 
         assert values(over_a_run(name)) == TABLE[name].observed == values(expected)
 

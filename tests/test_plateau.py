@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extras import np
-from rnnr.plateau import failures_in_a_row, improvement_rule, judge_patience
+from rnnr.operators._improvement import check_patience, failures_in_a_row, improvement_rule
 
 NUMBERS = st.floats(allow_nan=False)
 MODES = st.sampled_from(["min", "max"])
@@ -98,4 +98,4 @@ def test_any_real_number_will_do_and_the_verdict_is_a_plain_boolean(delta: Any) 
 @pytest.mark.parametrize("wrong", [-1, -0.5, nan])
 def test_a_patience_below_0_is_refused_under_the_name_of_the_argument(wrong: float) -> None:
     with pytest.raises(ValueError, match=r"borne must be a number of 0 or more, got .*; pass 0"):
-        judge_patience("borne", wrong)
+        check_patience("borne", wrong)

@@ -16,11 +16,11 @@ from reactivex import operators as ops
 
 from extras import np, torch
 from rnnr import Event, Layer, Runner, isolate
+from rnnr._frozen import Frozen
 from rnnr.attachments import Control, MeanReducer, SumReducer
-from rnnr.frozen import Frozen
 from rnnr.reporting import Report, reports
 from rnnr.state import State
-from rnnr.stream import last_layer
+from rnnr.streams._layer import last_layer
 
 Metrics = list[dict[str, float]]
 
@@ -785,17 +785,17 @@ def test_a_pause_is_no_part_of_the_throughput(clock: Clock) -> None:
         control.attach_on(runner)
     seen = reported(outer, clock=clock.read, on=Event.BATCH)
 
-    def go_on() -> None:
+    def unpause() -> None:
         control.wait_until_paused(30)
         clock.now += 3600
-        control.go_on()
+        control.unpause()
 
     @outer.on(Event.BATCH)
     def pause_once(state: State) -> None:
         clock.work(state)
         if state["n_iters"] == 3:  # in an evaluation, which holds the training, too
             control.pause()
-            threading.Thread(target=go_on).start()
+            threading.Thread(target=unpause).start()
             inner.run([1])
 
     outer.run(range(6))

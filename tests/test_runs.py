@@ -9,7 +9,7 @@ from reactivex import abc
 from rnnr import Event, Layer, Runner
 from rnnr._runs import outermost
 from rnnr.state import State
-from rnnr.stream import last_layer
+from rnnr.streams._layer import last_layer
 
 Watch = Callable[[State], None]
 

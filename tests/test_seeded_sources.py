@@ -135,14 +135,14 @@ class Augmented:
 
     def __init__(self, generator: torch.Generator | None) -> None:
         self.generator = generator
-        self.n_drawn = 0
+        self.n_batches_drawn = 0
         self.is_ahead = threading.Event()
 
     def __iter__(self) -> Iterator[Any]:
         for x in torch.split(X, 4):
             noise = torch.rand(x.shape, generator=self.generator)
-            self.n_drawn += 1
-            if self.n_drawn == 2:
+            self.n_batches_drawn += 1
+            if self.n_batches_drawn == 2:
                 self.is_ahead.set()
             yield x + noise, 3 * x
 

@@ -22,13 +22,13 @@ from reactivex.disposable import Disposable
 from reactivex.scheduler import NewThreadScheduler, VirtualTimeScheduler
 from reactivex.subject import BehaviorSubject, ReplaySubject
 
-import rnnr.feed
+import rnnr.sources._producers
 from interrupts import interrupt_at_call
 from rnnr import Event, RnnrWarning, Runner, State
 from rnnr.attachments import ProgressBar
-from rnnr.batches import Batches
 from rnnr.operators import select, states
 from rnnr.sources import buffered, prefetch
+from rnnr.sources._epoch import EpochBatches
 
 GUARD = 30.0
 """Seconds after which a test is taken for hanging."""
@@ -458,16 +458,16 @@ class TestStop:
             subject.on_next(2)
             subject.on_completed()
 
-        subject, drawn, batches = Watched(), threading.Event(), Batches()
+        subject, drawn, batches = Watched(), threading.Event(), EpochBatches()
         state: State = {"batches": subject, "n_iters": 0, "running": True}
         with in_thread(produce):
-            batches.put_back(next(batches.left(state)))
-            assert next(batches.left(state)) == 1
+            batches.push_back(next(batches.remaining(state)))
+            assert next(batches.remaining(state)) == 1
             state["running"] = False
-            assert [*batches.left(state)] == []  # does not wait for a source that is silent
+            assert [*batches.remaining(state)] == []  # does not wait for a source that is silent
             state["running"] = True
             drawn.set()
-            assert [*batches.left(state)] == [2]
+            assert [*batches.remaining(state)] == [2]
 
     @pytest.mark.parametrize(
         ("number", "ends_in"), [(signal.SIGINT, "FAILED"), (signal.SIGTERM, "STOPPED")]
@@ -609,7 +609,7 @@ class TestLive:
             runner.run(buffered(source, size=2, live=True))
         source.subscribed.clear()
 
-        def go_on() -> None:
+        def unpause() -> None:
             for item in range(1, 1000):
                 late(item)
             told.set()
@@ -617,7 +617,7 @@ class TestLive:
             source.on_completed()
 
         late, told = source.on_next, threading.Event()
-        with in_thread(go_on):
+        with in_thread(unpause):
             wait_for(told)
             runner.resume()
         assert seen == [0, 1, 2]
@@ -919,7 +919,7 @@ class TestIterators:
     def test_a_loader_that_is_blocked_does_not_hang_a_stop_and_loses_nothing(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(rnnr.feed, "GRACE", 0.01)
+        monkeypatch.setattr(rnnr.sources._producers, "JOIN_TIMEOUT", 0.01)
         queue, runner = Queue[Any](), Runner()
         loader = prefetch(iter(queue.get, None))
         seen = delivered(runner)
@@ -953,7 +953,7 @@ class TestIterators:
         seen = delivered(runner)
         runner.on(Event.EPOCH_FINISHED, lambda _: released.set())
         stop_at(runner, 1)
-        monkeypatch.setattr(rnnr.feed, "GRACE", 0.01)
+        monkeypatch.setattr(rnnr.sources._producers, "JOIN_TIMEOUT", 0.01)
         runner.run(Blocked())
         [thread] = source_threads()
         runner.resume()
@@ -1125,7 +1125,7 @@ class TestInterrupt:
             runner = Runner()
             seen = delivered(runner)
             try:
-                with interrupt_at_call(n, "rnnr.feed"):
+                with interrupt_at_call(n, "rnnr.sources._iterator"):
                     runner.run(kind(range(4)))
                 interrupted = False
             except KeyboardInterrupt:
@@ -1256,7 +1256,7 @@ class TestSkipping:
         assert seen == [8, 9]
 
     @plain_too
-    @pytest.mark.parametrize("module", ["rnnr.batches", "rnnr.feed"])
+    @pytest.mark.parametrize("module", ["_epoch", "_iterator", "_buffer"])
     def test_an_interrupt_loses_nothing(self, kind: Callable[[Any], Any], module: str) -> None:
         n, interrupted = 0, True
         while interrupted:
@@ -1264,7 +1264,7 @@ class TestSkipping:
             runner = stopped_after(3, kind(range(5)))
             seen = delivered(runner)
             try:
-                with interrupt_at_call(n, module):
+                with interrupt_at_call(n, f"rnnr.sources.{module}"):
                     runner.resume()
                 interrupted = False
             except KeyboardInterrupt:
@@ -1423,13 +1423,13 @@ def subscribed(make: Make) -> Observable[Any]:
     return reactivex.create(subscribe)
 
 
-class Awaited:
+class AsyncProducer:
     """The same for `async for`."""
 
     def __init__(self, make: Make) -> None:
         self.left = map(make, range(4))
 
-    def __aiter__(self) -> "Awaited":
+    def __aiter__(self) -> "AsyncProducer":
         return self
 
     async def __anext__(self) -> Batch:
@@ -1448,7 +1448,7 @@ class TestWhatWasDrawnIsLetGoOf:
             lambda make: prefetch(map(make, range(4))),
             subscribed,
             lambda make: subscribed(make).pipe(ops.subscribe_on(NewThreadScheduler())),
-            Awaited,
+            AsyncProducer,
         ],
         ids=["plain", "loaded ahead", "an Observable", "on another thread", "async"],
     )
@@ -1465,12 +1465,12 @@ class TestWhatWasDrawnIsLetGoOf:
             return batch
 
         made, held = list[weakref.ref[Batch]](), list[Batch | None]()
-        drawn, batches = threading.Event(), Batches()
+        drawn, batches = threading.Event(), EpochBatches()
         state: State = {"batches": kind(make), "n_iters": 0, "running": True}
-        left = batches.left(state)
+        left = batches.remaining(state)
         if is_put_back:
-            batches.put_back(next(left))
-            left = batches.left(state)
+            batches.push_back(next(left))
+            left = batches.remaining(state)
         for i in range(3):
             assert next(left) is made[i]()
         drawn.set()
@@ -1483,10 +1483,10 @@ class TestWhatWasDrawnIsLetGoOf:
     def test_one_that_was_put_back_is_held_no_longer_than_until_it_is_drawn_again(
         self, kind: Callable[[Any], Any]
     ) -> None:
-        batches = Batches()
+        batches = EpochBatches()
         state: State = {"batches": kind(Batch() for _ in "a"), "n_iters": 0, "running": True}
-        batches.put_back(next(batches.left(state)))
-        left = batches.left(state)
+        batches.push_back(next(batches.remaining(state)))
+        left = batches.remaining(state)
         batch = next(left)
         made = weakref.ref(batch)
         del batch

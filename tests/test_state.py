@@ -21,7 +21,7 @@ from rnnr.state import (
     close_epoch,
     epoch_memory,
     is_open,
-    n_drawn,
+    n_batches_drawn,
     open_epoch,
     run_memory,
 )
@@ -80,7 +80,7 @@ def test_the_memory_of_an_epoch_is_in_the_state_and_new_in_every_epoch() -> None
 def test_asking_leaves_a_state_as_it_is() -> None:
     state: State = {"n_iters": 3}
     assert not is_open(state)
-    assert n_drawn(state) == 0
+    assert n_batches_drawn(state) == 0
     assert state == {"n_iters": 3}
 
 
@@ -116,8 +116,8 @@ def test_the_batches_that_the_epoch_has_drawn_are_counted(
     counts: list[int] = []
     runner = Runner()
     runner.on(Event.STARTED, lambda state: state.update(n_iters=n_iters))
-    runner.on(Event.EPOCH_STARTED, lambda state: counts.append(n_drawn(state)))
-    runner.on(Event.BATCH, lambda state: counts.append(n_drawn(state)))
+    runner.on(Event.EPOCH_STARTED, lambda state: counts.append(n_batches_drawn(state)))
+    runner.on(Event.BATCH, lambda state: counts.append(n_batches_drawn(state)))
     runner.run(range(n_batches), max_epoch=n_epochs)
     assert counts == [*range(n_batches + 1)] * n_epochs
 

@@ -13,7 +13,10 @@ from reactivex.internal import DisposedException
 from interrupts import call_at_line
 from rnnr import Event, Layer, Runner
 from rnnr.selection import always
-from rnnr.stream import Callback, EventSubject, Wrapper, last_layer, selected, subject_of
+from rnnr.streams import Callback, EventSubject
+from rnnr.streams._layer import last_layer
+from rnnr.streams._selected import only_if
+from rnnr.streams._subject import Wrapper, new_subject
 
 State = dict[str, Any]
 
@@ -33,7 +36,7 @@ class TestGate:
     @pytest.mark.parametrize("event", set(Event) - {Event.STOPPED, Event.FAILED}, ids=str)
     def test_once_running_is_false_the_remaining_handlers_are_skipped(self, event: Event) -> None:
         seen: list[str] = []
-        subject = subject_of(event)
+        subject = new_subject(event)
         subject.add(lambda _: seen.append("first"))
         subject.add(lambda state: state.update(running=False))
         subject.add(lambda _: seen.append("skipped"))
@@ -44,7 +47,7 @@ class TestGate:
     @pytest.mark.parametrize("event", [Event.STOPPED, Event.FAILED], ids=str)
     def test_the_ends_of_a_broken_run_have_no_gate(self, event: Event) -> None:
         seen: list[str] = []
-        subject = subject_of(event)
+        subject = new_subject(event)
         subject.add(lambda state: state.update(running=False))
         subject.add(lambda _: seen.append("reached"))
         subject.on_next(item(1))
@@ -58,7 +61,7 @@ class TestGate:
         def fail(error: BaseException) -> None:
             raise error
 
-        subject = subject_of(event)
+        subject = new_subject(event)
         subject.add(lambda _: fail(first))
         subject.add(lambda _: seen.append("between"))
         subject.add(lambda _: fail(second))
@@ -91,7 +94,7 @@ class TestLayers:
         self, event: Event, expected: tuple[str, ...]
     ) -> None:
         seen: list[str] = []
-        subject = subject_of(event)
+        subject = new_subject(event)
         for name in ("DISPLAY", "USER a", "CLOCK", "REDUCE", "USER b"):
             layer = Layer[name.split()[0]]
             subject.add(lambda _, name=name: seen.append(name), layer=layer)  # type: ignore[misc]
@@ -217,9 +220,9 @@ class TestHandlers:
         subject = EventSubject()
         for n in range(100):
             subscription = subject.add(print)
-            subject.arrange()
+            subject.rebuild()
             subscription.dispose()
-            subject.arrange()
+            subject.rebuild()
             assert subject.handlers == [], n
 
     def test_a_completed_subject_takes_no_handler(self) -> None:
@@ -267,7 +270,7 @@ class TestSignals:
         subject = EventSubject()
         first, *_ = (subject.add(partial(tell, seen, name)) for name in "abc")
         signal = partial(act, subject, first, partial(tell, seen, "d"))
-        with call_at_line(n, {"rnnr.stream"}, lambda: acted.append(signal())):
+        with call_at_line(n, {"rnnr.streams._subject"}, lambda: acted.append(signal())):
             subject.on_next(item(1))
         seen.clear()
         subject.on_next(item(2))
@@ -321,9 +324,9 @@ class TestWrapping:
     @pytest.mark.parametrize("event", Event, ids=str)
     def test_after_it_is_disposed_the_handlers_are_as_they_were(self, event: Event) -> None:
         seen: list[str] = []
-        subject = subject_of(event)
+        subject = new_subject(event)
         subject.add(lambda _: seen.append("handler"))
-        subject.arrange()
+        subject.rebuild()
         before = subject.handlers
         wrapping = subject.wrap(self.telling(seen, "a"))
         subject.on_next(item(1))
@@ -394,7 +397,7 @@ class TestWrapping:
         self, event: Event
     ) -> None:
         seen: list[str] = []
-        subject = subject_of(event)
+        subject = new_subject(event)
         subject.wrap(self.telling(seen, "a"))
         subject.add(lambda _: 1 / 0)
         subject.add(lambda _: seen.append("reached"))
@@ -406,7 +409,7 @@ class TestWrapping:
 @pytest.mark.parametrize("event", Event, ids=str)
 def test_the_turn_of_the_last_layer_is_after_all_others(event: Event) -> None:
     seen: list[str] = []
-    subject = subject_of(event)
+    subject = new_subject(event)
     subject.add(lambda _: seen.append("last"), layer=last_layer(event))
     for layer in set(Layer) - {last_layer(event)}:
         subject.add(lambda _: seen.append("another"), layer=layer)
@@ -416,7 +419,7 @@ def test_the_turn_of_the_last_layer_is_after_all_others(event: Event) -> None:
 
 class TestSelected:
     def test_a_handler_of_everything_is_left_as_it_is(self) -> None:
-        assert selected(always, print) is print
+        assert only_if(always, print) is print
 
     def test_another_is_called_with_what_passes_and_keeps_its_name(self) -> None:
         seen: list[int] = []
@@ -424,7 +427,7 @@ class TestSelected:
         def keep(state: State) -> None:
             seen.append(state["n"])
 
-        handler = selected(lambda state: state["n"] > 1, keep)
+        handler = only_if(lambda state: state["n"] > 1, keep)
         for n in (1, 2, 3):
             handler(item(n))
         assert seen == [2, 3]
@@ -432,5 +435,5 @@ class TestSelected:
 
     def test_what_has_no_name_may_be_selected_too(self) -> None:
         seen: list[State] = []
-        selected(lambda _: True, partial(seen.append))(item(1))
+        only_if(lambda _: True, partial(seen.append))(item(1))
         assert seen == [item(1)]

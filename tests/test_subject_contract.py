@@ -12,12 +12,13 @@ from reactivex.internal import DisposedException
 from reactivex.subject import Subject
 
 from rnnr import Event
-from rnnr.stream import EventSubject, subject_of
+from rnnr.streams import EventSubject
+from rnnr.streams._subject import new_subject
 
 State = dict[str, Any]
 
 
-@pytest.fixture(params=[Subject, EventSubject, lambda: subject_of(Event.FAILED)])
+@pytest.fixture(params=[Subject, EventSubject, lambda: new_subject(Event.FAILED)])
 def subject(request: pytest.FixtureRequest) -> Subject[State]:
     made: Subject[State] = request.param()
     return made

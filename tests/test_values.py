@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rnnr.values import reader
+from rnnr.state import reader
 
 
 def test_a_reader_reads_what_there_is_even_none() -> None:

@@ -199,7 +199,7 @@ def train(batches: Any, attach: Attach, run: Run = run, stop_at: int | None = No
             state["stopped"], state["running"] = True, False
 
     @runner.on(Event.EPOCH_FINISHED)
-    def judge(state: State) -> None:
+    def check(state: State) -> None:
         state["better"], state["worse"] = True, False  # nobody has a reason to stop the run
 
     attach(runner)

@@ -1,13 +1,13 @@
 """A loop over batches and epochs that publishes what happens as event streams."""
 
-from rnnr.errors import RnnrWarning
+from rnnr._errors import RnnrWarning
+from rnnr._isolate import isolate
 from rnnr.event import Event
-from rnnr.isolation import isolate
-from rnnr.observation import Emission
 from rnnr.runner import Runner
 from rnnr.selection import Selection
 from rnnr.state import State
-from rnnr.stream import Layer
+from rnnr.streams._layer import Layer
+from rnnr.streams._observed import Emission
 
 __all__ = [
     "Emission",

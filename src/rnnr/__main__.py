@@ -76,11 +76,12 @@ def _add_dashboard(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         "machine alone, 0.0.0.0 from all",
     )
     parser.add_argument(
-        "--name",
+        "--allowed-host",
         action="append",
         default=[],
-        help="further name by which browsers may ask for this machine, as behind a proxy; may be "
-        "given several times",
+        metavar="NAME",
+        help="additional host name to accept, for example that of a proxy; may be given several "
+        "times",
     )
     parser.set_defaults(run=_dashboard)
 
@@ -89,7 +90,7 @@ def _dashboard(options: argparse.Namespace) -> int:
     from rnnr.dashboard import Dashboard
 
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    dashboard = Dashboard(options.port, options.host, names=tuple(options.name))
+    dashboard = Dashboard(options.port, options.host, allowed_hosts=tuple(options.allowed_host))
     try:
         for path in dict.fromkeys(options.recordings):
             dashboard.follow(path)

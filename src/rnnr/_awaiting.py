@@ -12,7 +12,7 @@ from reactivex.internal import SequenceContainsNoElementsError
 from reactivex.scheduler import CurrentThreadScheduler
 
 from rnnr._context import as_owner
-from rnnr.errors import note_failure
+from rnnr._errors import note_failure
 
 __all__ = ["last_item"]
 

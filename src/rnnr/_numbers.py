@@ -10,7 +10,7 @@ from math import isfinite, isnan, nan
 from numbers import Number
 from typing import Any, Final
 
-from rnnr.errors import add_note, wrong_type
+from rnnr._errors import add_note, wrong_type
 
 __all__ = [
     "Sums",

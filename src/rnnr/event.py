@@ -1,6 +1,7 @@
 """What happens in a run, and in which order."""
 
 from enum import Enum, auto
+from typing import Final
 
 from rnnr.selection import Predicates, Selectable, always
 
@@ -80,3 +81,6 @@ class Event(Selectable, Enum):
 
 ENDS = (Event.FINISHED, Event.STOPPED, Event.FAILED)
 """Events one of which ends a run."""
+
+CLOSING: Final = frozenset({Event.EPOCH_FINISHED, Event.FINISHED, Event.STOPPED, Event.FAILED})
+"""Events that run the layers inside-out."""

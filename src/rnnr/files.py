@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 from uuid import uuid4
 
-__all__ = ["SavedFile", "SavedFiles", "delete", "is_stamped", "new_stamp", "stamp", "write_whole"]
+__all__ = ["SavedFile", "SavedFiles", "delete", "is_stamped", "new_stamp", "stamp", "write_atomic"]
 
 if sys.platform == "win32":  # pragma: no cover  (the tests run on Linux)
 
@@ -153,7 +153,7 @@ def delete(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_whole(
+def write_atomic(
     path: Path, write: Callable[[IO[bytes]], object], *, time_ns: int | None = None
 ) -> None:
     """Write a file so that nobody ever sees a part of it.
@@ -177,9 +177,9 @@ def write_whole(
     Example:
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
-        >>> from rnnr.files import write_whole
+        >>> from rnnr.files import write_atomic
         >>> with TemporaryDirectory() as folder:
-        ...     write_whole(Path(folder, "x"), lambda file: file.write(b"all of it"))
+        ...     write_atomic(Path(folder, "x"), lambda file: file.write(b"all of it"))
         ...     Path(folder, "x").read_bytes()
         b'all of it'
     """

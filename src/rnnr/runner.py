@@ -8,21 +8,21 @@ from typing import Any, TypeAlias, TypeVar, overload
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
-from rnnr._claims import Claims
-from rnnr._runs import Slot, runs_on_this_thread
-from rnnr.batches import Batches, judge_batches, warn_if_spent
-from rnnr.errors import (
+from rnnr._errors import (
     RnnrWarning,
     add_note,
-    judge_callback,
-    judged_integer,
+    as_integer,
+    check_callback,
     note_failure,
     wrong_type,
 )
+from rnnr._keys import Keys
+from rnnr._runs import Slot, runs_on_this_thread
 from rnnr.event import Event
-from rnnr.observation import Emission, Listening, ObservedRun, all_runs
 from rnnr.scheduling import idle_trampoline, is_inside_subscription
 from rnnr.selection import Selection
+from rnnr.sources._epoch import EpochBatches, check_batches, warn_if_spent
+from rnnr.sources._kinds import can_be_iterated
 from rnnr.state import (
     EPOCH,
     MISSING,
@@ -30,14 +30,16 @@ from rnnr.state import (
     State,
     close_epoch,
     is_open,
-    n_drawn,
+    n_batches_drawn,
     new_run_memory,
     open_epoch,
 )
-from rnnr.stream import Callback, EventSubject, SelectedStream, subject_of
-from rnnr.turns import can_be_iterated
+from rnnr.streams._observed import Emission, Listener, ObservedRun, all_runs
+from rnnr.streams._selected import SelectedStream
+from rnnr.streams._subject import EventSubject, new_subject
+from rnnr.streams._walk import Callback
 
-__all__ = ["Callback", "Runner", "Source"]
+__all__ = ["Runner", "Source"]
 
 _C = TypeVar("_C", bound=Callback)
 
@@ -87,10 +89,10 @@ class Runner:
     def __init__(self) -> None:
         self.state: State = {}
         self._streams: dict[Event, EventSubject] = {}
-        self._batches = Batches()
+        self._batches = EpochBatches()
         self._slot = Slot(self)
         self._latest: object = None
-        self._claims = Claims()
+        self._keys = Keys()
 
     @overload
     def on(self, event: Event | Selection, callbacks: None = None) -> Callable[[_C], _C]: ...
@@ -160,7 +162,7 @@ class Runner:
         Example:
             >>> from reactivex import operators as ops
             >>> from rnnr import Event, Runner
-            >>> from rnnr.operators import select
+            >>> from rnnr.operators._select import select
             >>> runner = Runner()
             >>> changes = runner.stream(Event.BATCH).pipe(select("batch"), ops.pairwise())
             >>> subscription = changes.subscribe(print)
@@ -176,7 +178,7 @@ class Runner:
             raise wrong_type("event", "an Event or a Selection", event, cure)
         stream = self._streams.get(event)
         if stream is None:  # setdefault: another thread may have been quicker
-            stream = self._streams.setdefault(event, subject_of(event))
+            stream = self._streams.setdefault(event, new_subject(event))
         return stream
 
     def observe(self, batches: Source, max_epoch: int = 1) -> Observable[Emission]:
@@ -206,7 +208,8 @@ class Runner:
             >>> import reactivex as rx
             >>> from reactivex import operators as ops
             >>> from rnnr import Event, Runner
-            >>> from rnnr.operators import select, states
+            >>> from rnnr.operators._select import select
+            >>> from rnnr.operators._states import states
             >>> runner = Runner()
             >>> pretraining, training = runner.observe("ab"), runner.observe("cd", max_epoch=2)
             >>> subscription = rx.concat(pretraining, training).pipe(
@@ -214,14 +217,14 @@ class Runner:
             ... ).subscribe(print)
             ['a', 'b', 'c', 'd', 'c', 'd']
         """
-        beginning = _judged_beginning(batches, max_epoch)
+        beginning = _new_beginning(batches, max_epoch)
 
-        def run(listening: Listening) -> None:
-            self._go(Event.STARTED, beginning(), listening=listening)
+        def run(listener: Listener) -> None:
+            self._go(Event.STARTED, beginning(), listener=listener)
 
-        def resume(repeat_last_batch: bool, listening: Listening) -> None:
-            self._judge_resumable()
-            self._go(Event.RESUMED, {"running": True}, repeat_last_batch, listening)
+        def resume(repeat_last_batch: bool, listener: Listener) -> None:
+            self._check_resumable()
+            self._go(Event.RESUMED, {"running": True}, repeat_last_batch, listener)
 
         return ObservedRun(self, run, resume)
 
@@ -271,7 +274,7 @@ class Runner:
             >>> runner.state["epoch"], runner.state["n_iters"], runner.state["batch"]
             (2, 4, 'b')
         """
-        self._go(Event.STARTED, _judged_beginning(batches, max_epoch)())
+        self._go(Event.STARTED, _new_beginning(batches, max_epoch)())
 
     def resume(self, repeat_last_batch: bool = False) -> None:
         """Go on with a stopped or failed run from its state.
@@ -305,7 +308,7 @@ class Runner:
             >>> runner.resume()
             3
         """
-        self._judge_resumable()
+        self._check_resumable()
         self._go(Event.RESUMED, {"running": True}, repeat_last_batch)
 
     def stop(self) -> None:
@@ -334,17 +337,17 @@ class Runner:
         callbacks: Callback | Iterable[Callback],
     ) -> abc.DisposableBase:
         several = _callables(callbacks)
-        claims: list[abc.DisposableBase] = []
+        reserved: list[abc.DisposableBase] = []
         try:
             for one in several:
-                if hasattr(one, "claim_on"):  # it keeps something under a key of the state
-                    claims.append(one.claim_on(self))
+                if hasattr(one, "reserve_on"):  # it keeps something under a key of the state
+                    reserved.append(one.reserve_on(self))
         except ValueError:
-            CompositeDisposable(*claims).dispose()
+            CompositeDisposable(*reserved).dispose()
             raise
-        return CompositeDisposable(*claims, *map(stream.add, several))
+        return CompositeDisposable(*reserved, *map(stream.add, several))
 
-    def _judge_resumable(self) -> None:
+    def _check_resumable(self) -> None:
         state = self.state
         missing = {"batches", "max_epoch", "n_iters", "epoch"} - state.keys()
         if missing:
@@ -352,19 +355,19 @@ class Runner:
                 "there is no run to resume: expected the state of a run, got one without "
                 f"{', '.join(sorted(missing))}; call run first, or restore runner.state"
             )
-        self._batches.judge_resumable(state)
+        self._batches.check_resumable(state)
 
     def _go(
         self,
         opening: Event,
         beginning: State,
         repeat_last_batch: bool = False,
-        listening: Listening | None = None,
+        listener: Listener | None = None,
     ) -> None:
         """Run, unless this runner is running, outside of every ReactiveX subscription."""
         slot, token, state = self._slot, object(), self.state
         is_inside = is_inside_subscription()
-        if is_inside and listening is None:
+        if is_inside and listener is None:
             _warn_inside(stacklevel=4)
         runs = runs_on_this_thread()
         n_around = len(runs)
@@ -379,7 +382,7 @@ class Runner:
             runs.append((slot, token, state))
             with (
                 idle_trampoline() if is_inside else _NOTHING,
-                listening() if listening else _NOTHING,
+                listener() if listener else _NOTHING,
             ):
                 self._loop(state, opening, beginning, repeat_last_batch)
         finally:
@@ -399,7 +402,7 @@ class Runner:
             if isinstance(state.get("error"), BaseException):  # saved while FAILED was delivered
                 del state["error"]
             self._publish(opening, state)
-            if repeat_last_batch and is_open(state) and n_drawn(state):
+            if repeat_last_batch and is_open(state) and n_batches_drawn(state):
                 self._publish(Event.BATCH, state)
             stream = self.stream(Event.BATCH)
             while state["running"] and (is_open(state) or state["epoch"] < state["max_epoch"]):
@@ -409,15 +412,15 @@ class Runner:
                     if not state["running"]:
                         break
                 drawing = True
-                for batch in self._batches.left(state):
+                for batch in self._batches.remaining(state):
                     try:
                         if not state["running"]:  # stopped while this one was drawn
-                            self._batches.put_back(batch)
+                            self._batches.push_back(batch)
                             break
                         state["batch"] = batch
                         batch = None  # the state alone holds it, and callbacks may let go of it
                         state["n_iters"] = state["n_iters"] + 1  # += takes a little longer
-                        (stream.deliver or stream.arrange())(state)
+                        (stream.deliver or stream.rebuild())(state)
                         if not state["running"]:
                             break
                     except BaseException as error:
@@ -427,7 +430,7 @@ class Runner:
                 drawing = False
                 if state["running"]:  # nothing stopped it, so the batches are exhausted
                     close_epoch(state)
-                    self._batches.release()
+                    self._batches.close()
                     self._publish(Event.EPOCH_FINISHED, state)
                     warn_if_spent(state, stacklevel=4)
             stopped = not state["running"]
@@ -475,10 +478,10 @@ class Runner:
                 state["error"] = before
 
 
-def _judged_beginning(batches: Source, max_epoch: int) -> Callable[[], State]:
+def _new_beginning(batches: Source, max_epoch: int) -> Callable[[], State]:
     """Judge the arguments of a run; return what makes the keys with which it begins."""
-    judge_batches(batches)
-    n_epochs = judged_integer("max_epoch", max_epoch, 0, _MAX_EPOCH_CURES)
+    check_batches(batches)
+    n_epochs = as_integer("max_epoch", max_epoch, 0, _MAX_EPOCH_CURES)
 
     def beginning() -> State:
         return {
@@ -507,7 +510,7 @@ def _warn_inside(stacklevel: int) -> None:
 
 def _callables(callbacks: Any) -> list[Callback]:
     if callable(callbacks):
-        judge_callback("callbacks", callbacks)
+        check_callback("callbacks", callbacks)
         return [callbacks]
     if not can_be_iterated(callbacks):
         cure = "pass a function of the state, or several of them in a list"
@@ -516,10 +519,16 @@ def _callables(callbacks: Any) -> list[Callback]:
         raise wrong_type("callbacks", "callable or an iterable of callables", callbacks, cure)
     several = list(callbacks)
     for i, callback in enumerate(several):
-        judge_callback(f"callbacks[{i}]", callback)
+        check_callback(f"callbacks[{i}]", callback)
     return several
 
 
 def _note(error: BaseException, where: str, state: State) -> None:
     epoch, n_iters = state.get("epoch"), state.get("n_iters")
     add_note(error, f"rnnr: {where}, epoch {epoch}, iteration {n_iters}", place=where)
+
+
+def check_runner(runner: object) -> None:
+    """Raise unless it is a runner."""
+    if not isinstance(runner, Runner):
+        raise wrong_type("runner", "a Runner", runner, "write attach_on(Runner())")

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from rnnr.errors import judge_callback, judged_integer, judged_number, wrong_type, wrong_value
+from rnnr._errors import as_integer, as_number, check_callback, wrong_type, wrong_value
 from rnnr.state import State
 
 __all__ = ["Predicate", "Predicates", "Selectable", "Selection", "always"]
@@ -54,7 +54,7 @@ class Selectable:
             batch 3
             batch 6
         """
-        n = judged_integer("n", n, 1, ("count in batches or epochs", "pass 1 to select all"))
+        n = as_integer("n", n, 1, ("count in batches or epochs", "pass 1 to select all"))
         for event in self.predicates():
             if event.counter is None:
                 cure = f"join it afterwards, as in Event.BATCH.every({n}) | {event}"
@@ -86,7 +86,7 @@ class Selectable:
             a
             b
         """
-        n = judged_integer("n", n, 1, ("pass how many to select", "pass 1, or write once()"))
+        n = as_integer("n", n, 1, ("pass how many to select", "pass 1, or write once()"))
 
         def make() -> Predicate:
             seen = 0
@@ -131,7 +131,7 @@ class Selectable:
             >>> runner.run([1, 30, 2])
             spike: 30
         """
-        judge_callback("predicate", predicate)
+        check_callback("predicate", predicate)
         return self._narrowed(f"where({predicate!r})", lambda: predicate)
 
     def seconds(self, s: float, clock: Callable[[], float] = time.monotonic) -> "Selection":
@@ -159,7 +159,7 @@ class Selectable:
         """
         expected = "a finite number of seconds above 0"
         cures = ("pass for example 30", "leave seconds out to select all")
-        s = judged_number("s", s, expected, lambda x: 0 < x < math.inf, cures)
+        s = as_number("s", s, expected, lambda x: 0 < x < math.inf, cures)
         if not callable(clock):
             raise wrong_type("clock", "callable", clock, "pass for example time.monotonic")
 

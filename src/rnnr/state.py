@@ -34,9 +34,10 @@ key                     what it holds
 ======================  ==================================================================
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from rnnr.errors import wrong_value
+from rnnr._errors import check_string, missing_key, wrong_type, wrong_value
 
 __all__ = [
     "EPOCH",
@@ -46,15 +47,15 @@ __all__ = [
     "RUN_KEYS",
     "STARTED_AT",
     "State",
-    "begin_drawing",
     "begin_key",
     "check_key",
     "check_metric",
     "close_epoch",
+    "drawing_failed",
     "epoch_memory",
-    "failed_drawing",
     "is_open",
-    "n_drawn",
+    "mark_epoch_start",
+    "n_batches_drawn",
     "new_run_memory",
     "open_epoch",
     "run_memory",
@@ -179,12 +180,12 @@ def is_open(state: State) -> bool:
     return bool(state.get(EPOCH, {}).get("_open"))
 
 
-def begin_drawing(state: State) -> None:
+def mark_epoch_start(state: State) -> None:
     """Remember where ``n_iters`` stands before the first batch of the epoch."""
     epoch_memory(state).setdefault("_first_iter", state["n_iters"])
 
 
-def n_drawn(state: State) -> int:
+def n_batches_drawn(state: State) -> int:
     """Return how many batches the open epoch has drawn.
 
     It is the distance of ``n_iters`` from its value at the first draw: a counter of its own
@@ -195,6 +196,37 @@ def n_drawn(state: State) -> int:
     return max(0, n_iters - first)
 
 
-def failed_drawing(state: State) -> bool:
+def drawing_failed(state: State) -> bool:
     """Tell whether an error came while a batch was drawn, after those that the epoch has."""
-    return epoch_memory(state).get("_failed_at") == n_drawn(state)
+    return epoch_memory(state).get("_failed_at") == n_batches_drawn(state)
+
+
+Reader: TypeAlias = Callable[[State], Any]
+
+
+def reader(key: str, part: str, cure: str) -> Reader:
+    """Make the function with which a part of the library reads a key of the state.
+
+    Args:
+        key: Key to read.
+        part: Who reads it, for the message if it is missing.
+        cure: What to do then.
+
+    Raises:
+        TypeError: If the key is no string.
+        KeyError: From the function, if a state lacks the key.
+    """
+    check_string(f"a key of the state for {part}", key, "write its name")
+
+    def read(state: State) -> Any:
+        try:
+            return state[key]
+        except KeyError:
+            raise missing_key(key, part, state, cure) from None
+        except TypeError:
+            if isinstance(state, Mapping):
+                raise
+            remedy = "after runner.observe(...) put states(Event.BATCH) before it"
+            raise wrong_type(f"what comes to {part}", "a state", state, remedy) from None
+
+    return read

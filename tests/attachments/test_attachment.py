@@ -42,7 +42,7 @@ def test_attaching_gives_a_disposable_that_detaches_once_and_for_all(
     attached.dispose()
     attached.dispose()
     for event in Event:
-        runner.stream(event).arrange()
+        runner.stream(event).rebuild()
         assert runner.stream(event).handlers == []
 
 

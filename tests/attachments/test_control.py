@@ -12,9 +12,9 @@ from reactivex.subject import Subject
 
 from interrupts import call_at_line, interrupt_at_call
 from rnnr import Event, Runner
-from rnnr.attachments import Control, Hold, SumReducer
+from rnnr.attachments import Control, ControlStatus, SumReducer
 from rnnr.state import State
-from rnnr.stream import EventSubject
+from rnnr.streams import EventSubject
 
 GUARD = 30  # seconds after which a test that hangs fails
 
@@ -53,7 +53,7 @@ def held(control: Control) -> None:
 
 def n_gates(runner: Runner) -> int:
     stream = runner.stream(Event.BATCH)
-    stream.arrange()
+    stream.rebuild()
     return len(stream.handlers)
 
 
@@ -70,44 +70,46 @@ class TestHolding:
                 control.step()
                 held(control)
                 seen.append(runner.state["n_iters"])
-            control.go_on()
+            control.unpause()
         seen.append(runner.state["n_iters"])
         assert seen == [1, 2, 3, 4, 10]
 
     def test_it_says_what_it_does(self) -> None:
         runner = Runner()
         control = controlled(runner)
-        seen = [control.hold]
+        seen = [control.status]
         control.pause()
-        seen.append(control.hold)
-        runner.on(Event.BATCH, lambda _: seen.append(control.hold))
+        seen.append(control.status)
+        runner.on(Event.BATCH, lambda _: seen.append(control.status))
         with running(runner, range(2)):
             held(control)
-            seen.append(control.hold)
+            seen.append(control.status)
             control.step()
             held(control)
-            seen.append(control.hold)
+            seen.append(control.status)
             control.stop()
-        seen.append(control.hold)
+        seen.append(control.status)
         assert seen == [
-            Hold.NONE,
-            Hold.PAUSING,
-            Hold.PAUSING,  # in the first batch
-            Hold.PAUSED,
-            Hold.PAUSING,  # in the second
-            Hold.PAUSED,
-            Hold.NONE,
+            ControlStatus.NONE,
+            ControlStatus.PAUSING,
+            ControlStatus.PAUSING,  # in the first batch
+            ControlStatus.PAUSED,
+            ControlStatus.PAUSING,  # in the second
+            ControlStatus.PAUSED,
+            ControlStatus.NONE,
         ]
 
     def test_it_says_that_it_stops_until_the_run_has_stopped(self) -> None:
         runner = Runner()
         control = controlled(runner)
-        seen = list[Hold]()
-        runner.on(Event.BATCH, lambda _: control.stop() if control.hold is Hold.NONE else None)
+        seen = list[ControlStatus]()
+        runner.on(
+            Event.BATCH, lambda _: control.stop() if control.status is ControlStatus.NONE else None
+        )
         for event in (Event.BATCH, Event.STOPPED):
-            runner.on(event, lambda _: seen.append(control.hold))
+            runner.on(event, lambda _: seen.append(control.status))
         runner.run(range(9))
-        assert [*seen, control.hold] == [Hold.STOPPING] * 3 + [Hold.NONE]
+        assert [*seen, control.status] == [ControlStatus.STOPPING] * 3 + [ControlStatus.NONE]
 
     def test_a_run_that_is_held_has_finished_its_batch(self) -> None:
         runner, seen = Runner(), list[str]()
@@ -120,7 +122,7 @@ class TestHolding:
             held(control)
             assert seen == ["the last callback"]
             assert runner.state["_epoch"]["_reducer total"] == 5
-            control.go_on()
+            control.unpause()
         assert runner.state["total"] == 11
 
     def test_its_state_can_be_changed_while_it_is_held(self) -> None:
@@ -132,7 +134,7 @@ class TestHolding:
         with running(runner, range(2)):
             held(control)
             runner.state["rate"] = 0.5
-            control.go_on()
+            control.unpause()
         assert seen == [1.0, 0.5]
 
     def test_a_pause_in_the_middle_of_a_batch_holds_at_the_end_of_the_next(self) -> None:
@@ -142,7 +144,7 @@ class TestHolding:
         with running(runner, range(9)):
             held(control)
             assert runner.state["n_iters"] == 2
-            control.go_on()
+            control.unpause()
 
     @pytest.mark.parametrize("before_it_is_held", [True, False])
     def test_steps_pressed_twice_quickly_are_two_batches(self, before_it_is_held: bool) -> None:
@@ -159,7 +161,7 @@ class TestHolding:
                 control.step()
                 held(control)
             assert runner.state["n_iters"] == 3
-            control.go_on()
+            control.unpause()
 
     def test_a_step_pressed_during_a_step_is_one_more_batch(self) -> None:
         runner = Runner()
@@ -171,7 +173,7 @@ class TestHolding:
             control.step()
             held(control)
             assert runner.state["n_iters"] == 4
-            control.go_on()
+            control.unpause()
 
     def test_a_step_pauses_a_run_that_is_not(self) -> None:
         runner = Runner()
@@ -180,7 +182,7 @@ class TestHolding:
         with running(runner, range(9)):
             held(control)
             assert runner.state["n_iters"] == 1
-            control.go_on()
+            control.unpause()
 
     def test_a_pause_calls_off_the_steps_that_are_left(self) -> None:
         runner = Runner()
@@ -192,7 +194,7 @@ class TestHolding:
         with running(runner, range(9)):
             held(control)
             assert runner.state["n_iters"] == 1
-            control.go_on()
+            control.unpause()
 
     def test_to_wait_for_a_pause_that_does_not_come_ends_when_told_to(self) -> None:
         assert not Control().wait_until_paused(0)
@@ -202,7 +204,7 @@ class TestHolding:
         control = controlled(runner)
         runner.on(Event.BATCH, lambda _: control.pause())
         runner.run([1])
-        assert control.hold is Hold.NONE
+        assert control.status is ControlStatus.NONE
         runner.run([])
 
     @pytest.mark.parametrize("ask", [Control.pause, Control.step, Control.stop])
@@ -217,13 +219,13 @@ class TestHolding:
 
         with pytest.raises(ValueError, match="a fault"):
             runner.run([1])
-        assert (control.hold, n_gates(runner)) == (Hold.NONE, 1)
+        assert (control.status, n_gates(runner)) == (ControlStatus.NONE, 1)
 
     def test_while_nothing_is_asked_for_there_is_nothing_in_a_batch(self) -> None:
         runner = Runner()
         control = controlled(runner)
         seen = [n_gates(runner)]
-        for ask in (control.pause, control.step, control.go_on):
+        for ask in (control.pause, control.step, control.unpause):
             ask()
             seen.append(n_gates(runner))
         assert seen == [0, 1, 1, 0]
@@ -244,17 +246,17 @@ class TestHolding:
             for _ in range(2):
                 assert stepped.acquire(timeout=GUARD)
             assert one.state["n_iters"] + other.state["n_iters"] == 4
-            control.go_on()
+            control.unpause()
         assert one.state["n_iters"] == other.state["n_iters"] == 5
 
     def test_the_end_of_one_of_two_runs_calls_nothing_off(self) -> None:
-        one, other, seen = Runner(), Runner(), list[Hold]()
+        one, other, seen = Runner(), Runner(), list[ControlStatus]()
         control = controlled(one, other)
         other.on(Event.EPOCH_STARTED, lambda _: control.pause())
         other.on(Event.EPOCH_STARTED, lambda _: one.run([]))
-        other.on(Event.EPOCH_STARTED, lambda _: seen.append(control.hold))
+        other.on(Event.EPOCH_STARTED, lambda _: seen.append(control.status))
         other.run([])
-        assert [*seen, control.hold] == [Hold.PAUSING, Hold.NONE]
+        assert [*seen, control.status] == [ControlStatus.PAUSING, ControlStatus.NONE]
 
 
 class TestLettingGo:
@@ -276,7 +278,7 @@ class TestLettingGo:
         with running(runner, range(9)):
             held(control)
             assert runner.state["n_iters"] == 2
-            control.go_on()
+            control.unpause()
 
     def test_a_stop_by_somebody_else_ends_a_run_that_is_held(self) -> None:
         runner = Runner()
@@ -285,7 +287,7 @@ class TestLettingGo:
         with running(runner, range(3)):
             held(control)
             runner.stop()
-        assert (runner.state["n_iters"], control.hold) == (1, Hold.NONE)
+        assert (runner.state["n_iters"], control.status) == (1, ControlStatus.NONE)
 
     @pytest.mark.parametrize("n", range(1, 16))
     def test_an_interrupt_at_the_gate_leaves_as_itself_and_nothing_locked(self, n: int) -> None:
@@ -299,10 +301,10 @@ class TestLettingGo:
             interrupt_at_call(n, "rnnr.attachments._control"),
         ):
             runner.run(range(100))  # three gates are open; at the fourth it looks around
-        seen = [control.hold]  # called off by the failure
+        seen = [control.status]  # called off by the failure
         on_thread(control.pause)
-        seen.append(control.hold)  # and nobody is held
-        assert seen == [Hold.NONE, Hold.PAUSING]
+        seen.append(control.status)  # and nobody is held
+        assert seen == [ControlStatus.NONE, ControlStatus.PAUSING]
 
 
 class TestStopping:
@@ -348,10 +350,10 @@ class TestStopping:
         with running(runner, source) as thread:
             assert waits.wait(GUARD)
             control.stop()
-            assert control.hold is Hold.STOPPING
+            assert control.status is ControlStatus.STOPPING
             assert thread.is_alive()
             control.stop()
-        assert (ended, control.hold) == ([Event.STOPPED], Hold.NONE)
+        assert (ended, control.status) == ([Event.STOPPED], ControlStatus.NONE)
 
     def test_a_second_stop_skips_the_rest_of_the_callbacks(self) -> None:
         runner, seen = Runner(), list[str]()
@@ -376,7 +378,7 @@ class TestStopping:
         runner = Runner()
         control = controlled(runner)
         control.stop()
-        assert control.hold is Hold.NONE
+        assert control.status is ControlStatus.NONE
         runner.run(range(3))
         control.stop()
         runner.run(range(3))
@@ -385,7 +387,7 @@ class TestStopping:
     def test_to_go_on_calls_off_a_stop(self) -> None:
         runner = Runner()
         control = controlled(runner)
-        for ask in (control.stop, control.go_on):
+        for ask in (control.stop, control.unpause):
             runner.on(Event.BATCH, lambda _, ask=ask: ask())  # type: ignore[misc]
         runner.run(range(3))
         assert runner.state["n_iters"] == 3
@@ -423,7 +425,7 @@ class TestNesting:
             control.step()
             held(control)
             assert (training.state["n_iters"], evaluation.state["n_iters"]) == (2, 2)
-            control.go_on()
+            control.unpause()
 
     def test_a_stop_during_the_evaluation_stops_the_training_alone(self) -> None:
         training, evaluation = self.pair()
@@ -454,7 +456,7 @@ class TestNesting:
         with running(training, range(2), max_epoch=2):
             held(control)
             assert training.state["n_iters"] == 3
-            control.go_on()
+            control.unpause()
 
     def test_a_control_of_the_evaluation_alone_stops_it(self) -> None:
         training, evaluation = self.pair()
@@ -481,7 +483,7 @@ def n_batches_after_a_stop_by_signal(asked: str, n: int) -> int | None:
 
     def ask(state: State) -> None:
         if state["n_iters"] == 1:
-            with call_at_line(n, {"rnnr.stream", "rnnr.attachments._control"}, signal):
+            with call_at_line(n, {"rnnr.streams._subject", "rnnr.attachments._control"}, signal):
                 getattr(control, asked)()
             if not stopped or n <= 5:  # before it has begun to ask, it asks after the signal
                 runner.stop()
@@ -491,7 +493,7 @@ def n_batches_after_a_stop_by_signal(asked: str, n: int) -> int | None:
     return runner.state["n_iters"] if stopped else None
 
 
-@pytest.mark.parametrize("asked", ["pause", "step", "go_on"])
+@pytest.mark.parametrize("asked", ["pause", "step", "unpause"])
 def test_a_stop_by_a_signal_in_the_middle_of_anything_is_heard(asked: str) -> None:
     ends = map(partial(n_batches_after_a_stop_by_signal, asked), count(1))
     stopped = [*takewhile(lambda n: n is not None, ends)]
@@ -508,12 +510,12 @@ def test_what_is_asked_for_while_gates_are_put_in_place_counts(
 
     def add_and_call_off(*arguments: Any, **more: Any) -> Any:
         monkeypatch.undo()
-        control.go_on()
+        control.unpause()
         return add(*arguments, **more)
 
     monkeypatch.setattr(EventSubject, "add", add_and_call_off)
     control.pause()
-    assert control.hold is Hold.NONE
+    assert control.status is ControlStatus.NONE
     assert n_gates(runner) == 0
 
 
@@ -555,6 +557,6 @@ def test_a_stop_while_a_failed_run_closes_its_source_does_not_stop_the_next() ->
     with pytest.raises(ZeroDivisionError):
         runner.run(Source())
     del runner._batches.pause
-    assert control.hold is Hold.NONE
+    assert control.status is ControlStatus.NONE
     runner.resume()
     assert runner.state["n_iters"] == 9

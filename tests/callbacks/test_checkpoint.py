@@ -764,7 +764,7 @@ class TestTheQueue:
         SumReducer("loss").attach_on(runner)
         with pytest.raises(ValueError, match=r"queue_fmt must be .*; SumReducer\('loss'\) writes"):
             runner.on(Event.BATCH, [print, checkpoint("a", under=tmp_path, queue_fmt="loss")])
-        runner.stream(Event.BATCH).arrange()
+        runner.stream(Event.BATCH).rebuild()
         assert len(runner.stream(Event.BATCH).handlers) == 1  # that of the reducer
 
 

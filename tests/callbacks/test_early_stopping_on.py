@@ -606,5 +606,5 @@ class TestArguments:
         runner = Runner()
         with pytest.raises(TypeError, match="event must be an Event"):
             early.attach_on(runner, "finished")  # type: ignore[arg-type]
-        assert not runner.stream(Event.STARTED).arrange()({})
+        assert not runner.stream(Event.STARTED).rebuild()({})
         assert runner.stream(Event.STARTED).handlers == []

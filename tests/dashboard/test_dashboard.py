@@ -19,7 +19,7 @@ pytest.importorskip("tornado")
 
 from asking import connected, data, got, token_of
 from rnnr import Event, Runner
-from rnnr.attachments import Hold
+from rnnr.attachments import ControlStatus
 from rnnr.dashboard import Dashboard, _dashboard
 from rnnr.recording import Record
 
@@ -52,7 +52,7 @@ def names(dashboard: Dashboard) -> list[str]:
 
 def n_handlers(runner: Runner) -> int:
     for event in Event:
-        runner.stream(event).arrange()
+        runner.stream(event).rebuild()
     return sum(len(runner.stream(event).handlers) for event in Event)
 
 
@@ -94,8 +94,8 @@ class TestShown:
         assert (training["name"], training["inside"], training["n_iters"]) == ("training", False, 6)
         assert (validation["name"], validation["inside"]) == ("validation", True)
         assert validation["latest"] == {"accuracy": 0.5, "loss": 8.0}
-        lane = validation["lanes"][1]
-        assert [*lane["steps"], lane["last"]["step"]] == [3, 6]
+        series = validation["series"][1]
+        assert [*series["steps"], series["last"]["step"]] == [3, 6]
 
     def test_metrics_are_found_under_the_keys_that_are_named(self, dashboard: Dashboard) -> None:
         runner = Runner()
@@ -173,8 +173,8 @@ class TestShown:
         attached.dispose()  # has no say in it any more
         second.run([4, 5, 6, 7])
         (run,) = data(dashboard.address, cursor)["runs"]
-        assert run["lanes"][0]["from"] == 0
-        assert run["lanes"][0]["metrics"] == {"loss": [4, 5, 6]}
+        assert run["series"][0]["from"] == 0
+        assert run["series"][0]["metrics"] == {"loss": [4, 5, 6]}
 
     def test_one_runner_may_be_on_two_dashboards(self, dashboard: Dashboard) -> None:
         runner, other = trained(), Dashboard()
@@ -194,7 +194,7 @@ class TestShown:
         training = threading.Thread(target=runner.run, args=(range(10),))
         training.start()
         assert dashboard.control.wait_until_paused(60)
-        assert data(dashboard.address)["hold"] == "paused"
+        assert data(dashboard.address)["control_status"] == "paused"
         assert runner.state["n_iters"] == 1
         assert got(dashboard.address, "control/stop", "POST").status == 204
         training.join(60)
@@ -447,7 +447,7 @@ class TestClose:
         dashboard.close()
         training.join(60)
         assert runner.state["n_iters"] == 3
-        assert dashboard.control.hold is Hold.NONE
+        assert dashboard.control.status is ControlStatus.NONE
 
     def test_in_the_middle_of_a_run_the_run_goes_on(self, dashboard: Dashboard) -> None:
         runner = trained()
@@ -499,8 +499,8 @@ class TestBadInput:
             ({"host": 127}, TypeError, r"host must be a string, got 127.*127\.0\.0\.1"),
             ({"host": None}, TypeError, r"host must be a string"),
             ({"host": ""}, ValueError, r"host must be an address of this machine, got ''"),
-            ({"names": (1,)}, TypeError, r"a name in names must be a string, got 1"),
-            ({"names": "gpu7"}, TypeError, r"names must be a tuple.*write names=\('gpu7',\)"),
+            ({"allowed_hosts": (1,)}, TypeError, r"a name in allowed_hosts must be a string"),
+            ({"allowed_hosts": "gpu7"}, TypeError, r"write allowed_hosts=\('gpu7',\)"),
         ],
     )
     def test_arguments_are_judged_when_they_are_given(

@@ -10,7 +10,7 @@ import pytest
 from rnnr import Event, Runner
 from rnnr.dashboard import _follower
 from rnnr.dashboard._follower import Follower
-from rnnr.dashboard._track import Track
+from rnnr.dashboard._run import RunModel
 from rnnr.recording import Record
 
 
@@ -26,12 +26,12 @@ def recorded(path: Path, n: int = 3) -> None:
     runner.run(range(n))
 
 
-def steps(track: Track) -> list[int]:
-    lane = track.since(None)[0]["lanes"][0]
-    return [*lane["steps"], *([lane["last"]["step"]] if lane["last"] else [])]
+def steps(track: RunModel) -> list[int]:
+    series = track.since(None)[0]["series"][0]
+    return [*series["steps"], *([series["last"]["step"]] if series["last"] else [])]
 
 
-def notes(track: Track) -> list[str]:
+def notes(track: RunModel) -> list[str]:
     return [text for *_, text in track.events if "·" not in text]
 
 
@@ -40,7 +40,7 @@ def test_it_reads_what_is_there_and_then_what_is_added(path: Path) -> None:
     whole = path.read_bytes()
     lines = whole.splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:3]) + lines[3][:10])
-    track = Track("a")
+    track = RunModel("a")
     follower = Follower(path, track)
     assert not follower.catch_up(10)
     assert steps(track) == [1]
@@ -55,7 +55,7 @@ def test_it_reads_no_longer_than_it_may_and_says_that_there_is_more(
 ) -> None:
     monkeypatch.setattr(_follower, "_AT_ONCE", 2)
     recorded(path)  # seven lines
-    track = Track("a")
+    track = RunModel("a")
     follower = Follower(path, track)
     assert track.since(None)[0]["status"] == "waiting"
     told = []
@@ -77,7 +77,7 @@ def test_while_it_is_read_nothing_is_told_of_the_time_and_the_speed(
     with Record(path, clock=lambda: float(next(now))).attach_on(runner):
         runner.run(range(9))
     os.utime(path, (0, 0))
-    track = Track("a")
+    track = RunModel("a")
     follower = Follower(path, track)
     assert follower.catch_up(0)
     summary = track.since(None)[0]
@@ -90,7 +90,7 @@ def test_what_is_read_of_a_file_without_a_report_is_told_too(
 ) -> None:
     monkeypatch.setattr(_follower, "_AT_ONCE", 1)
     path.write_bytes(b"damaged\n" * 4)
-    track = Track("a")
+    track = RunModel("a")
     Follower(path, track).catch_up(0)
     summary = track.since(None)[0]
     assert (summary["status"], summary["fraction"]) == ("reading", 0.25)
@@ -127,7 +127,7 @@ def test_a_recording_without_an_end_and_without_news_is_silent_when_that_is_long
     path.write_bytes(b"".join(lines[:-1]))  # killed: STOPPED has not been written
     written = time.time() - silence
     os.utime(path, (written, written))
-    track = Track("a")
+    track = RunModel("a")
     Follower(path, track).catch_up(10)
     summary = track.since(None)[0]
     assert summary["status"] == status
@@ -139,7 +139,7 @@ def test_a_recording_without_an_end_and_without_news_is_silent_when_that_is_long
 def test_a_recording_with_an_end_is_not_silent_however_old(path: Path) -> None:
     recorded(path)
     os.utime(path, (0, 0))
-    track = Track("a")
+    track = RunModel("a")
     Follower(path, track).catch_up(10)
     summary = track.since(None)[0]
     assert (summary["status"], summary["silent"]) == ("finished", 0)
@@ -148,7 +148,7 @@ def test_a_recording_with_an_end_is_not_silent_however_old(path: Path) -> None:
 def test_it_reads_on_while_there_is_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_follower, "_AT_ONCE", 2)
     recorded(path)
-    track = Track("a")
+    track = RunModel("a")
     assert not Follower(path, track).catch_up(60)
     assert steps(track) == [1, 2, 3]
 
@@ -157,7 +157,7 @@ def test_damaged_lines_are_left_out_and_told(path: Path) -> None:
     recorded(path)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + b"damaged\n" + b"".join(lines[1:]) + b"{}\n")
-    track = Track("a")
+    track = RunModel("a")
     follower = Follower(path, track)
     follower.catch_up(10)
     assert steps(track) == [1, 2, 3]
@@ -168,7 +168,7 @@ def test_damaged_lines_are_left_out_and_told(path: Path) -> None:
 
 def test_another_file_in_its_place_begins_anew(path: Path) -> None:
     recorded(path, 5)
-    track = Track("a")
+    track = RunModel("a")
     follower = Follower(path, track)
     follower.catch_up(10)
     path.unlink()
@@ -185,7 +185,7 @@ def test_a_file_that_is_away_for_a_while_is_told_once_and_read_on_when_it_is_bac
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     recorded(path)
-    track = Track("a")
+    track = RunModel("a")
     follower = Follower(path, track)
     follower.catch_up(10)
     for _ in range(2):
@@ -203,17 +203,17 @@ def test_what_cannot_be_read_is_refused_at_once(path: Path, kind: str) -> None:
     if kind == "a directory":
         path.mkdir()
     with pytest.raises((OSError, ValueError), match=r"must be a file.*run\.jsonl"):
-        Follower(path, Track("a"))
+        Follower(path, RunModel("a"))
 
 
 def test_a_path_of_the_wrong_type_is_refused() -> None:
     with pytest.raises(TypeError, match="path must be"):
-        Follower(3, Track("a"))  # type: ignore[arg-type]
+        Follower(3, RunModel("a"))  # type: ignore[arg-type]
 
 
 def test_an_empty_file_waits(path: Path) -> None:
     path.touch()
-    track = Track("a")
+    track = RunModel("a")
     assert not Follower(path, track).catch_up(10)
     assert track.since(None)[0]["status"] == "waiting"
 
@@ -221,6 +221,6 @@ def test_an_empty_file_waits(path: Path) -> None:
 def test_it_holds_no_file_open(path: Path) -> None:
     recorded(path)
     before = len(os.listdir("/dev/fd"))
-    follower = Follower(path, Track("a"))
+    follower = Follower(path, RunModel("a"))
     follower.catch_up(10)
     assert len(os.listdir("/dev/fd")) == before

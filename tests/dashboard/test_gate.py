@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("tornado")
 
-import rnnr.dashboard._gate
+import rnnr.dashboard._access
 from asking import Answer, got, sent, token_of
 from rnnr import Event, Runner
-from rnnr.attachments import Hold
+from rnnr.attachments import ControlStatus
 from rnnr.dashboard import Dashboard
 
 # Everything about the run is called so; whoever is refused must not find it in the answer.
@@ -20,7 +20,7 @@ SECRET = "xyzzy"
 
 @pytest.fixture(scope="module")
 def dashboard() -> Iterator[Dashboard]:
-    runner, dashboard = Runner(), Dashboard(names=("gpu7.example.org",))
+    runner, dashboard = Runner(), Dashboard(allowed_hosts=("gpu7.example.org",))
     dashboard.attach_on(runner, name=f"run {SECRET}")
 
     @runner.on(Event.BATCH)
@@ -225,7 +225,7 @@ def test_the_token_is_compared_in_constant_time(
         compared.append((one, other))
         return False
 
-    monkeypatch.setattr(rnnr.dashboard._gate, "compare_digest", compare)
+    monkeypatch.setattr(rnnr.dashboard._access, "compare_digest", compare)
     assert got(address, "data").status == 403  # nothing else lets in
     token = token_of(address).encode()
     got(address, "/guess/data")
@@ -359,7 +359,7 @@ def test_a_page_from_elsewhere_gets_nothing_and_orders_nothing(
     answer = got(dashboard.address, path, method, f"Origin: {origin.format(port=port)}", *headers)
     assert answer.status == 403
     assert_shows_nothing(answer, token_of(dashboard.address))
-    assert dashboard.control.hold is Hold.NONE
+    assert dashboard.control.status is ControlStatus.NONE
 
 
 def test_two_origins_are_refused(address: str) -> None:
@@ -373,10 +373,10 @@ def test_our_own_page_gets_the_data_and_gives_orders(dashboard: Dashboard) -> No
     origin = "Origin: " + dashboard.address.rsplit("/", 2)[0]
     assert got(dashboard.address, "data", "GET", origin).status == 200
     holds = []
-    for order in ("pause", "go_on"):
+    for order in ("pause", "unpause"):
         assert got(dashboard.address, f"control/{order}", "POST", origin).status == 204
-        holds.append(dashboard.control.hold)
-    assert holds == [Hold.PAUSING, Hold.NONE]
+        holds.append(dashboard.control.status)
+    assert holds == [ControlStatus.PAUSING, ControlStatus.NONE]
 
 
 def test_there_is_no_websocket(address: str) -> None:

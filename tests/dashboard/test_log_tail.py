@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rnnr.dashboard._log_tail import LogTail, handlers_of
+from rnnr.dashboard._log import LogTail, handlers_of
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_the_handlers_of_a_logger_are_its_own_and_those_above_it() -> None:
 
 PLAIN = """
 import logging
-from rnnr.dashboard._log_tail import LogTail
+from rnnr.dashboard._log import LogTail
 if {tail}:
     logging.getLogger().addHandler(LogTail())
 logging.getLogger("a").info("not shown")

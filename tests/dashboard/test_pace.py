@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnr.dashboard._pace import Pace
+from rnnr.dashboard._polling import PollingRate
 
 SHARE = 0.003
 
@@ -19,7 +19,7 @@ class Machine:
     def __init__(self) -> None:
         self.now = 1000.0
         self.cpu = 0.0
-        self.pace = Pace(lambda: self.now, lambda: self.cpu)
+        self.pace = PollingRate(lambda: self.now, lambda: self.cpu)
 
     def answer(self, page: str, seconds: float, at_most: float = inf) -> float:
         """Answer a page, for which the processor takes a time; return when it may ask again."""
@@ -113,6 +113,6 @@ def test_what_slows_nobody_down_is_not_counted() -> None:
 
 
 def test_newcomers_have_names_of_their_own() -> None:
-    pace = Pace()
+    pace = PollingRate()
     assert len({pace.newcomer() for _ in range(100)}) == 100
     assert pace.seconds("a") == pytest.approx(0.001 / SHARE)  # by the real clocks

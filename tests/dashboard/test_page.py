@@ -125,12 +125,12 @@ def points(page: Page, metric: str = "loss", run: str = "training") -> Any:
 
 
 def await_points(
-    page: Page, n: int, metric: str = "loss", run: str = "training", lane: str = "batch"
+    page: Page, n: int, metric: str = "loss", run: str = "training", series: str = "batch"
 ) -> None:
     """Wait until the chart of a metric holds so many points of a run."""
     page.wait_for_function(
-        "([n, metric, run, lane]) => window.rnnr.points(metric, run)?.[lane].x.length === n",
-        arg=[n, metric, run, lane],
+        "([n, metric, run, series]) => window.rnnr.points(metric, run)?.[series].x.length === n",
+        arg=[n, metric, run, series],
     )
 
 
@@ -178,7 +178,7 @@ def test_the_page_asks_its_own_server_alone_and_complains_of_nothing_through_a_w
     visit = Visit(browser, dashboard.address)
     held(dashboard, 3)
     await_points(visit.page, 4)
-    visit.page.locator("#go-on").click()
+    visit.page.locator("#resume").click()
     run.result(GUARD)
     says(visit.page, "training finished")
     await_points(visit.page, 10)
@@ -197,7 +197,7 @@ def test_the_page_asks_its_own_server_alone_and_complains_of_nothing_through_a_w
         "bokeh/js/bokeh-api.min.js",
         "data",
         "end",
-        "control/go_on",
+        "control/unpause",
     }
 
 
@@ -388,13 +388,13 @@ def test_ten_thousand_epochs_make_no_more_points_than_can_be_drawn_and_the_page_
     says(page, f"paused after batch {n:,}")
     expect(card(page)).to_contain_text(f"epoch {n:,} of 10,100")
     holds = points(page)
-    for lane, least in (("batch", 100), ("epoch", 500)):
-        assert least <= len(holds[lane]["x"]) <= 1001
-        assert holds[lane]["x"] == sorted(set(holds[lane]["x"]))
-        assert holds[lane]["y"] == [inverse(x) for x in holds[lane]["x"]]
+    for series, least in (("batch", 100), ("epoch", 500)):
+        assert least <= len(holds[series]["x"]) <= 1001
+        assert holds[series]["x"] == sorted(set(holds[series]["x"]))
+        assert holds[series]["y"] == [inverse(x) for x in holds[series]["x"]]
     assert (holds["batch"]["x"][-1], holds["epoch"]["x"][-1]) == (n, n - 1)
 
-    page.locator("#go-on").click()
+    page.locator("#resume").click()
     run.result(GUARD)
     says(page, "training finished")
     assert points(page)["epoch"]["x"][-1] == 10_100
@@ -438,7 +438,7 @@ def test_the_page_tells_how_far_a_run_is_and_how_long_it_will_take(
     expect(bar).to_have_js_property("value", 0.625)
     expect(bar).to_have_attribute("aria-valuetext", re.compile("^62 % epoch 2 of 2 batch 1 of 4 "))
 
-    dashboard.control.go_on()
+    dashboard.control.unpause()
     expect(bar).to_have_js_property("value", 1)
     speed = r"[\d.,]+ (batches/s|s a batch) on average"
     expect(card(page).locator(".facts")).to_have_text(
@@ -521,9 +521,15 @@ def test_the_facts_of_a_run_are_written_for_people(
     told: dict[str, Any], text: str, dashboard: Dashboard, browser: BrowserContext
 ) -> None:
     trainer_of(dashboard)
-    lane = {"from": 0, "steps": [], "metrics": {}, "last": None}
-    run = {**RUN, "lanes": [lane, lane], **told}
-    answer = {"cursor": "here", "again": 60, "control": True, "hold": "none", "live": True}
+    series = {"from": 0, "steps": [], "metrics": {}, "last": None}
+    run = {**RUN, "series": [series, series], **told}
+    answer = {
+        "cursor": "here",
+        "again": 60,
+        "control": True,
+        "control_status": "none",
+        "live": True,
+    }
 
     def reply(route: Route) -> None:
         route.fulfill(json={**answer, "runs": [run]})
@@ -595,7 +601,7 @@ def test_slow_handlers_come_first_and_events_and_log_records_newest_first(
     expect(page.locator("#log li").first).to_have_text(
         re.compile(r"^\d\d:\d\d:\d\d WARNING my\.model the loss is high$")
     )
-    dashboard.control.go_on()
+    dashboard.control.unpause()
     run.result(GUARD)
     expect(page.locator("#events li")).to_have_text(
         [
@@ -655,7 +661,7 @@ def test_the_buttons_do_what_they_say(
         runner.on(event, partial(note, name))
     page = open_page(dashboard.address)
     buttons = page.get_by_role("button")
-    expect(buttons).to_have_text(["Pause", "One batch", "Go on", "Stop"])
+    expect(buttons).to_have_text(["Pause", "Step", "Resume", "Stop"])
     assert [buttons.nth(i).is_disabled() for i in range(4)] == [True] * 4
 
     run = in_background(runner.run, count())
@@ -666,7 +672,7 @@ def test_the_buttons_do_what_they_say(
     assert [buttons.nth(i).is_disabled() for i in range(4)] == [True, False, False, False]
 
     for i in (1, 2, 3):
-        page.get_by_role("button", name="One batch").click()
+        page.get_by_role("button", name="Step").click()
         says(page, f"paused after batch {n + i:,}")
         assert runner.state["n_iters"] == n + i
         held(dashboard)  # it stands again, still there
@@ -677,7 +683,7 @@ def test_the_buttons_do_what_they_say(
         beyond.set()
 
     assert not beyond.is_set()
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     assert beyond.wait(GUARD)
     says(page, "running")
     assert [buttons.nth(i).is_disabled() for i in range(4)] == [False, True, True, False]
@@ -761,7 +767,7 @@ def test_every_button_is_reached_and_worked_by_keyboard(
         width = page.evaluate(f"{style}.outlineStyle === 'none' ? '0' : {style}.outlineWidth")
         reached.append((page.evaluate("document.activeElement.id"), float(width.rstrip("px"))))
     order = list(dict.fromkeys(name for name, _ in reached if name))
-    assert order == ["step", "go-on", "stop", "log-scale", "events", "log"]
+    assert order == ["step", "resume", "stop", "log-scale", "events", "log"]
     assert all(width >= 2 for name, width in reached if name)
 
     tab_to(page, "step")
@@ -770,13 +776,13 @@ def test_every_button_is_reached_and_worked_by_keyboard(
     expect(page.locator("#step")).to_be_focused()
     page.keyboard.press("Space")
     says(page, "paused after batch 3")
-    tab_to(page, "go-on")
+    tab_to(page, "resume")
     page.keyboard.press("Space")
     says(page, "running")
     expect(page.locator("#pause")).to_be_focused()  # or the next Tab would begin at the top
     page.keyboard.press("Enter")
     says(page, re.compile("^paused after batch "))
-    expect(page.locator("#go-on")).to_be_focused()
+    expect(page.locator("#resume")).to_be_focused()
     tab_to(page, "stop")
     page.keyboard.press("Space")
     run.result(GUARD)
@@ -815,7 +821,7 @@ def test_a_second_browser_sees_the_same_and_what_is_pressed_in_one_shows_in_the_
         await_points(two, 7)
         assert points(one) == points(two)
 
-        two.get_by_role("button", name="One batch").click()
+        two.get_by_role("button", name="Step").click()
         for page in (one, two):
             says(page, "paused after batch 8")
             await_points(page, 8)

@@ -18,12 +18,12 @@ pytest.importorskip("tornado")
 
 from asking import connected, data, got, sent, token_of
 from rnnr import Event, Runner
-from rnnr.attachments import Hold
+from rnnr.attachments import ControlStatus
 from rnnr.dashboard import Dashboard, _connections, _server
-from rnnr.dashboard._track import Track
-from rnnr.dashboard._view import View
+from rnnr.dashboard._page import Page
+from rnnr.dashboard._run import RunModel
 
-ORDERS = ["pause", "step", "go_on", "stop"]
+ORDERS = ["pause", "step", "unpause", "stop"]
 FILES = ["page/dashboard.js", "page/dashboard.css", "page/index.html"]
 FILES += ["bokeh/js/bokeh.min.js", "bokeh/js/bokeh-api.min.js"]
 
@@ -135,7 +135,7 @@ HEADERS = {
         ("", "HEAD", 200),
         ("data", "HEAD", 405),
         ("end", "HEAD", 405),
-        ("control/go_on", "POST", 204),
+        ("control/unpause", "POST", 204),
         ("/", "GET", 403),
         ("/", "POST", 403),
         ("no such", "GET", 400),
@@ -175,7 +175,7 @@ def test_a_file_that_the_browser_has_is_not_sent_again(address: str) -> None:
 @pytest.mark.parametrize("order", ORDERS)
 def test_orders_are_given_by_post_alone(dashboard: Dashboard, order: str, method: str) -> None:
     assert got(dashboard.address, f"control/{order}", method).status == 405
-    assert dashboard.control.hold is Hold.NONE
+    assert dashboard.control.status is ControlStatus.NONE
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_orders_are_given_by_post_alone(dashboard: Dashboard, order: str, method
 )
 def test_what_is_no_button_is_404_and_does_nothing(dashboard: Dashboard, order: str) -> None:
     assert got(dashboard.address, f"control/{order}", "POST").status == 404
-    assert dashboard.control.hold is Hold.NONE
+    assert dashboard.control.status is ControlStatus.NONE
 
 
 def test_the_buttons_do_what_they_say(dashboard: Dashboard) -> None:
@@ -194,9 +194,9 @@ def test_the_buttons_do_what_they_say(dashboard: Dashboard) -> None:
 
     @runner.on(Event.BATCH)
     def press(_: object) -> None:
-        for order in ["pause", "go_on", "step", "stop", "go_on"]:
+        for order in ["pause", "unpause", "step", "stop", "unpause"]:
             assert got(dashboard.address, f"control/{order}", "POST").status == 204
-            story.append(data(dashboard.address)["hold"])
+            story.append(data(dashboard.address)["control_status"])
 
     runner.run([1])
     attached.dispose()
@@ -215,13 +215,13 @@ def test_without_the_right_to_control_there_are_no_buttons_and_orders_are_refuse
     def ask(_: object) -> None:
         answers.append(got(dashboard.address, f"control/{order}", "POST").status)
         answers.append(data(dashboard.address)["control"])
-        answers.append(dashboard.control.hold)
+        answers.append(dashboard.control.status)
 
     try:
         runner.run([1])
     finally:
         dashboard.close()
-    assert answers == [403, False, Hold.NONE]
+    assert answers == [403, False, ControlStatus.NONE]
 
 
 def test_a_run_is_steered_from_the_page(dashboard: Dashboard) -> None:
@@ -269,9 +269,10 @@ def test_an_unknown_cursor_begins_anew(dashboard: Dashboard, cursor: str) -> Non
     key = next(iter(view._shown.values())).track.key
     cursor = cursor.replace("VIEW", view._name).replace("KEY", key)
     answer = data(dashboard.address, cursor)
-    assert [lane["from"] for run in answer["runs"] for lane in run["lanes"]] == [0, 0] * len(
-        answer["runs"]
-    )
+    assert [series["from"] for run in answer["runs"] for series in run["series"]] == [
+        0,
+        0,
+    ] * len(answer["runs"])
 
 
 def test_a_page_with_the_cursor_of_the_last_answer_gets_what_is_new(dashboard: Dashboard) -> None:
@@ -283,9 +284,9 @@ def test_a_page_with_the_cursor_of_the_last_answer_gets_what_is_new(dashboard: D
     runner.resume()  # nothing is left, but it is told
     second = data(dashboard.address, first["cursor"])
     third = data(dashboard.address, second["cursor"])
-    assert first["runs"][-1]["lanes"][0]["steps"] == [1, 2]
-    assert first["runs"][-1]["lanes"][0]["last"] == {"step": 3, "metrics": {"loss": 3.0}}
-    assert second["runs"][-1]["lanes"][0]["from"] == 2
+    assert first["runs"][-1]["series"][0]["steps"] == [1, 2]
+    assert first["runs"][-1]["series"][0]["last"] == {"step": 3, "metrics": {"loss": 3.0}}
+    assert second["runs"][-1]["series"][0]["from"] == 2
     assert {"events", "log"} & first.keys() == {"events", "log"}
     assert "events" in second
     assert not {"events", "log"} & third.keys()
@@ -321,7 +322,7 @@ def test_a_large_body_is_refused_before_it_has_come(
     head = f"POST /{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     answer = sent(dashboard.address, head.encode() + body)
     assert answer.status == 400  # though it waits for no more of the body
-    assert dashboard.control.hold is Hold.NONE
+    assert dashboard.control.status is ControlStatus.NONE
 
 
 HALVES = {
@@ -544,11 +545,11 @@ class TestFaults:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        def fail(view: View, cursor: str) -> None:
+        def fail(view: Page, cursor: str) -> None:
             raise ValueError("a fault")
 
         with monkeypatch.context() as patched:
-            patched.setattr(View, "news", fail)
+            patched.setattr(Page, "updates", fail)
             answer = got(dashboard.address, "data")
         assert answer.status == 500
         assert b"a fault" not in answer.raw
@@ -563,10 +564,10 @@ class TestFaults:
     def test_a_fault_in_taking_in_a_report_is_logged_and_the_run_goes_on(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def fail(track: Track, report: object) -> None:
+        def fail(track: RunModel, report: object) -> None:
             raise ValueError("a fault")
 
-        monkeypatch.setattr(Track, "add", fail)
+        monkeypatch.setattr(RunModel, "add", fail)
         runner, dashboard = Runner(), Dashboard()
         dashboard.attach_on(runner)
         try:

@@ -12,21 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import rnnr.dashboard._track
+import rnnr.dashboard._run
 from rnnr import Event, Runner
-from rnnr.attachments import Hold
-from rnnr.dashboard._track import Track
-from rnnr.history import History
-from rnnr.reporting import Report, reports
+from rnnr.attachments import ControlStatus
+from rnnr.dashboard._run import RunModel
+from rnnr.reporting import History, Report, reports
 
 
 class Page:
     """What a page does with the answers: it replaces all from an index on."""
 
-    def __init__(self, track: Track) -> None:
+    def __init__(self, track: RunModel) -> None:
         self._track = track
         self._cursor: Any = None
-        self.lanes: list[list[tuple[int, dict[str, Any]]]] = [[], []]
+        self.series: list[list[tuple[int, dict[str, Any]]]] = [[], []]
         self.last: list[Any] = [None, None]
         self.summary: dict[str, Any] = {}
 
@@ -34,22 +33,22 @@ class Page:
         answer, cursor = self._track.since(self._cursor)
         answer = json.loads(json.dumps(answer, allow_nan=False))  # as it travels
         self._cursor = json.loads(json.dumps(cursor))
-        for i_lane, lane in enumerate(answer.pop("lanes")):
-            points = self.lanes[i_lane]
-            assert 0 <= lane["from"] <= len(points)
-            columns = lane["metrics"].items()
-            points[lane["from"] :] = [
+        for i_lane, series in enumerate(answer.pop("series")):
+            points = self.series[i_lane]
+            assert 0 <= series["from"] <= len(points)
+            columns = series["metrics"].items()
+            points[series["from"] :] = [
                 (step, {name: column[i] for name, column in columns if column[i] is not None})
-                for i, step in enumerate(lane["steps"])
+                for i, step in enumerate(series["steps"])
             ]
-            self.last[i_lane] = lane["last"]
+            self.last[i_lane] = series["last"]
         self.summary = answer
         return self
 
     def knows(self) -> tuple[object, ...]:
         passing = {"silent"}  # how long ago the latest report was
         summary = {name: self.summary[name] for name in self.summary.keys() - passing}
-        return self.lanes, self.last, summary
+        return self.series, self.last, summary
 
 
 def report(event: Event, n_iters: int = 0, epoch: int = 1, **others: Any) -> Report:
@@ -57,11 +56,11 @@ def report(event: Event, n_iters: int = 0, epoch: int = 1, **others: Any) -> Rep
     return Report(event, epoch, n_iters=n_iters, **{**fields, **others})
 
 
-def summary(track: Track) -> dict[str, Any]:
+def summary(track: RunModel) -> dict[str, Any]:
     return track.since(None)[0]
 
 
-def told(track: Track, *many: Report) -> dict[str, Any]:
+def told(track: RunModel, *many: Report) -> dict[str, Any]:
     for each in many:
         track.add(each)
     return summary(track)
@@ -70,11 +69,11 @@ def told(track: Track, *many: Report) -> dict[str, Any]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have histories that are soon full."""
-    monkeypatch.setattr(rnnr.dashboard._track, "History", lambda: History(5))
+    monkeypatch.setattr(rnnr.dashboard._run, "History", lambda: History(5))
 
 
 def test_before_the_first_report_it_waits() -> None:
-    assert summary(Track("a"))["status"] == "waiting"
+    assert summary(RunModel("a"))["status"] == "waiting"
 
 
 METRICS = st.dictionaries(
@@ -105,8 +104,8 @@ FORWARD = st.lists(METRICS, max_size=60).map(
 def test_a_page_that_asks_now_and_then_knows_what_a_new_one_gets(
     limit: int, story: list[list[Report]]
 ) -> None:
-    track = Track("a")
-    track._lanes = History(limit), History(limit)
+    track = RunModel("a")
+    track._series = History(limit), History(limit)
     page = Page(track)
     for some in story:
         for each in some:
@@ -119,10 +118,10 @@ def test_a_page_that_asks_now_and_then_knows_what_a_new_one_gets(
 
 @pytest.mark.usefixtures("small")
 def test_a_page_gets_only_what_is_new() -> None:
-    track = Track("a")
+    track = RunModel("a")
     told(track, *(report(Event.BATCH, i, metrics={"loss": i}) for i in (1, 2, 3)))
     answer, cursor = track.since(None)
-    assert answer["lanes"][0] == {
+    assert answer["series"][0] == {
         "from": 0,
         "steps": [1, 2],
         "metrics": {"loss": [1, 2]},
@@ -130,40 +129,40 @@ def test_a_page_gets_only_what_is_new() -> None:
     }
     track.add(report(Event.BATCH, 4, metrics={"accuracy": math.nan}))
     answer, cursor = track.since(cursor)
-    assert answer["lanes"][0] == {
+    assert answer["series"][0] == {
         "from": 2,
         "steps": [3],
         "metrics": {"loss": [3]},
         "last": {"step": 4, "metrics": {"accuracy": "NaN"}},
     }
     answer, cursor = track.since(cursor)
-    assert answer["lanes"][0]["steps"] == []
+    assert answer["series"][0]["steps"] == []
     told(track, *(report(Event.BATCH, i) for i in (5, 6, 7)))  # thins itself
-    assert track.since(cursor)[0]["lanes"][0]["from"] == 0
+    assert track.since(cursor)[0]["series"][0]["from"] == 0
 
 
 def test_a_metric_that_some_points_lack_is_null_there() -> None:
     many = [{"a": 1.0}, {"b": math.inf}, {}, {}]
-    answer = told(Track("a"), *(report(Event.BATCH, i, metrics=m) for i, m in enumerate(many)))
-    assert answer["lanes"][0]["metrics"] == {"a": [1.0, None, None], "b": [None, "Infinity", None]}
+    answer = told(RunModel("a"), *(report(Event.BATCH, i, metrics=m) for i, m in enumerate(many)))
+    assert answer["series"][0]["metrics"] == {"a": [1.0, None, None], "b": [None, "Infinity", None]}
     assert answer["latest"] == {"a": 1.0, "b": "Infinity"}
 
 
 def test_the_ends_of_epochs_have_a_lane_of_their_own() -> None:
     answer = told(
-        Track("a"),
+        RunModel("a"),
         report(Event.BATCH, 1, metrics={"loss": 1.0}),
         report(Event.EPOCH_FINISHED, 1, metrics={"loss": 0.5}),
         report(Event.BATCH, 2, metrics={"loss": 0.4}),
         report(Event.EPOCH_FINISHED, 2, epoch=2, metrics={"loss": 0.3}),
     )
-    assert [lane["steps"] for lane in answer["lanes"]] == [[1], [1]]
-    assert [lane["last"]["step"] for lane in answer["lanes"]] == [2, 2]
+    assert [series["steps"] for series in answer["series"]] == [[1], [1]]
+    assert [series["last"]["step"] for series in answer["series"]] == [2, 2]
 
 
 def test_batches_of_a_run_inside_another_have_no_place_on_the_axis_its_epochs_have() -> None:
     answer = told(
-        Track("evaluation"),
+        RunModel("evaluation"),
         report(Event.STARTED, 0, step=10, is_inside=True),
         report(Event.BATCH, 1, step=10, is_inside=True, metrics={"loss": 1.0}),
         report(Event.EPOCH_FINISHED, 1, step=10, is_inside=True, metrics={"loss": 0.5}),
@@ -171,13 +170,13 @@ def test_batches_of_a_run_inside_another_have_no_place_on_the_axis_its_epochs_ha
         report(Event.EPOCH_FINISHED, 1, step=20, is_inside=True, metrics={"loss": 0.4}),
     )
     assert answer["inside"] is True
-    assert [lane["steps"] for lane in answer["lanes"]] == [[], [10]]
+    assert [series["steps"] for series in answer["series"]] == [[], [10]]
     assert answer["latest"] == {"loss": 0.4}
 
 
 def test_a_new_run_forgets_the_points_and_metrics_of_the_one_before() -> None:
     answer = told(
-        Track("a"),
+        RunModel("a"),
         report(Event.STARTED),
         report(Event.BATCH, 1, metrics={"loss": 1.0}),
         report(Event.BATCH, 2, metrics={"loss": 1.0}),
@@ -185,7 +184,7 @@ def test_a_new_run_forgets_the_points_and_metrics_of_the_one_before() -> None:
         report(Event.BATCH, 1, metrics={"accuracy": 1.0}),
     )
     assert answer["latest"] == {"accuracy": 1.0}
-    assert (answer["lanes"][0]["steps"], answer["lanes"][0]["last"]["step"]) == ([], 1)
+    assert (answer["series"][0]["steps"], answer["series"][0]["last"]["step"]) == ([], 1)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +201,7 @@ def test_a_new_run_forgets_the_points_and_metrics_of_the_one_before() -> None:
     ],
 )
 def test_the_status_follows_from_the_last_event(event: Event, status: str) -> None:
-    answer = told(Track("a"), report(Event.FAILED, error="before"), report(event, error="boom"))
+    answer = told(RunModel("a"), report(Event.FAILED, error="before"), report(event, error="boom"))
     assert (answer["status"], answer["error"]) == (status, "boom")
     assert answer["event"] == event.name
 
@@ -234,7 +233,7 @@ class Sized(Batches):
 def test_what_is_done_only_grows_and_in_the_end_it_is_all(
     lengths: list[int], length: int | None, stops: set[tuple[Event, int]]
 ) -> None:
-    runner, track, fractions = Runner(), Track("a"), []
+    runner, track, fractions = Runner(), RunModel("a"), []
 
     def stop(event: Event, state: dict[str, Any]) -> None:
         if (event, state["n_iters"]) in stops:
@@ -263,7 +262,7 @@ def test_what_is_done_only_grows_and_in_the_end_it_is_all(
 
 
 def test_it_goes_back_where_a_run_is_set_back() -> None:
-    track = Track("a")
+    track = RunModel("a")
     seen = [
         told(track, each)["fraction"]
         for each in [
@@ -281,13 +280,13 @@ def test_it_goes_back_where_a_run_is_set_back() -> None:
 
 
 def test_of_an_endless_run_nobody_knows_how_much_is_done() -> None:
-    answer = told(Track("a"), report(Event.BATCH, 7, max_epoch=2**63 - 1, n_batches=10))
+    answer = told(RunModel("a"), report(Event.BATCH, 7, max_epoch=2**63 - 1, n_batches=10))
     assert (answer["max_epoch"], answer["fraction"], answer["seconds_left"]) == (None, None, None)
-    assert told(Track("a"), report(Event.FINISHED, max_epoch=0))["fraction"] == 1
+    assert told(RunModel("a"), report(Event.FINISHED, max_epoch=0))["fraction"] == 1
 
 
 def test_a_length_that_is_not_told_is_learned_from_the_first_epoch() -> None:
-    track = Track("a")
+    track = RunModel("a")
     first = told(track, report(Event.EPOCH_STARTED, 0), report(Event.BATCH, 2))
     assert (first["batch"], first["n_batches"], first["fraction"]) == (2, None, 0)
     second = told(
@@ -300,9 +299,9 @@ def test_a_length_that_is_not_told_is_learned_from_the_first_epoch() -> None:
 
 
 def test_a_run_that_is_first_heard_of_in_the_middle_has_a_batch_if_there_is_a_length() -> None:
-    assert told(Track("a"), report(Event.BATCH, 25, epoch=3, n_batches=10))["batch"] == 5
-    assert told(Track("a"), report(Event.BATCH, 25, epoch=3))["batch"] is None
-    assert told(Track("a"), report(Event.EPOCH_FINISHED, 25, epoch=3))["n_batches"] is None
+    assert told(RunModel("a"), report(Event.BATCH, 25, epoch=3, n_batches=10))["batch"] == 5
+    assert told(RunModel("a"), report(Event.BATCH, 25, epoch=3))["batch"] is None
+    assert told(RunModel("a"), report(Event.EPOCH_FINISHED, 25, epoch=3))["n_batches"] is None
 
 
 @pytest.mark.parametrize("before", [0, 20])
@@ -313,7 +312,7 @@ def test_the_time_left_is_what_the_rest_takes_at_the_mean_speed_since_the_start(
     epoch = before // 10 + 1
     opened = report(Event.EPOCH_STARTED, before, epoch, n_batches=10, seconds=100.0)
     now = report(Event.BATCH, before + 5, epoch, n_batches=10, seconds=110.0)
-    answer = told(Track("a"), began, opened, now)
+    answer = told(RunModel("a"), began, opened, now)
     assert answer["seconds_left"] == pytest.approx((40 - before - 5) * 2)
 
 
@@ -333,12 +332,12 @@ def test_the_time_left_is_what_the_rest_takes_at_the_mean_speed_since_the_start(
 def test_the_time_left_is_unknown_before_there_is_a_speed_and_when_it_has_ended(
     now: Report,
 ) -> None:
-    assert told(Track("a"), report(Event.STARTED), now)["seconds_left"] is None
+    assert told(RunModel("a"), report(Event.STARTED), now)["seconds_left"] is None
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, -5.0])
 def test_a_clock_that_tells_nonsense_gives_no_time_and_no_speed(number: float) -> None:
-    track = Track("a")
+    track = RunModel("a")
     answer = told(track, report(Event.STARTED), report(Event.EPOCH_STARTED, 1, seconds=number))
     assert [answer[key] for key in ("seconds", "batches_per_second")] == [None, None]
     json.dumps(answer, allow_nan=False)
@@ -346,12 +345,12 @@ def test_a_clock_that_tells_nonsense_gives_no_time_and_no_speed(number: float) -
 
 
 class Live:
-    """A live run on the page, whose time and hold a test sets."""
+    """A live run on the page, whose time and status a test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.hold: Hold | bool = False
-        self.track = Track("a", is_held=lambda: self.hold, clock=lambda: self.now)
+        self.status: ControlStatus | bool = False
+        self.track = RunModel("a", is_held=lambda: self.status, clock=lambda: self.now)
         self.n_iters = 0
         self.add(Event.STARTED)
         self.add(Event.EPOCH_STARTED)
@@ -378,12 +377,12 @@ class TestWhatIsToldOfALiveRun:
         for _ in range(20):
             live.add(Event.BATCH, 0.5)
         assert live.asked(*KNOWN) == ["running", 2, 0]
-        live.hold = Hold.PAUSING
+        live.status = ControlStatus.PAUSING
         assert live.asked(*KNOWN) == ["running", 2, 0]
         live.add(Event.BATCH, 0.5)
-        live.hold, live.now = Hold.PAUSED, live.now + 4000
+        live.status, live.now = ControlStatus.PAUSED, live.now + 4000
         assert live.asked(*KNOWN, "seconds_left") == ["paused", None, 0, None]
-        live.hold = False
+        live.status = False
         assert live.asked("silent") == [0]
         live.add(Event.BATCH, 0.5)
         assert live.asked(*KNOWN) == ["running", None, 0]
@@ -398,7 +397,7 @@ class TestWhatIsToldOfALiveRun:
     ) -> None:
         live = Live()
         live.add(Event.BATCH, 0.5, is_inside=is_inside)
-        live.hold = Hold.STOPPING
+        live.status = ControlStatus.STOPPING
         expected = "running" if is_inside else "stopping"
         assert live.asked("status", "seconds_left")[0] == expected
         live.add(Event.STOPPED, 0.5, is_inside=is_inside)
@@ -441,25 +440,25 @@ class TestWhatIsToldOfALiveRun:
         for _ in range(20):
             live.add(Event.BATCH, 0.5)
         live.track.leave()
-        live.hold, live.now = Hold.PAUSED, live.now + 60  # of the others on the page
+        live.status, live.now = ControlStatus.PAUSED, live.now + 60  # of the others on the page
         assert [summary(live.track)[key] for key in KNOWN] == ["running", None, 60]
 
 
 class TestWants:
     def test_it_wants_each_of_the_first_batches_and_then_those_that_it_will_keep(self) -> None:
-        track, wanted = Track("a", clock=lambda: 0.0), []
-        track._lanes = History(50), History(50)  # so time makes no difference
+        track, wanted = RunModel("a", clock=lambda: 0.0), []
+        track._series = History(50), History(50)  # so time makes no difference
         for i in range(1000):
             if track.wants({"n_iters": i}):
                 wanted.append(i)
                 track.add(report(Event.BATCH, i))
         assert wanted[:51] == [*range(51)]
         assert len(wanted) < 300
-        assert all(step in wanted for step in summary(track)["lanes"][0]["steps"])
+        assert all(step in wanted for step in summary(track)["series"][0]["steps"])
 
     def test_after_the_first_hundred_it_wants_twenty_a_second(self) -> None:
         now = 0.0
-        track = Track("a", clock=lambda: now)
+        track = RunModel("a", clock=lambda: now)
         wanted = []
         for i in range(1000):
             now = i / 256  # seconds
@@ -470,7 +469,7 @@ class TestWants:
         assert {later - one for one, later in pairwise(wanted[102:])} == {13}
 
     def test_when_a_page_asks_it_wants_the_next_batch_whichever_it_is(self) -> None:
-        track = Track("a")
+        track = RunModel("a")
         told(track, report(Event.BATCH, 1, is_inside=True))
         assert not track.wants({"n_iters": 2})
         track.ask()
@@ -479,7 +478,7 @@ class TestWants:
         assert not track.wants({"n_iters": 3})
 
     def test_what_a_page_asks_for_comes_also_before_its_time(self) -> None:
-        track = Track("a", clock=lambda: 0.0)
+        track = RunModel("a", clock=lambda: 0.0)
         for i in range(102):
             track.add(report(Event.BATCH, i))
         assert not track.wants({"n_iters": 200})
@@ -488,7 +487,7 @@ class TestWants:
 
 
 def test_events_are_told_but_not_the_batches_and_the_last_are_kept() -> None:
-    track = Track("a")
+    track = RunModel("a")
     told(
         track,
         report(Event.STARTED, epoch=0),
@@ -508,12 +507,12 @@ def test_events_are_told_but_not_the_batches_and_the_last_are_kept() -> None:
 
 
 def test_what_is_cleared_is_as_new_also_for_pages_that_have_seen_more() -> None:
-    track = Track("a")
+    track = RunModel("a")
     told(track, *(report(Event.BATCH, i, metrics={"loss": 1}) for i in range(5)))
     page = Page(track).ask()
     track.clear()
     assert page.ask().knows() == Page(track).ask().knows()
-    assert page.lanes == [[], []]
+    assert page.series == [[], []]
     assert page.summary["status"] == "waiting"
 
 
@@ -528,7 +527,7 @@ def often() -> Iterator[None]:
 
 @pytest.mark.usefixtures("small", "often")
 def test_reports_come_from_one_thread_and_questions_from_another() -> None:
-    track, together = Track("a"), threading.Barrier(2, timeout=60)
+    track, together = RunModel("a"), threading.Barrier(2, timeout=60)
     page, ended = Page(track), threading.Event()
 
     def train() -> None:
@@ -544,7 +543,7 @@ def test_reports_come_from_one_thread_and_questions_from_another() -> None:
     together.wait()
     while not ended.is_set():
         page.ask()
-        for points, last in zip(page.lanes, page.last, strict=True):
+        for points, last in zip(page.series, page.last, strict=True):
             steps = [step for step, _ in points] + ([last["step"]] if last else [])
             assert steps == sorted(set(steps))
             assert len(points) <= 5
@@ -553,7 +552,7 @@ def test_reports_come_from_one_thread_and_questions_from_another() -> None:
 
 
 def test_names_without_end_do_not_fill_the_memory() -> None:
-    track = Track("a")
+    track = RunModel("a")
     for i in range(3000):
         track.add(report(Event.BATCH, i, metrics={f"metric {i}": 1.0}))
     latest = summary(track)["latest"]
@@ -562,7 +561,7 @@ def test_names_without_end_do_not_fill_the_memory() -> None:
 
 
 def test_the_curve_of_epochs_is_not_of_the_stats_of_their_last_batch() -> None:
-    track = Track("a")
+    track = RunModel("a")
     told(
         track,
         report(Event.STARTED, epoch=0),
@@ -574,11 +573,11 @@ def test_the_curve_of_epochs_is_not_of_the_stats_of_their_last_batch() -> None:
             results=("mean", "rate"),
         ),
     )
-    assert summary(track)["lanes"][1]["last"] == {"step": 1, "metrics": {"mean": 2.0, "rate": 0.1}}
+    assert summary(track)["series"][1]["last"] == {"step": 1, "metrics": {"mean": 2.0, "rate": 0.1}}
 
 
 def test_a_run_outside_of_the_training_does_not_touch_the_curve_of_those_inside() -> None:
-    track = Track("validation")
+    track = RunModel("validation")
     told(
         track,
         report(Event.STARTED, epoch=0, step=100, is_inside=True),
@@ -587,7 +586,7 @@ def test_a_run_outside_of_the_training_does_not_touch_the_curve_of_those_inside(
         report(Event.BATCH, 1, metrics={"loss": 7.0}),
         report(Event.EPOCH_FINISHED, 5, metrics={"loss": 8.0}, step=5),
     )
-    batches, epochs = summary(track)["lanes"]
+    batches, epochs = summary(track)["series"]
     assert (batches["steps"], batches["last"]) == ([], None)
     assert (epochs["steps"], epochs["last"]) == ([], {"step": 100, "metrics": {"loss": 1.0}})
     assert summary(track)["latest"] == {"loss": 8.0}

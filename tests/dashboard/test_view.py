@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from rnnr import Event, Runner
-from rnnr.attachments import Hold
+from rnnr.attachments import ControlStatus
 from rnnr.dashboard import _follower
 from rnnr.dashboard._follower import Follower
-from rnnr.dashboard._track import Track
-from rnnr.dashboard._view import Shown, View
-from rnnr.handler_times import HandlerTimes
+from rnnr.dashboard._page import Page, PageRunner
+from rnnr.dashboard._run import RunModel
 from rnnr.recording import Record
-from rnnr.reporting import Report
+from rnnr.reporting import HandlerTimes, Report
 
 
 class Clock:
@@ -27,17 +26,17 @@ class Clock:
         return self.now
 
 
-def shown(runner: Runner | None = None, **others: Any) -> Shown:
-    return Shown(Track("a"), times=HandlerTimes(runner or Runner()), **others)
+def shown(runner: Runner | None = None, **others: Any) -> PageRunner:
+    return PageRunner(RunModel("a"), times=HandlerTimes(runner or Runner()), **others)
 
 
-def steering() -> View:
-    return View(is_steered=True)
+def steering() -> Page:
+    return Page(is_steered=True)
 
 
 def handlers(runner: Runner) -> list[list[Callable[..., object]]]:
     for event in Event:
-        runner.stream(event).arrange()
+        runner.stream(event).rebuild()
     return [list(runner.stream(event).handlers) for event in Event]
 
 
@@ -49,10 +48,10 @@ def trained() -> Runner:
 
 
 def test_an_empty_page_has_no_runs() -> None:
-    news, _ = steering().news("")
+    news, _ = steering().updates("")
     assert news == {
         "control": False,
-        "hold": "none",
+        "control_status": "none",
         "live": False,
         "runs": [],
         "events": [],
@@ -63,69 +62,69 @@ def test_an_empty_page_has_no_runs() -> None:
 def test_runs_stay_in_the_order_in_which_they_came_also_one_that_comes_again() -> None:
     view = steering()
     for name in ("b", "a", "c", "b"):
-        view.show(name, Shown(Track(name)))
-    assert [run["name"] for run in view.news("")[0]["runs"]] == ["b", "a", "c"]
+        view.show(name, PageRunner(RunModel(name)))
+    assert [run["name"] for run in view.updates("")[0]["runs"]] == ["b", "a", "c"]
 
 
 def test_a_runner_under_the_name_of_an_earlier_one_does_not_go_on_with_its_points() -> None:
     view, cursor = steering(), ""
     for n in (5, 3):
-        track = Track("a")
-        view.show("a", Shown(track))
+        track = RunModel("a")
+        view.show("a", PageRunner(track))
         for i in range(n):
             track.add(Report(Event.BATCH, 1, 1, i, 0.0, {"loss": n}, step=i))
         track.note("something")
-        news, cursor = view.news(cursor)
-        assert news["runs"][0]["lanes"][0]["from"] == 0
+        news, cursor = view.updates(cursor)
+        assert news["runs"][0]["series"][0]["from"] == 0
         assert len(news["events"]) == 1  # told again, though there are as many as before
 
 
 def test_events_of_all_runs_are_told_in_the_order_of_time_at_most_fifty() -> None:
-    view, tracks = steering(), [Track("a"), Track("b")]
+    view, tracks = steering(), [RunModel("a"), RunModel("b")]
     for track in tracks:
-        view.show(track.name, Shown(track))
+        view.show(track.name, PageRunner(track))
     for i in range(60):
         tracks[i % 2].events.append((float(i), "12:00:00", str(i)))
         tracks[i % 2].n_events += 1
-    events = view.news("")[0]["events"]
+    events = view.updates("")[0]["events"]
     assert [event["text"] for event in events] == [str(i) for i in range(10, 60)]
     assert {event["run"] for event in events} == {"a", "b"}
     assert all(len(event["time"].split(":")) == 3 for event in events)
 
 
 def test_events_and_log_are_told_when_there_are_new_ones() -> None:
-    view, track = steering(), Track("a")
-    view.show("a", Shown(track))
-    _, cursor = view.news("")
-    assert not {"events", "log"} & view.news(cursor)[0].keys()
+    view, track = steering(), RunModel("a")
+    view.show("a", PageRunner(track))
+    _, cursor = view.updates("")
+    assert not {"events", "log"} & view.updates(cursor)[0].keys()
     track.note("something")
-    news, cursor = view.news(cursor)
+    news, cursor = view.updates(cursor)
     assert ([event["text"] for event in news["events"]], "log" in news) == (["something"], False)
     view.log.handle(logging.makeLogRecord({"msg": "hello", "levelno": 20}))
-    news, cursor = view.news(cursor)
+    news, cursor = view.updates(cursor)
     assert ([record["text"] for record in news["log"]], "events" in news) == (["hello"], False)
-    assert not {"events", "log"} & view.news(cursor)[0].keys()
+    assert not {"events", "log"} & view.updates(cursor)[0].keys()
 
 
 def test_a_cursor_of_another_view_begins_anew() -> None:
-    _, cursor = steering().news("")
-    assert {"events", "log"} <= steering().news(cursor)[0].keys()
+    _, cursor = steering().updates("")
+    assert {"events", "log"} <= steering().updates(cursor)[0].keys()
 
 
 @pytest.mark.parametrize(
-    ("order", "hold"),
+    ("order", "status"),
     [
-        ("pause", Hold.PAUSING),
-        ("step", Hold.PAUSING),
-        ("stop", Hold.NONE),  # nothing runs that it could stop
-        ("go_on", Hold.NONE),
+        ("pause", ControlStatus.PAUSING),
+        ("step", ControlStatus.PAUSING),
+        ("stop", ControlStatus.NONE),  # nothing runs that it could stop
+        ("unpause", ControlStatus.NONE),
     ],
 )
-def test_the_buttons_are_those_of_its_control(order: str, hold: Hold) -> None:
+def test_the_buttons_are_those_of_its_control(order: str, status: ControlStatus) -> None:
     view = steering()
     assert view.steer(order)
-    assert view.control.hold is hold
-    assert view.news("")[0]["hold"] == hold.value
+    assert view.control.status is status
+    assert view.updates("")[0]["control_status"] == status.value
 
 
 @pytest.mark.parametrize("order", ["", "hold", "_ask", "wait_until_paused", "attach_on"])
@@ -138,9 +137,9 @@ def test_other_orders_are_none(order: str) -> None:
 def test_there_are_buttons_for_a_live_run_if_they_may_be_used(
     is_steered: bool, is_live: bool
 ) -> None:
-    view = View(is_steered=is_steered)
-    view.show("a", shown() if is_live else Shown(Track("a")))
-    news, _ = view.news("")
+    view = Page(is_steered=is_steered)
+    view.show("a", shown() if is_live else PageRunner(RunModel("a")))
+    news, _ = view.updates("")
     assert (news["control"], news["live"]) == (is_steered and is_live, is_live)
     assert ("handlers" in news) is is_live
 
@@ -156,29 +155,29 @@ class TestMeasuring:
 
     def test_ten_seconds_after_the_last_question_the_handlers_are_the_originals(self) -> None:
         runner, clock = trained(), Clock()
-        view = View(is_steered=True, clock=clock)
+        view = Page(is_steered=True, clock=clock)
         view.show("a", shown(runner))
         before = handlers(runner)
         for _ in range(3):
-            view.news("")
+            view.updates("")
             clock.now += 10
-            view.rest()
+            view.pause()
             assert all(a != b for a, b in zip(handlers(runner), before, strict=True))
         clock.now += 0.1
-        view.rest()
+        view.pause()
         assert handlers(runner) == before
-        view.rest()
-        view.news("")
+        view.pause()
+        view.updates("")
         assert handlers(runner) != before
 
     def test_who_has_left_is_not_measured_however_often_a_page_asks(self) -> None:
         runner, view = trained(), steering()
         before = handlers(runner)
         view.show("a", shown(runner))
-        view.news("")
+        view.updates("")
         view.leave("a")
         assert handlers(runner) == before
-        assert view.news("")[0]["runs"][0]["name"] == "a"
+        assert view.updates("")[0]["runs"][0]["name"] == "a"
         assert handlers(runner) == before
 
     def test_who_asks_while_others_leave_leaves_nothing_measured(self) -> None:
@@ -189,7 +188,7 @@ class TestMeasuring:
         def ask() -> None:
             together.wait()
             while not ended.is_set():
-                view.news("")
+                view.updates("")
 
         asking = threading.Thread(target=ask)
         asking.start()
@@ -213,14 +212,14 @@ class TestMeasuring:
             return handler
 
         for name, runner in runners.items():
-            view.show(name, Shown(Track(name), times=HandlerTimes(runner, clock=clock)))
+            view.show(name, PageRunner(RunModel(name), times=HandlerTimes(runner, clock=clock)))
         for i in range(20):
             runners["training"].on(Event.BATCH, taking(i))
         runners["evaluation"].on(Event.EPOCH_FINISHED, taking(30))
-        assert view.news("")[0]["handlers"] == []
+        assert view.updates("")[0]["handlers"] == []
         for runner in runners.values():
             runner.run([1])
-        rows = view.news("")[0]["handlers"]
+        rows = view.updates("")[0]["handlers"]
         assert [row["seconds"] for row in rows] == [30, *range(19, 5, -1)]
         assert rows[0] == {
             "run": "evaluation",
@@ -235,17 +234,17 @@ class TestMeasuring:
 
 
 def test_recordings_are_read_when_a_page_asks_until_they_are_left(tmp_path: Any) -> None:
-    view, runner, track = steering(), Runner(), Track("a")
+    view, runner, track = steering(), Runner(), RunModel("a")
     path = tmp_path / "run.jsonl"
     recording = Record(path).attach_on(runner)
     runner.run([1])
-    view.show("a", Shown(track, follower=Follower(path, track)))
-    assert view.news("")[0]["runs"][0]["status"] == "finished"
+    view.show("a", PageRunner(track, follower=Follower(path, track)))
+    assert view.updates("")[0]["runs"][0]["status"] == "finished"
     assert not view.is_behind
     view.leave("a")
     runner.run([1, 2])
     recording.dispose()
-    assert view.news("")[0]["runs"][0]["n_iters"] == 1
+    assert view.updates("")[0]["runs"][0]["n_iters"] == 1
 
 
 def test_while_a_recording_is_read_pages_ask_again_at_once_unless_a_training_would_be_slowed() -> (
@@ -260,15 +259,15 @@ def test_while_a_recording_is_read_pages_ask_again_at_once_unless_a_training_wou
 
     asked: list[float] = []
     for name in "ab":
-        view.show(name, Shown(Track(name), follower=Slow()))  # type: ignore[arg-type]
+        view.show(name, PageRunner(RunModel(name), follower=Slow()))  # type: ignore[arg-type]
     assert view.patience == inf
-    view.news("")
+    view.updates("")
     assert (asked, view.patience) == ([0.05, 0.05], 0)
     view.show("live", shown())
-    view.news("")
+    view.updates("")
     assert (asked[2:], view.patience) == ([0.001 / 3] * 2, inf)  # a training comes first
     view.leave("live")
-    view.news("")
+    view.updates("")
     assert view.patience == 0
 
 
@@ -276,7 +275,7 @@ def test_while_a_run_comes_to_a_halt_pages_ask_soon() -> None:
     view = steering()
     view.show("a", shown())
     waits = [view.patience]
-    for order in ("pause", "go_on"):
+    for order in ("pause", "unpause"):
         view.steer(order)
         waits.append(view.patience)
     assert waits == [inf, 0.2, inf]
@@ -286,29 +285,29 @@ def test_what_is_left_while_it_is_read_is_not_being_read_any_more(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_follower, "_AT_ONCE", 2)
-    view, runner, track = View(is_steered=True), Runner(), Track("a")
+    view, runner, track = Page(is_steered=True), Runner(), RunModel("a")
     path = tmp_path / "run.jsonl"
     with Record(path).attach_on(runner):
         runner.run([1, 2])
     follower = Follower(path, track)
     follower.catch_up(0)
-    view.show("a", Shown(track, follower=follower))
-    assert view.whole()["runs"][0]["status"] == "reading"
+    view.show("a", PageRunner(track, follower=follower))
+    assert view.snapshot()["runs"][0]["status"] == "reading"
     view.leave("a")
-    assert view.whole()["runs"][0]["status"] == "running"
+    assert view.snapshot()["runs"][0]["status"] == "running"
 
 
 def test_what_is_cleared_is_gone() -> None:
     view = steering()
     view.show("a", shown())
     view.clear()
-    assert view.news("")[0]["runs"] == []
+    assert view.updates("")[0]["runs"] == []
 
 
 def test_a_question_asks_the_training_for_its_next_batch() -> None:
-    view, track = steering(), Track("a")
+    view, track = steering(), RunModel("a")
     track.add(Report(Event.BATCH, 1, 1, 1, 0.0, {}, is_inside=True))
-    view.show("a", Shown(track))
+    view.show("a", PageRunner(track))
     assert not track.wants({"n_iters": 2})
-    view.news("")
+    view.updates("")
     assert track.wants({"n_iters": 2})

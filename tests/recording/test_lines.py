@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from extras import np
 from rnnr import Event
-from rnnr.frozen import Frozen
-from rnnr.recording._lines import DAMAGES, decode, encode
+from rnnr._frozen import Frozen
+from rnnr.recording._format import DAMAGES, decode, encode
 from rnnr.reporting import Report
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # half of a surrogate pair, too

@@ -28,7 +28,7 @@ from interrupts import interrupt_at_call
 from rnnr import Event, Layer, Runner
 from rnnr.recording import Record, Tail, _file, _record, replay
 from rnnr.recording._file import Owner, RecordingFile
-from rnnr.reporting import EVERYTHING, Report, reports
+from rnnr.reporting import ALL_EVENTS, Report, reports
 
 State = dict[str, Any]
 LOGGER = logging.getLogger("rnnr.recording")
@@ -621,7 +621,7 @@ class TestAttaching:
         with pytest.raises(error, match=f"path must be a file.*{message}.*{cure}"):
             record.attach_on(runner)
         for event in Event:
-            runner.stream(event).arrange()
+            runner.stream(event).rebuild()
             assert runner.stream(event).handlers == []
         if error is FileNotFoundError:
             (tmp_path / "missing").mkdir()
@@ -706,7 +706,7 @@ class TestAlone:
         ):
             record.attach_on(runner)
         for event in Event:
-            runner.stream(event).arrange()
+            runner.stream(event).rebuild()
             assert runner.stream(event).handlers == []
         first.run("ab")
         assert names(path) == ALL
@@ -985,10 +985,10 @@ class TestWhatASavedStateWillNotMakeAgain:
     @pytest.mark.parametrize(
         ("event", "n", "on"),
         [
-            (Event.BATCH, 5, EVERYTHING),
+            (Event.BATCH, 5, ALL_EVENTS),
             (Event.BATCH, 5, Event.BATCH),
             (Event.BATCH, 6, Event.BATCH.every(3)),
-            (Event.EPOCH_FINISHED, 2, EVERYTHING),
+            (Event.EPOCH_FINISHED, 2, ALL_EVENTS),
             (Event.EPOCH_FINISHED, 1, Event.EPOCH_FINISHED),
         ],
         ids=str,
@@ -1054,7 +1054,7 @@ class TestWhatASavedStateWillNotMakeAgain:
     def test_a_report_that_cannot_be_made_breaks_no_run(self, path: Path, fault: str) -> None:
         runner, clock = Runner(), Clock()
         runner.state = self.killed(path, Event.BATCH, 2)
-        on: Any = EVERYTHING
+        on: Any = ALL_EVENTS
         if fault == "clock":
             runner.state["_started_at"] = "nonsense"
         else:

@@ -28,7 +28,7 @@ from reactivex.testing.recorded import Recorded
 
 from rnnr import Event, RnnrWarning
 from rnnr.recording import replay
-from rnnr.recording._lines import decode, encode
+from rnnr.recording._format import decode, encode
 from rnnr.recording._replay import paced
 from rnnr.reporting import Report
 from rnnr.scheduling import InPlaceScheduler
@@ -354,7 +354,7 @@ class TestWhatIsLeftOut:
         assert seen == [*reports, reports[0]]
         assert [str(warning.message) for warning in caught] == [
             f"each line of '{path}' must hold a report whose metrics are numbers, got 2 damaged "
-            "(line 3, 4) and a last one that is torn; what is damaged is left out; a process that "
+            "(line 3, 4) and a last one that is torn; damaged lines are skipped; a process that "
             "is killed and a full disk leave such lines"
         ]
 

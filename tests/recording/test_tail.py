@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from rnnr import Event
 from rnnr.recording import Tail
-from rnnr.recording._lines import encode
+from rnnr.recording._format import encode
 from rnnr.reporting import Report
 
 
@@ -122,7 +122,7 @@ def test_a_line_with_a_metric_that_is_not_a_number_is_read_without_it_and_counts
     tail = Tail(path)
     assert [report.metrics for report in tail.read()] == [{"loss": 1 / n} for n in (2, 3, 4)]
     assert (tail.n_damaged, tail.damaged) == (2, [2, 3])
-    assert tail.left_out() == "2 damaged (line 2, 3)"
+    assert tail.describe_skipped() == "2 damaged (line 2, 3)"
 
 
 def test_it_says_how_much_of_the_file_it_has_read(path: Path) -> None:

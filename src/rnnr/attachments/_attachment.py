@@ -1,15 +1,16 @@
 """What attaches to several events of a runner at once."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from reactivex import abc
-from reactivex.disposable import CompositeDisposable
+from reactivex.disposable import CompositeDisposable, Disposable
 
-from rnnr.claims import judge_runner
 from rnnr.event import Event
-from rnnr.runner import Runner
-from rnnr.stream import Callback, Layer
+from rnnr.runner import Runner, check_runner
+from rnnr.state import EPOCH
+from rnnr.streams._layer import Layer
+from rnnr.streams._walk import Callback
 
 __all__ = ["Attachment", "attach"]
 
@@ -19,7 +20,7 @@ class Attachment(ABC):
 
     Example:
         >>> from rnnr import Event, Runner
-        >>> from rnnr.attachments import Attachment
+        >>> from rnnr.attachments._attachment import Attachment
         >>> class Announcer(Attachment):
         ...     def attach_on(self, runner):
         ...         runner.on(Event.STARTED, lambda state: print("here we go"))
@@ -51,8 +52,34 @@ def attach(
     Returns:
         A Disposable of the handlers and of the others.
     """
-    judge_runner(runner)
+    check_runner(runner)
     return CompositeDisposable(
         *others,
         *(runner.stream(event).add(handler, layer=layer) for event, handler in handlers.items()),
     )
+
+
+def reserve_key(runner: Runner, wish: str, *others: Callable[[], object]) -> tuple[str, Disposable]:
+    """Reserve a key of the epoch's memory for one attachment of a runner.
+
+    Args:
+        runner: Runner to which it is attached.
+        wish: The key, if it is free.
+        others: What to give back with it.
+
+    Returns:
+        The key, which is the wish unless that is taken, and a Disposable that frees it.
+    """
+    check_runner(runner)
+    key, give_back = runner._keys.reserve_numbered(wish, owner=object())
+    slot = runner._slot  # who keeps the Disposable does not keep the runner, and its model
+
+    def free() -> None:
+        give_back()
+        for one in others:
+            one()
+        left: Runner | None = slot.runner()
+        if left is not None:
+            left.state.get(EPOCH, {}).pop(key, None)  # the next to reserve it finds nothing
+
+    return key, Disposable(free)

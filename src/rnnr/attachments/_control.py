@@ -1,6 +1,7 @@
 """Pause, step, go on, stop: from outside of the run."""
 
 from enum import Enum
+from functools import partial
 from threading import Condition, RLock
 
 from reactivex import abc
@@ -9,17 +10,16 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from rnnr._runs import Slot, outermost, runs_on_this_thread
 from rnnr.attachments._attachment import Attachment, attach
 from rnnr.event import ENDS, Event
-from rnnr.handler_times import Untimed
 from rnnr.runner import Runner
 from rnnr.state import State
-from rnnr.stream import last_layer
+from rnnr.streams._layer import last_layer
 
-__all__ = ["Control", "Hold"]
+__all__ = ["Control", "ControlStatus"]
 
 _LOOK = 0.1  # seconds after which a run that is held looks whether somebody else has stopped it
 
 
-class Hold(Enum):
+class ControlStatus(Enum):
     """What a `Control` does to its runs.
 
     Attributes:
@@ -35,7 +35,9 @@ class Hold(Enum):
     STOPPING = "stopping"
 
 
-_PAUSING = Hold.PAUSING  # to look it up takes as long as the rest of what asks at each batch
+_PAUSING = (
+    ControlStatus.PAUSING
+)  # to look it up takes as long as the rest of what asks at each batch
 
 
 class Control(Attachment):
@@ -47,12 +49,12 @@ class Control(Attachment):
     and its evaluation on the same thread: both are held, and only the training is stopped.
 
     Attributes:
-        hold (Hold): What it does at the moment.
+        status (ControlStatus): What it does at the moment.
 
     Example:
         >>> from threading import Timer
         >>> from rnnr import Event, Runner
-        >>> from rnnr.attachments import Control
+        >>> from rnnr.attachments._control import Control
         >>> runner, control = Runner(), Control()
         >>> subscription = control.attach_on(runner)
         >>> control.pause()  # it may be asked for before the run begins
@@ -69,7 +71,10 @@ class Control(Attachment):
         self._changed = Condition(self._lock)
         self._slots: dict[object, Slot] = {}
         self._gates: dict[object, abc.DisposableBase] = {}
-        self._asked: tuple[Hold, int] = Hold.NONE, 0  # what for, and the steps to be done before
+        self._asked: tuple[ControlStatus, int] = (
+            ControlStatus.NONE,
+            0,
+        )  # what for, and the steps to be done before
         self._n_asked = self._n_held = 0
 
     def attach_on(self, runner: Runner) -> abc.DisposableBase:
@@ -84,26 +89,26 @@ class Control(Attachment):
         with self._lock:
             known = {key: slot for key, slot in self._slots.items() if slot.runner() is not None}
             self._slots = {**known, key: runner._slot}
-            self._arrange()
+            self._place_gates()
 
         def detach() -> None:
             with self._lock:
                 self._slots = {
                     other: slot for other, slot in self._slots.items() if other is not key
                 }
-                self._arrange()
+                self._place_gates()
 
         return CompositeDisposable(attached, runner._slot.watch(), Disposable(detach))
 
     @property
-    def hold(self) -> Hold:
+    def status(self) -> ControlStatus:
         """What it does to its runs at the moment."""
         wish, n_steps = self._asked
-        return Hold.PAUSED if wish is _PAUSING and self._n_held and not n_steps else wish
+        return ControlStatus.PAUSED if wish is _PAUSING and self._n_held and not n_steps else wish
 
     def pause(self) -> None:
-        """Hold the run at the end of a batch, until `go_on`, `step` or `stop`."""
-        self._ask(Hold.PAUSING)
+        """ControlStatus the run at the end of a batch, until `unpause`, `step` or `stop`."""
+        self._ask(ControlStatus.PAUSING)
 
     def step(self) -> None:
         """Let a run that is held, or will be, do one more batch; pause one that runs.
@@ -112,11 +117,11 @@ class Control(Attachment):
         """
         with self._lock:
             wish, n_steps = self._asked
-            self._ask(Hold.PAUSING, n_steps + (wish is Hold.PAUSING))
+            self._ask(ControlStatus.PAUSING, n_steps + (wish is ControlStatus.PAUSING))
 
-    def go_on(self) -> None:
+    def unpause(self) -> None:
         """Let the run go on; what was asked for before is called off."""
-        self._ask(Hold.NONE)
+        self._ask(ControlStatus.NONE)
 
     def stop(self) -> None:
         """Stop the run at the end of a batch. A run that has not begun yet is not stopped.
@@ -125,9 +130,9 @@ class Control(Attachment):
         rest of the callbacks, and wakes a run that waits for a silent source.
         """
         with self._lock:
-            is_first = self._asked[0] is not Hold.STOPPING and self._is_any_running()
+            is_first = self._asked[0] is not ControlStatus.STOPPING and self._is_any_running()
             at_once = [] if is_first else self._living().values()
-            self._ask(Hold.STOPPING if is_first else Hold.NONE)
+            self._ask(ControlStatus.STOPPING if is_first else ControlStatus.NONE)
         for runner in at_once:  # without the lock, for which their sources may wait
             runner.stop()
 
@@ -141,33 +146,34 @@ class Control(Attachment):
             Whether a run is held.
         """
         with self._lock:
-            return self._changed.wait_for(lambda: self.hold is Hold.PAUSED, timeout)
+            return self._changed.wait_for(lambda: self.status is ControlStatus.PAUSED, timeout)
 
-    def _ask(self, wish: Hold, n_steps: int = 0) -> None:
+    def _ask(self, wish: ControlStatus, n_steps: int = 0) -> None:
         asked = wish, n_steps
         number = self._n_asked = self._n_asked + 1
         with self._lock:
             # one line without a call: a signal handler asks before it, and was later, or after it
             self._asked = asked if number == self._n_asked else self._asked
-            self._arrange()
+            self._place_gates()
 
     def _living(self) -> dict[object, Runner]:
         found = {key: slot.runner() for key, slot in self._slots.items()}
         return {key: runner for key, runner in found.items() if runner is not None}
 
-    def _arrange(self) -> None:
+    def _place_gates(self) -> None:
         """Put a gate at the end of the batches of each runner, or take them all away.
 
         A signal handler may ask for something else in the middle of it: then it begins again.
         """
         while True:
             asked, slots = self._asked, self._slots
-            wanted = {} if asked[0] is Hold.NONE else self._living()
+            wanted = {} if asked[0] is ControlStatus.NONE else self._living()
             for key in self._gates.keys() - wanted.keys():
                 self._gates.pop(key, Disposable()).dispose()
             for key in wanted.keys() - self._gates.keys():
                 stream = wanted[key].stream(Event.BATCH)
-                gate = Untimed(self._held, key)
+                gate = partial(self._held, key)
+                vars(gate)["is_untimed"] = True  # it waits for somebody, and takes no time itself
                 added = stream.add(gate, layer=last_layer(Event.BATCH))
                 if self._gates.setdefault(key, added) is not added:
                     added.dispose()  # a signal handler was quicker
@@ -187,12 +193,12 @@ class Control(Attachment):
             finally:
                 self._n_held -= 1
             slots = self._slots.values()
-            if self._asked[0] is Hold.STOPPING and outermost(state, slots) is state:
+            if self._asked[0] is ControlStatus.STOPPING and outermost(state, slots) is state:
                 state["running"] = False
 
     def _is_held(self, key: object, state: State) -> bool:
         wish, n_steps = self._asked
-        if wish is not Hold.PAUSING or key not in self._gates or not state["running"]:
+        if wish is not ControlStatus.PAUSING or key not in self._gates or not state["running"]:
             return False
         if n_steps:
             self._asked = wish, n_steps - 1
@@ -202,7 +208,7 @@ class Control(Attachment):
         """Call off what was asked for, when the last run has ended."""
         with self._lock:
             if not self._is_any_running(but=state):
-                self.go_on()
+                self.unpause()
 
     def _is_any_running(self, but: State | None = None) -> bool:
         return any(

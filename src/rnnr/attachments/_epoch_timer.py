@@ -10,13 +10,13 @@ from typing import Any
 
 from reactivex import abc
 
+from rnnr._isolate import Failures
 from rnnr.attachments._attachment import Attachment, attach
-from rnnr.attachments._shown import as_number
+from rnnr.attachments._display import plain_number
 from rnnr.event import Event
-from rnnr.isolation import Failures
 from rnnr.runner import Runner
 from rnnr.state import State, epoch_memory, is_open
-from rnnr.stream import Layer
+from rnnr.streams._layer import Layer
 
 __all__ = ["EpochTimer"]
 
@@ -35,7 +35,7 @@ class EpochTimer(Attachment):
     Example:
         >>> import logging, sys
         >>> from rnnr import Runner
-        >>> from rnnr.attachments import EpochTimer
+        >>> from rnnr.attachments._epoch_timer import EpochTimer
         >>> handler = logging.StreamHandler(sys.stdout)
         >>> EpochTimer.logger.addHandler(handler)
         >>> EpochTimer.logger.setLevel(logging.INFO)
@@ -115,7 +115,7 @@ def _is_at_most_1(max_epoch: Any) -> bool:
 
 
 def _as_text(number: Any) -> str:
-    number = as_number(number)
+    number = plain_number(number)
     with suppress(OverflowError, TypeError, ValueError):  # infinite, or not a number
         return str(int(number))
     return str(number)

@@ -10,16 +10,15 @@ from typing import Any, Final, Protocol
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from rnnr.attachments._attachment import Attachment, attach
-from rnnr.attachments._shown import as_number
-from rnnr.claims import claim
-from rnnr.errors import judge_string, wrong_type
+from rnnr._errors import check_string, wrong_type
+from rnnr._isolate import Failures
+from rnnr.attachments._attachment import Attachment, attach, reserve_key
+from rnnr.attachments._display import plain_number
 from rnnr.event import Event
-from rnnr.isolation import Failures
 from rnnr.runner import Runner
-from rnnr.state import State, epoch_memory, is_open
-from rnnr.stream import Callback, Layer
-from rnnr.values import Reader, reader
+from rnnr.state import Reader, State, epoch_memory, is_open, reader
+from rnnr.streams._layer import Layer
+from rnnr.streams._walk import Callback
 
 __all__ = ["ProgressBar"]
 
@@ -89,7 +88,7 @@ class ProgressBar(Attachment):
     Example:
         >>> import io
         >>> from rnnr import Event, Runner
-        >>> from rnnr.attachments import ProgressBar
+        >>> from rnnr.attachments._progress_bar import ProgressBar
         >>> runner = Runner()
         >>> @runner.on(Event.BATCH)
         ... def train(state):
@@ -110,7 +109,7 @@ class ProgressBar(Attachment):
         tqdm_cls: Callable[..., Bar] | None = None,
         **kwargs: Any,
     ) -> None:
-        judge_string("n_items", n_items, "name a key of the state")
+        check_string("n_items", n_items, "name a key of the state")
         if tqdm_cls is not None and not callable(tqdm_cls):
             raise wrong_type("tqdm_cls", "a class like tqdm", tqdm_cls, "pass the class itself")
         own = sorted({"initial", "iterable"} & kwargs.keys())
@@ -136,7 +135,7 @@ class ProgressBar(Attachment):
         Returns:
             A Disposable that closes the bar and detaches again.
         """
-        position, claimed = claim(runner, "_bar")
+        position, reserved = reserve_key(runner, "_bar")
         failures = Failures(logger)
         make = partial(self._make_bar, partial(failures.log, _STATS))
         live = _LiveBar(make, position, self._n_items, self._stats, failures)
@@ -149,7 +148,7 @@ class ProgressBar(Attachment):
             Event.FAILED: live.close,
         }
         attached = attach(runner, Layer.DISPLAY, handlers)
-        return CompositeDisposable(attached, Disposable(live.close), claimed)
+        return CompositeDisposable(attached, Disposable(live.close), reserved)
 
     def _make_bar(
         self, log_unshown: Callable[[Exception], object], batches: Any, initial: Any
@@ -231,7 +230,7 @@ class _LiveBar:
     def _counted(self, n_items: Any) -> Any:
         """Return a number of items as a plain number, and 0 for what is not a number."""
         try:
-            number = as_number(n_items)
+            number = plain_number(n_items)
             if isfinite(number):
                 return number
         except Exception:  # noqa: BLE001, S110  (logged below, with a cure)
@@ -253,7 +252,7 @@ class _UserBar:
     def show(self, stats: Any) -> None:
         """Show statistics; names of arguments are strings."""
         stats = dict(stats)
-        self._bar.set_postfix(**{str(name): as_number(value) for name, value in stats.items()})
+        self._bar.set_postfix(**{str(name): plain_number(value) for name, value in stats.items()})
 
 
 class _NoBar:

@@ -6,15 +6,15 @@ from typing import Any, TypeAlias
 
 from reactivex import abc
 
+from rnnr._errors import check_string, wrong_type
 from rnnr._numbers import Sums, own
-from rnnr.attachments._attachment import Attachment, attach
-from rnnr.claims import claim, judge_runner
-from rnnr.errors import judge_string, wrong_type
+from rnnr.attachments._attachment import Attachment, attach, reserve_key
 from rnnr.event import Event
-from rnnr.runner import Runner
-from rnnr.state import MISSING, RESULTS, State, check_key, epoch_memory
-from rnnr.stream import Callback, Layer
-from rnnr.values import Reader, accumulator, reader
+from rnnr.operators._fold import accumulator
+from rnnr.runner import Runner, check_runner
+from rnnr.state import MISSING, RESULTS, Reader, State, check_key, epoch_memory, reader
+from rnnr.streams._layer import Layer
+from rnnr.streams._walk import Callback
 
 __all__ = ["LambdaReducer", "MeanReducer", "SumReducer"]
 
@@ -59,16 +59,16 @@ class _Reducer(Attachment):
         Raises:
             ValueError: If another part of the runner writes ``state[name]``.
         """
-        judge_runner(runner)
+        check_runner(runner)
         part = f"{type(self).__name__}({self.name!r})"
-        free = runner._claims.claim_key("name", self.name, part, owner=object())
-        key, claimed = claim(runner, f"_reducer {self.name}", free)
+        free = runner._keys.reserve("name", self.name, part, owner=object())
+        key, reserved = reserve_key(runner, f"_reducer {self.name}", free)
         add = accumulator(key, self._function, value=self._read, per_epoch=True, first=self._first)
         handlers: dict[Event, Callback] = {
             Event.BATCH: add,
             Event.EPOCH_FINISHED: partial(self._store, key),
         }
-        return attach(runner, Layer.REDUCE, handlers, claimed)
+        return attach(runner, Layer.REDUCE, handlers, reserved)
 
     def _store(self, key: str, state: State) -> None:
         memory = epoch_memory(state)
@@ -95,7 +95,7 @@ class LambdaReducer(_Reducer):
 
     Example:
         >>> from rnnr import Event, Runner
-        >>> from rnnr.attachments import LambdaReducer
+        >>> from rnnr.attachments._reducers import LambdaReducer
         >>> runner = Runner()
         >>> subscription = LambdaReducer("longest", max).attach_on(runner)
         >>> @runner.on(Event.BATCH)
@@ -109,7 +109,7 @@ class LambdaReducer(_Reducer):
     def __init__(
         self, name: str, reduce_fn: Callable[[Any, Any], Any], *, value: str = "output"
     ) -> None:
-        judge_string("name", name, "name the key for the result")
+        check_string("name", name, "name the key for the result")
         if not callable(reduce_fn):
             raise wrong_type("reduce_fn", "callable", reduce_fn, "pass a function of two values")
         super().__init__(name, reduce_fn, _output(self, name, value), own, _itself)
@@ -132,7 +132,7 @@ class SumReducer(_Reducer):
 
     Example:
         >>> from rnnr import Event, Runner
-        >>> from rnnr.attachments import SumReducer
+        >>> from rnnr.attachments._reducers import SumReducer
         >>> runner = Runner()
         >>> subscription = SumReducer("total").attach_on(runner)
         >>> @runner.on(Event.BATCH)
@@ -144,7 +144,7 @@ class SumReducer(_Reducer):
     """
 
     def __init__(self, name: str, *, value: str = "output") -> None:
-        judge_string("name", name, "name the key for the result")
+        check_string("name", name, "name the key for the result")
         sums = Sums("a value", "SumReducer", name)
         super().__init__(name, sums.add, _output(self, name, value), sums.begin, sums.total)
 
@@ -174,7 +174,7 @@ class MeanReducer(_Reducer):
 
     Example:
         >>> from rnnr import Event, Runner
-        >>> from rnnr.attachments import MeanReducer
+        >>> from rnnr.attachments._reducers import MeanReducer
         >>> runner = Runner()
         >>> subscription = MeanReducer("length").attach_on(runner)
         >>> @runner.on(Event.BATCH)
@@ -187,8 +187,8 @@ class MeanReducer(_Reducer):
     """
 
     def __init__(self, name: str, *, value: str = "output", size: str = "size") -> None:
-        judge_string("name", name, "name the key for the result")
-        judge_string("size", size, "name a key of the state")
+        check_string("name", name, "name the key for the result")
+        check_string("size", size, "name a key of the state")
         output = _output(self, name, value)
 
         def sums(what: str) -> Sums:  # made where it is needed, for a short run does not need it

@@ -13,9 +13,9 @@ from tqdm.asyncio import tqdm as text_tqdm
 from tqdm.auto import tqdm
 from tqdm.std import tqdm as std_tqdm
 
-from rnnr.attachments._shown import as_line, as_number
-from rnnr.errors import wrong_type
-from rnnr.turns import length_of
+from rnnr._errors import wrong_type
+from rnnr.attachments._display import one_line, plain_number
+from rnnr.sources._kinds import length_of
 
 __all__ = ["LazyBar", "check_arguments"]
 
@@ -114,7 +114,7 @@ class LazyBar(tqdm):  # type: ignore[type-arg]
         texts = {}
         for name, value in stats.items():
             try:
-                texts[as_line(name)] = self._text(as_number(value))
+                texts[one_line(name)] = self._text(plain_number(value))
             except Exception as error:  # noqa: BLE001  (the others are shown)
                 self._unshown = error
         return dict(sorted(texts.items()))  # as tqdm does
@@ -123,7 +123,7 @@ class LazyBar(tqdm):  # type: ignore[type-arg]
         with suppress(Exception):  # tqdm cannot format a fraction, or an integer beyond the floats
             if isinstance(number, Number):
                 return self.format_num(number)  # type: ignore[arg-type]
-        return as_line(number)
+        return one_line(number)
 
     def _tell_failures(self) -> None:
         if self._unshown is not None:

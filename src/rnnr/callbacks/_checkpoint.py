@@ -12,8 +12,8 @@ from reactivex import abc
 from reactivex import operators as ops
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from rnnr._errors import add_note, as_integer, check_string, wrong_type, wrong_value
 from rnnr._runs import runs_on_this_thread
-from rnnr.errors import add_note, judge_string, judged_integer, wrong_type, wrong_value
 from rnnr.files import (
     SavedFile,
     SavedFiles,
@@ -21,12 +21,11 @@ from rnnr.files import (
     is_stamped,
     new_stamp,
     stamp,
-    write_whole,
+    write_atomic,
 )
-from rnnr.operators import Pipeline, pipeline
+from rnnr.operators._pipeline import Pipeline, pipeline
 from rnnr.runner import Runner
-from rnnr.state import State, begin_key, check_key
-from rnnr.values import reader
+from rnnr.state import State, begin_key, check_key, reader
 
 __all__ = ["checkpoint", "save"]
 
@@ -89,7 +88,7 @@ def checkpoint(
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> from rnnr import Event, Runner
-        >>> from rnnr.callbacks import checkpoint
+        >>> from rnnr.callbacks._checkpoint import checkpoint
         >>> with TemporaryDirectory() as folder:
         ...     runner = Runner()
         ...     runner.state["model"] = "MODEL"
@@ -103,7 +102,7 @@ def checkpoint(
     if when is not None:
         strings["when"] = when
     for name, string in strings.items():
-        judge_string(name, string, f"write {name}='...'")
+        check_string(name, string, f"write {name}='...'")
     if using is not None and not callable(using):
         raise wrong_type("using", "callable", using, "pass a function of an object and a path")
     part = f"checkpoint({what!r})"
@@ -112,12 +111,12 @@ def checkpoint(
     cure = f"the file's name, {name_fmt!r}, has it as a field"
     wanted = _always if when is None else reader(when, part, _WHEN_CURE)
     write = _pickle if using is None else _without_time(using)
-    fields = [reader(key, part, cure) for key in _judged_fields(name_fmt)]
+    fields = [reader(key, part, cure) for key in _fields_of(name_fmt)]
     kept = "the newest file is always kept"
-    keep = judged_integer("at_most", at_most, 1, (kept, kept))
-    queue = _judged_queue(queue_fmt, what)
-    check_key("queue_fmt", queue, what, *_judged_fields(name_fmt), *([when] if when else []))
-    folder = _judged_folder(under)
+    keep = as_integer("at_most", at_most, 1, (kept, kept))
+    queue = _queue_key(queue_fmt, what)
+    check_key("queue_fmt", queue, what, *_fields_of(name_fmt), *([when] if when else []))
+    folder = _as_folder(under)
     saver = _Saver(part, queue, "|".join([name_fmt, str(folder), when or ""]), keep)
 
     def save_one(state: State) -> None:
@@ -140,7 +139,7 @@ def checkpoint(
         ops.do_action(saver.evict),
     )
     callback.__qualname__ = part
-    callback.claims = saver.claim_on
+    callback.reserved = saver.reserve_on
     return callback
 
 
@@ -169,11 +168,11 @@ class _Saver:
         self._keep = keep
         self._is_named = False
 
-    def claim_on(self, runner: Runner) -> abc.DisposableBase:
+    def reserve_on(self, runner: Runner) -> abc.DisposableBase:
         """Reserve the key, which checkpoints may share, and a name that no other one has."""
-        claims = runner._claims
-        free = claims.claim_key("queue_fmt", self._queue, self._part, self, kind="checkpoint")
-        name, free_name = claims.claim_number(self._name, self)
+        reserved = runner._keys
+        free = reserved.reserve("queue_fmt", self._queue, self._part, self, kind="checkpoint")
+        name, free_name = reserved.reserve_numbered(self._name, self)
         if not self._is_named:
             self._name, self._is_named = name, True
         return CompositeDisposable(Disposable(free), Disposable(free_name))
@@ -232,7 +231,7 @@ class _Saver:
         files = SavedFiles.of(state[self._queue]).files.values()
         are_several = any(name.startswith(mark) for file in files for name in file.savers)
         runner: Runner = slot.runner()  # it runs, so it is there
-        name, _ = runner._claims.claim_number(self._name, self)
+        name, _ = runner._keys.reserve_numbered(self._name, self)
         if are_several or name != self._name:
             self._name = mark + token_hex(4)
         self._is_named = True
@@ -281,7 +280,7 @@ def _always(_: State) -> bool:
 def _pickle(obj: Any, path: Path, time_ns: int) -> None:
     import pickle
 
-    write_whole(path, lambda file: pickle.dump(obj, file), time_ns=time_ns)
+    write_atomic(path, lambda file: pickle.dump(obj, file), time_ns=time_ns)
 
 
 def _without_time(using: Callable[[Any, Path], object]) -> Callable[[Any, Path, int], object]:
@@ -308,7 +307,7 @@ class _Anything:
         return ""
 
 
-def _judged_fields(name_fmt: str) -> list[str]:
+def _fields_of(name_fmt: str) -> list[str]:
     """Return the keys that a format asks for."""
     probe = _Probe()
     try:
@@ -319,7 +318,7 @@ def _judged_fields(name_fmt: str) -> list[str]:
     return list(probe)
 
 
-def _judged_queue(queue_fmt: str, what: str) -> str:
+def _queue_key(queue_fmt: str, what: str) -> str:
     try:
         return queue_fmt.format(what=what)
     except (ValueError, LookupError, AttributeError):
@@ -327,7 +326,7 @@ def _judged_queue(queue_fmt: str, what: str) -> str:
         raise wrong_value("queue_fmt", expected, queue_fmt, cure) from None
 
 
-def _judged_folder(under: str | os.PathLike[str] | None) -> Path:
+def _as_folder(under: str | os.PathLike[str] | None) -> Path:
     try:
         folder = Path(".") if under is None else Path(under)
         folder = folder.absolute()  # as it is now, whatever the working directory will be

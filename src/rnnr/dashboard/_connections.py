@@ -13,7 +13,7 @@ from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
 
-from rnnr.errors import wrong_value
+from rnnr._errors import wrong_value
 
 __all__ = ["LimitedServer", "bound", "reached_as"]
 

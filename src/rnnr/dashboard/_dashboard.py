@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, Literal
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from rnnr._errors import as_integer, check_string, wrong_type, wrong_value
+from rnnr._isolate import isolate
 from rnnr._runs import Slot
-from rnnr.attachments import Attachment, Control, Hold
-from rnnr.claims import judge_runner
+from rnnr.attachments._attachment import Attachment
+from rnnr.attachments._control import Control, ControlStatus
 from rnnr.dashboard._follower import Follower
-from rnnr.dashboard._log_tail import handlers_of
-from rnnr.dashboard._track import Track
-from rnnr.dashboard._view import Shown, View
-from rnnr.errors import judge_string, judged_integer, wrong_type, wrong_value
+from rnnr.dashboard._log import handlers_of
+from rnnr.dashboard._page import Page, PageRunner
+from rnnr.dashboard._run import RunModel
 from rnnr.event import ENDS, Event
-from rnnr.handler_times import HandlerTimes
-from rnnr.isolation import isolate
-from rnnr.reporting import reports
-from rnnr.runner import Runner
+from rnnr.reporting._handler_times import HandlerTimes
+from rnnr.reporting._reports import reports
+from rnnr.runner import Runner, check_runner
 from rnnr.selection import Selection, always
 from rnnr.state import State
-from rnnr.stream import Layer, last_layer
+from rnnr.streams._layer import Layer, last_layer
 
 if TYPE_CHECKING:
     from rnnr.dashboard._server import Server
@@ -40,7 +40,7 @@ __all__ = ["Dashboard"]
 
 logger = logging.getLogger("rnnr.dashboard")
 
-_FREE = Hold.NONE  # to look it up takes as long as the rest of what asks at each batch
+_FREE = ControlStatus.NONE  # to look it up takes as long as the rest of what asks at each batch
 
 
 class Dashboard(Attachment):
@@ -63,7 +63,7 @@ class Dashboard(Attachment):
         host: Address of this machine to listen on, by name or number; ``"0.0.0.0"`` is all of
             them, ``"::"`` those of version 6, too.
         control: Whether the page has buttons to pause, step and stop the run.
-        names: Further names by which browsers may ask for this machine, as behind a proxy.
+        allowed_hosts: Additional host names to accept, for example those of a proxy.
 
     Attributes:
         address (str): Where the page is, once it is attached.
@@ -92,24 +92,26 @@ class Dashboard(Attachment):
         host: str = "127.0.0.1",
         *,
         control: bool = True,
-        names: tuple[str, ...] = (),
+        allowed_hosts: tuple[str, ...] = (),
     ) -> None:
         cure = "0 picks a free one"
-        self._port = judged_integer("port", port, 0, (cure, cure))
+        self._port = as_integer("port", port, 0, (cure, cure))
         if self._port > 65535:
             raise wrong_value("port", "at most 65535", port, cure)
         cure = 'write for example "127.0.0.1", this machine alone'
-        judge_string("host", host, cure)
+        check_string("host", host, cure)
         if not host or "\0" in host:  # which C would take for all addresses, and for an end
             raise wrong_value("host", "an address of this machine", host, cure)
-        if isinstance(names, str):
-            raise wrong_type("names", "a tuple of names", names, f"write names=({names!r},)")
-        for name in names:
-            judge_string("a name in names", name, 'write for example names=("gpu7.example.org",)')
-        _judge_extra()
+        if isinstance(allowed_hosts, str):
+            cure = f"write allowed_hosts=({allowed_hosts!r},)"
+            raise wrong_type("allowed_hosts", "a tuple of names", allowed_hosts, cure)
+        for name in allowed_hosts:
+            cure = 'write for example allowed_hosts=("gpu7.example.org",)'
+            check_string("a name in allowed_hosts", name, cure)
+        _check_extra()
         self._host = host
-        self._names = {host, "localhost", socket.gethostname(), *names}
-        self._view = View(is_steered=bool(control))
+        self._allowed_hosts = {host, "localhost", socket.gethostname(), *allowed_hosts}
+        self._view = Page(is_steered=bool(control))
         self._lock = Lock()
         self._server: Server | None = None
         self._token = token_urlsafe(24)
@@ -138,10 +140,10 @@ class Dashboard(Attachment):
                 or ``host`` is no address of this machine.
             OSError: If the port is in use, or may not be used.
         """
-        judge_runner(runner)
-        track = Track(name, is_held=self._is_held)
+        check_runner(runner)
+        track = RunModel(name, is_held=self._is_held)
         seen = reports(runner, *keys, on=Event.BATCH.where(track.wants) | _ALL_BUT_BATCHES)
-        attached = self._show(name, Shown(track, times=HandlerTimes(runner)), runner._slot)
+        attached = self._show(name, PageRunner(track, times=HandlerTimes(runner)), runner._slot)
         attached.add(seen.subscribe(isolate(track.add)))
         attached.add(self.control.attach_on(runner))
         # Only during runs: where root has a handler, logging.basicConfig does nothing.
@@ -169,8 +171,8 @@ class Dashboard(Attachment):
             ValueError, OSError: As for `attach_on`.
         """
         name = str(path) if name is None else name
-        track = Track(name)
-        return self._show(name, Shown(track, follower=Follower(path, track)))
+        track = RunModel(name)
+        return self._show(name, PageRunner(track, follower=Follower(path, track)))
 
     @property
     def address(self) -> str:
@@ -195,12 +197,12 @@ class Dashboard(Attachment):
             server.close()
             for each in attached:
                 each.dispose()
-            self.control.go_on()
+            self.control.unpause()
             logging.getLogger().removeHandler(self._view.log)
             self._view.clear()
 
-    def _show(self, name: str, shown: Shown, slot: Slot | None = None) -> CompositeDisposable:
-        judge_string("name", name, 'write for example name="validation"')
+    def _show(self, name: str, shown: PageRunner, slot: Slot | None = None) -> CompositeDisposable:
+        check_string("name", name, 'write for example name="validation"')
         attached = CompositeDisposable(Disposable(lambda: self._release(name)))
         self._leave_those_gone()
         with self._lock:
@@ -228,9 +230,9 @@ class Dashboard(Attachment):
             del self._attached[name]
             self._view.leave(name)
 
-    def _is_held(self) -> Hold | Literal[False]:
-        hold = self.control.hold
-        return hold is not _FREE and hold
+    def _is_held(self) -> ControlStatus | Literal[False]:
+        status = self.control.status
+        return status is not _FREE and status
 
     def _listen(self, _: State) -> None:
         logging.getLogger().addHandler(self._view.log)
@@ -250,7 +252,7 @@ class Dashboard(Attachment):
 
         listening = bound(self._host, self._port)
         port = listening.getsockname()[1]
-        self._server = Server(self._view, listening, self._token, self._names)
+        self._server = Server(self._view, listening, self._token, self._allowed_hosts)
         self._address = f"http://{reached_as(self._host, listening)}:{port}/{self._token}/"
         self._is_alone = ip_address(listening.getsockname()[0]).is_loopback
         atexit.register(self.close)
@@ -277,7 +279,7 @@ _ALL_BUT_BATCHES = Selection(
 )
 
 
-def _judge_extra() -> None:
+def _check_extra() -> None:
     missing = [name for name in ("bokeh", "tornado") if find_spec(name) is None]
     if missing:
         raise ModuleNotFoundError(

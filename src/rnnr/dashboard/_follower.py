@@ -5,8 +5,8 @@ import os
 import time
 from pathlib import Path
 
-from rnnr.dashboard._track import Track
-from rnnr.recording import Tail
+from rnnr.dashboard._run import RunModel
+from rnnr.recording._tail import Tail
 
 __all__ = ["Follower"]
 
@@ -26,9 +26,9 @@ class Follower:
         OSError: If the file cannot be read.
     """
 
-    def __init__(self, path: str | Path, track: Track) -> None:
+    def __init__(self, path: str | Path, track: RunModel) -> None:
         self._tail = Tail(path)
-        self._tail.judge()
+        self._tail.check()
         self._path = Path(path).absolute()
         self._track = track
         self._is_lost = False
@@ -59,5 +59,5 @@ class Follower:
         for report in reports:
             self._track.add(report)
         if self._tail.n_damaged > n_damaged:
-            self._track.note(f"left out, whole or in part: {self._tail.left_out()}")
+            self._track.note(f"left out, whole or in part: {self._tail.describe_skipped()}")
         return not self._tail.is_at_end

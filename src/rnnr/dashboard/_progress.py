@@ -4,7 +4,8 @@ from math import inf
 from typing import Any
 
 from rnnr.event import ENDS, Event
-from rnnr.reporting import Report, Throughput
+from rnnr.reporting._report import Report
+from rnnr.reporting._reports import Throughput
 
 __all__ = ["ENDLESS", "Progress"]
 

@@ -13,10 +13,10 @@ from typing import Any
 from tornado.iostream import StreamClosedError
 from tornado.web import Application, ErrorHandler, HTTPError, RequestHandler, StaticFileHandler
 
+from rnnr.dashboard._access import AccessControl
 from rnnr.dashboard._connections import LimitedServer
-from rnnr.dashboard._gate import Gate
-from rnnr.dashboard._pace import Pace
-from rnnr.dashboard._view import View
+from rnnr.dashboard._page import Page
+from rnnr.dashboard._polling import PollingRate
 
 __all__ = ["Server"]
 
@@ -50,9 +50,9 @@ class Server:
         names: Names of this host that requests may use.
     """
 
-    def __init__(self, view: View, listening: socket.socket, token: str, names: set[str]) -> None:
+    def __init__(self, view: Page, listening: socket.socket, token: str, names: set[str]) -> None:
         parked = set[_End]()
-        pace, scripts = Pace(), _bokeh_folder() / "server" / "static" / "js"
+        pace, scripts = PollingRate(), _bokeh_folder() / "server" / "static" / "js"
         application = Application(
             [
                 (r"/[^/]+", _Cut),
@@ -68,7 +68,7 @@ class Server:
             log_function=lambda _: None,  # else every question is a line in the user's log
         )
         self._view = view
-        self._gate = Gate(application, _Refusal, token, names)
+        self._gate = AccessControl(application, _Refusal, token, names)
         self._listening = listening
         self._loop = asyncio.new_event_loop()
         self._parked = parked
@@ -106,7 +106,7 @@ class Server:
             while not self._ended.is_set():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._ended.wait(), _REST)
-                self._view.rest()
+                self._view.pause()
             accepting.cancel()
             with suppress(OSError):  # a forked process may hold it, too, and the port with it
                 self._listening.shutdown(socket.SHUT_RDWR)
@@ -169,7 +169,7 @@ class _File(_Handler, StaticFileHandler):
 
 
 class _Data(_Handler):
-    def initialize(self, view: View, pace: Pace) -> None:
+    def initialize(self, view: Page, pace: PollingRate) -> None:
         self._view = view
         self._pace = pace
 
@@ -179,7 +179,7 @@ class _Data(_Handler):
     def get(self) -> None:
         page, _, cursor = self.get_query_argument("cursor", "").partition(" ")
         page = page or self._pace.newcomer()
-        news, cursor = self._view.news(cursor)
+        news, cursor = self._view.updates(cursor)
         again = self._pace.seconds(page, at_most=self._view.patience)
         self.set_header("Content-Type", "application/json")
         self.write(json.dumps({**news, "cursor": f"{page} {cursor}", "again": again}))
@@ -188,7 +188,7 @@ class _Data(_Handler):
 class _End(_Handler):
     """Waits for the end, and tells the page how it was: a script is gone before a page asks."""
 
-    def initialize(self, view: View, parked: set["_End"]) -> None:
+    def initialize(self, view: Page, parked: set["_End"]) -> None:
         self._view = view
         self._parked = parked
         self.is_wanted = asyncio.Event()
@@ -200,7 +200,7 @@ class _End(_Handler):
         self._parked.discard(self)
         with suppress(StreamClosedError):  # the page has left
             self.set_header("Content-Type", "application/json")
-            await self.finish(json.dumps(self._view.whole()))
+            await self.finish(json.dumps(self._view.snapshot()))
         self.is_over.set()
 
     def on_connection_close(self) -> None:
@@ -209,7 +209,7 @@ class _End(_Handler):
 
 
 class _Control(_Handler):
-    def initialize(self, view: View) -> None:
+    def initialize(self, view: Page) -> None:
         self._view = view
 
     def post(self, order: str) -> None:

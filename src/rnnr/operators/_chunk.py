@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from reactivex import Observable, abc
 
-from rnnr.errors import judged_integer
+from rnnr._errors import as_integer
 
 __all__ = ["chunk"]
 
@@ -36,7 +36,8 @@ def chunk(n: int) -> Callable[[Observable[_T]], Observable[list[_T]]]:
             result:   --------[1,2,3]--[4,5,6]-[7]|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators import chunk, select
+        >>> from rnnr.operators._chunk import chunk
+        >>> from rnnr.operators._select import select
         >>> runner = Runner()
         >>> threes = runner.stream(Event.BATCH).pipe(select("batch"), chunk(3))
         >>> subscription = threes.subscribe(print)
@@ -44,7 +45,7 @@ def chunk(n: int) -> Callable[[Observable[_T]], Observable[list[_T]]]:
         [0, 1, 2]
         [3, 4, 5]
     """
-    n = judged_integer("n", n, 1, ("pass how many items make a list", "pass 1 for lists of one"))
+    n = as_integer("n", n, 1, ("pass how many items make a list", "pass 1 for lists of one"))
 
     def operator(source: Observable[_T]) -> Observable[list[_T]]:
         def subscribe(

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from rnnr._errors import as_number, wrong_type
 from rnnr._numbers import addend, quotient, result_type, rounded
-from rnnr.errors import judged_number, wrong_type
-from rnnr.operators._memory import remembering
 from rnnr.operators._pipeline import Operator
+from rnnr.operators._stateful import remembering
 
 __all__ = ["ema"]
 
@@ -40,7 +40,8 @@ def ema(decay: float) -> Operator:
             result:   --4.0--2.0--1.43--|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators import ema, select
+        >>> from rnnr.operators._ema import ema
+        >>> from rnnr.operators._select import select
         >>> runner = Runner()
         >>> smooth = runner.stream(Event.BATCH).pipe(select("batch"), ema(0.5))
         >>> subscription = smooth.subscribe(lambda value: print(round(value, 2)))
@@ -51,7 +52,7 @@ def ema(decay: float) -> Operator:
     """
     expected = "a number between 0 and 1, neither of them included"
     cure = "pass for example 0.9, which averages over about ten values"
-    decay = judged_number("decay", decay, expected, lambda x: 0 < x < 1, (cure, cure))
+    decay = as_number("decay", decay, expected, lambda x: 0 < x < 1, (cure, cure))
     part = f"ema({decay})"
 
     def averaging() -> Callable[[Any], Any]:

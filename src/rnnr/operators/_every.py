@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from reactivex import Observable
 
-from rnnr.errors import judged_integer
-from rnnr.operators._memory import remembering
+from rnnr._errors import as_integer
+from rnnr.operators._stateful import remembering
 from rnnr.state import MISSING
 
 __all__ = ["every"]
@@ -37,7 +37,8 @@ def every(n: int) -> Callable[[Observable[_T]], Observable[_T]]:
             result:   --------3--------6-----|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators import every, select
+        >>> from rnnr.operators._every import every
+        >>> from rnnr.operators._select import select
         >>> runner = Runner()
         >>> thirds = runner.stream(Event.BATCH).pipe(select("batch"), every(3))
         >>> subscription = thirds.subscribe(print)
@@ -46,7 +47,7 @@ def every(n: int) -> Callable[[Observable[_T]], Observable[_T]]:
         f
     """
     cures = ("pass how many items there are to one", "pass 1 to pass on all")
-    n = judged_integer("n", n, 1, cures)
+    n = as_integer("n", n, 1, cures)
 
     def counting() -> Callable[[Any], Any]:
         numbers = count(1)

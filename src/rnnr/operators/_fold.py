@@ -1,15 +1,16 @@
 """A reduction whose accumulator lives in the state."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 from reactivex import Observable
 from reactivex import operators as ops
 from reactivex.disposable import Disposable
 
-from rnnr.errors import wrong_value
-from rnnr.state import MISSING, State, check_key
-from rnnr.values import accumulator
+from rnnr._errors import check_string, wrong_type, wrong_value
+from rnnr._numbers import own
+from rnnr.state import EPOCH, MISSING, State, check_key, epoch_memory, reader
 
 __all__ = ["fold"]
 
@@ -55,7 +56,8 @@ def fold(
 
         >>> from operator import add
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators import fold, select
+        >>> from rnnr.operators._fold import fold
+        >>> from rnnr.operators._select import select
         >>> runner = Runner()
         >>> totals = runner.stream(Event.BATCH).pipe(
         ...     fold("total", add, value="batch"), select("total")
@@ -75,8 +77,78 @@ def fold(
     if not per_epoch:
         check_key("key", key, *([value] if isinstance(value, str) else []))
     owner, part = object(), f"fold({key!r})"
-    claimed = f"{key} in the memory of an epoch" if per_epoch else key
-    vars(operator)["claim_on"] = lambda runner: Disposable(
-        runner._claims.claim_key("key", claimed, part, owner)
+    reserved = f"{key} in the memory of an epoch" if per_epoch else key
+    vars(operator)["reserve_on"] = lambda runner: Disposable(
+        runner._keys.reserve("key", reserved, part, owner)
     )
     return operator
+
+
+def accumulator(
+    key: str,
+    function: Callable[[Any, Any], Any],
+    *,
+    value: str | Callable[[State], Any] | None = None,
+    initial: Any = MISSING,
+    per_epoch: bool = False,
+    first: Callable[[Any], Any] = own,
+) -> Callable[[State], None]:
+    """Make the callback that folds a value of each state into an accumulator.
+
+    The operator `rnnr.operators.fold` applies it to a stream, and explains the arguments; a
+    reducer, which has no use for a stream, is this callback. Without ``initial`` the accumulator
+    begins as what ``first`` makes of the first value: a copy, for the value may be a buffer.
+    """
+    check_string("key", key, "name the key of the accumulator")
+    if not callable(function):
+        raise wrong_type("function", "callable", function, "pass for example operator.add")
+    if value is None:
+        if initial is MISSING:
+            cure = "pass initial=0, say, or name the value of each state, value='batch'"
+            raise wrong_type("initial", "given where value is not", None, cure)
+        value = _itself
+    if initial is not MISSING:
+        _check_copyable(initial)
+    if not callable(value):
+        cure = f"set state[{value!r}] in an earlier callback"
+        value = reader(value, f"fold({key!r})", cure)
+    read = value
+    if first is own:
+        function = _kept_as_our_own(function)
+
+    def accumulate(state: State) -> None:
+        # every batch of every reducer comes here: the call is for the state that has no memory
+        memory = (state.get(EPOCH) or epoch_memory(state)) if per_epoch else state
+        before = memory.get(key, MISSING)
+        if before is MISSING:
+            if initial is MISSING:
+                memory[key] = first(read(state))
+                return
+            before = deepcopy(initial)  # the function may change it in place
+        memory[key] = function(before, read(state))
+
+    accumulate.__qualname__ = f"accumulator({key!r})"  # which tells one from another in a table
+    return accumulate
+
+
+def _itself(state: State) -> State:
+    return state
+
+
+def _kept_as_our_own(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Copy what a function returns where that is the value itself, as `max` does: a buffer."""
+
+    def step(before: Any, value: Any) -> Any:
+        after = function(before, value)
+        return own(after) if after is value else after
+
+    return step
+
+
+def _check_copyable(initial: object) -> None:
+    """Raise unless each fold can begin with a copy of its own."""
+    try:
+        deepcopy(initial)
+    except Exception as error:
+        cure = "pass plain values, or make the first accumulator in the function"
+        raise wrong_type("initial", "one that can be copied", initial, cure) from error

@@ -6,8 +6,8 @@ from typing import Any, SupportsFloat
 from reactivex import Observable
 
 from rnnr._numbers import number_of
-from rnnr.operators._memory import remembering
-from rnnr.plateau import improvement_rule
+from rnnr.operators._improvement import improvement_rule
+from rnnr.operators._stateful import remembering
 from rnnr.state import MISSING
 
 __all__ = ["improved"]
@@ -40,7 +40,8 @@ def improved(
             result:   --True--False--False--True--|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators import improved, select
+        >>> from rnnr.operators._improved import improved
+        >>> from rnnr.operators._select import select
         >>> runner = Runner()
         >>> better = runner.stream(Event.BATCH).pipe(select("batch"), improved("min"))
         >>> subscription = better.subscribe(print)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import SerialDisposable
 
-from rnnr.isolation import log_failure
+from rnnr._isolate import log_failure
 from rnnr.scheduling import InPlaceScheduler
 
 __all__ = ["isolate"]
@@ -41,7 +41,8 @@ def isolate() -> Callable[[Observable[_T]], Observable[_T]]:
         >>> logging.getLogger("rnnr.isolation").disabled = True  # for this page only
         >>> from reactivex import operators as ops
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators import isolate, select
+        >>> from rnnr.operators._isolate import isolate
+        >>> from rnnr.operators._select import select
         >>> runner = Runner()
         >>> batches = runner.stream(Event.BATCH).pipe(select("batch"))
         >>> inverse = batches.pipe(ops.map(lambda batch: 1 / batch), isolate())

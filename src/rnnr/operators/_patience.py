@@ -5,9 +5,9 @@ from typing import Any
 
 from reactivex import Observable
 
-from rnnr.errors import wrong_type
-from rnnr.operators._memory import remembering
-from rnnr.plateau import failures_in_a_row, judge_patience
+from rnnr._errors import wrong_type
+from rnnr.operators._improvement import check_patience, failures_in_a_row
+from rnnr.operators._stateful import remembering
 from rnnr.state import MISSING
 
 __all__ = ["patience"]
@@ -34,7 +34,9 @@ def patience(n: float) -> Callable[[Observable[bool]], Observable[int]]:
             result:   -----------------2------3----------|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators import improved, patience, select
+        >>> from rnnr.operators._improved import improved
+        >>> from rnnr.operators._patience import patience
+        >>> from rnnr.operators._select import select
         >>> runner = Runner()
         >>> losses = runner.stream(Event.BATCH).pipe(select("batch"))
         >>> plateau = losses.pipe(improved("min"), patience(1))
@@ -43,7 +45,7 @@ def patience(n: float) -> Callable[[Observable[bool]], Observable[int]]:
         >>> runner.state["batch"]
         0.7
     """
-    judge_patience("n", n)
+    check_patience("n", n)
 
     def counting() -> Callable[[Any], Any]:
         count = 0

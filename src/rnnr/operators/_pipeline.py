@@ -7,10 +7,10 @@ from typing import Any, TypeAlias, overload
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from rnnr.errors import wrong_type
+from rnnr._errors import wrong_type
 from rnnr.scheduling import InPlaceScheduler
 from rnnr.state import State
-from rnnr.stream import Callback
+from rnnr.streams._walk import Callback
 
 __all__ = ["Operator", "Pipeline", "pipeline"]
 
@@ -22,12 +22,12 @@ class Pipeline:
 
     Attributes:
         __qualname__: What it is called in a table of handlers, as functions have it.
-        claims: Reserves, in place of its operators, what it writes in the state of a runner.
+        reserved: Reserves, in place of its operators, what it writes in the state of a runner.
     """
 
     def __init__(self, operators: tuple[Operator, ...]) -> None:
         self.__qualname__ = "pipeline"
-        self.claims: Callable[[Any], abc.DisposableBase] | None = None
+        self.reserved: Callable[[Any], abc.DisposableBase] | None = None
         self._operators = operators
         self._idle: list[Callback] = []
         self._subscriptions: dict[Callback, abc.DisposableBase] = {}
@@ -59,19 +59,19 @@ class Pipeline:
         self._idle.append(feed)
         return None
 
-    def claim_on(self, runner: Any) -> abc.DisposableBase:
+    def reserve_on(self, runner: Any) -> abc.DisposableBase:
         """Reserve what it writes in the state of a runner, to which it is attached."""
-        if self.claims is not None:
-            return self.claims(runner)
-        claims = CompositeDisposable()
+        if self.reserved is not None:
+            return self.reserved(runner)
+        reserved = CompositeDisposable()
         try:
             for operator in self._operators:
-                if hasattr(operator, "claim_on"):
-                    claims.add(operator.claim_on(runner))
+                if hasattr(operator, "reserve_on"):
+                    reserved.add(operator.reserve_on(runner))
         except ValueError:
-            claims.dispose()
+            reserved.dispose()
             raise
-        return claims
+        return reserved
 
     def _subscribed(self) -> Callback:
         """Subscribe to the operators once more, and return what feeds them."""
@@ -99,7 +99,7 @@ class Pipeline:
     def __copy__(self) -> "Pipeline":
         """Return one with subscriptions of its own."""
         copied = Pipeline(self._operators)
-        copied.__qualname__, copied.claims = self.__qualname__, self.claims
+        copied.__qualname__, copied.reserved = self.__qualname__, self.reserved
         return copied
 
     def __del__(self) -> None:
@@ -133,7 +133,7 @@ def pipeline(*operators: Operator) -> Pipeline:
 
         >>> from reactivex import operators as ops
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators import pipeline
+        >>> from rnnr.operators._pipeline import pipeline
         >>> report = pipeline(
         ...     ops.filter(lambda state: state["batch"] % 2 == 0),
         ...     ops.do_action(lambda state: print("even:", state["batch"])),

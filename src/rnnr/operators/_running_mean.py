@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from rnnr._errors import as_integer, wrong_type
 from rnnr._numbers import addend, quotient, result_type, rounded
-from rnnr.errors import judged_integer, wrong_type
-from rnnr.operators._memory import remembering
 from rnnr.operators._pipeline import Operator
+from rnnr.operators._stateful import remembering
 
 __all__ = ["running_mean"]
 
@@ -37,7 +37,8 @@ def running_mean(n: int) -> Operator:
             result:   --2.0--3.0--6.5--5.5|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators import running_mean, select
+        >>> from rnnr.operators._running_mean import running_mean
+        >>> from rnnr.operators._select import select
         >>> runner = Runner()
         >>> means = runner.stream(Event.BATCH).pipe(select("batch"), running_mean(2))
         >>> subscription = means.subscribe(print)
@@ -47,7 +48,7 @@ def running_mean(n: int) -> Operator:
         6.5
         5.5
     """
-    n = judged_integer("n", n, 1, ("pass the number of values in the window", "pass 1 or more"))
+    n = as_integer("n", n, 1, ("pass the number of values in the window", "pass 1 or more"))
 
     def averaging() -> Callable[[Any], Any]:
         window = _Window(n)

@@ -6,11 +6,10 @@ from typing import Any, overload
 from reactivex import Observable
 from reactivex import operators as ops
 
-from rnnr.errors import wrong_value
-from rnnr.frozen import Frozen
+from rnnr._errors import wrong_value
+from rnnr._frozen import Frozen
 from rnnr.operators._pipeline import Operator
-from rnnr.state import State
-from rnnr.values import reader
+from rnnr.state import State, reader
 
 __all__ = ["select"]
 
@@ -50,7 +49,7 @@ def select(*keys: str) -> Operator:
             result:   ------1----------------3------|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators import select
+        >>> from rnnr.operators._select import select
         >>> runner = Runner()
         >>> one = runner.stream(Event.BATCH).pipe(select("batch")).subscribe(print)
         >>> both = runner.stream(Event.BATCH).pipe(select("n_iters", "batch")).subscribe(print)

@@ -6,7 +6,7 @@ from typing import Any
 from reactivex import Observable
 from reactivex import operators as ops
 
-from rnnr.frozen import Frozen
+from rnnr._frozen import Frozen
 from rnnr.state import State
 
 __all__ = ["snapshot"]
@@ -29,7 +29,7 @@ def snapshot() -> Callable[[Observable[State]], Observable[Mapping[str, Any]]]:
             result:   --{a:1}-------{a:3}-------|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators import snapshot
+        >>> from rnnr.operators._snapshot import snapshot
         >>> kept = []
         >>> runner = Runner()
         >>> subscription = runner.stream(Event.BATCH).pipe(snapshot()).subscribe(kept.append)

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from reactivex import Observable
 
-from rnnr.errors import wrong_type
+from rnnr._errors import wrong_type
 from rnnr.event import Event
-from rnnr.observation import Emission
-from rnnr.operators._memory import remembering
+from rnnr.operators._stateful import remembering
 from rnnr.selection import Selection
 from rnnr.state import MISSING, State
+from rnnr.streams._observed import Emission
 
 __all__ = ["states"]
 
@@ -35,7 +35,8 @@ def states(selection: Event | Selection) -> Callable[[Observable[Emission]], Obs
 
         >>> from reactivex import operators as ops
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators import select, states
+        >>> from rnnr.operators._select import select
+        >>> from rnnr.operators._states import states
         >>> batches = Runner().observe("abcd").pipe(
         ...     states(Event.BATCH.every(2)), select("batch"), ops.to_list()
         ... )

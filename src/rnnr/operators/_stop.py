@@ -22,7 +22,8 @@ def stop() -> Callable[[Observable[State]], Observable[State]]:
 
         >>> from reactivex import operators as ops
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators import pipeline, stop
+        >>> from rnnr.operators._pipeline import pipeline
+        >>> from rnnr.operators._stop import stop
         >>> runner = Runner()
         >>> found = ops.filter(lambda state: state["batch"] == 7)
         >>> subscription = runner.on(Event.BATCH, pipeline(found, stop()))

@@ -7,8 +7,8 @@ from typing import Any
 
 from reactivex import Observable
 
-from rnnr.errors import judged_number, wrong_type
-from rnnr.operators._memory import remembering
+from rnnr._errors import as_number, wrong_type
+from rnnr.operators._stateful import remembering
 from rnnr.state import MISSING
 
 __all__ = ["throughput"]
@@ -40,7 +40,7 @@ def throughput(
             result:   ----------1.5-------1.5---|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators import throughput
+        >>> from rnnr.operators._throughput import throughput
         >>> seconds = iter([0.0, 1.0, 1.5, 2.0, 3.0, 3.5, 4.0, 5.0])
         >>> runner = Runner()
         >>> rates = runner.stream(Event.BATCH).pipe(throughput(2, clock=lambda: next(seconds)))
@@ -51,7 +51,7 @@ def throughput(
     """
     expected = "a finite number of seconds above 0"
     cure = "pass for example 10"
-    least = judged_number("seconds", seconds, expected, lambda x: 0 < x < inf, (cure, cure))
+    least = as_number("seconds", seconds, expected, lambda x: 0 < x < inf, (cure, cure))
     if not callable(clock):
         raise wrong_type("clock", "callable", clock, "pass for example time.perf_counter")
 

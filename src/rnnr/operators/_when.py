@@ -5,8 +5,7 @@ from collections.abc import Callable
 from reactivex import Observable
 from reactivex import operators as ops
 
-from rnnr.state import State
-from rnnr.values import reader
+from rnnr.state import State, reader
 
 __all__ = ["when"]
 
@@ -29,7 +28,8 @@ def when(key: str) -> Callable[[Observable[State]], Observable[State]]:
             result:   --{ok:1}----------{ok:1}--|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators import select, when
+        >>> from rnnr.operators._select import select
+        >>> from rnnr.operators._when import when
         >>> runner = Runner()
         >>> @runner.on(Event.BATCH)
         ... def judge(state):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 from weakref import WeakSet, WeakValueDictionary
 
-from rnnr.errors import wrong_value
+from rnnr._errors import wrong_value
 
 __all__ = ["Owner", "RecordingFile", "release"]
 

@@ -15,17 +15,18 @@ from threading import RLock
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from rnnr._isolate import log_failure
 from rnnr._runs import Slot
-from rnnr.attachments import Attachment
+from rnnr.attachments._attachment import Attachment
 from rnnr.event import ENDS, Event
-from rnnr.isolation import log_failure
 from rnnr.recording._file import RecordingFile, release
-from rnnr.recording._lines import DAMAGES, decode, encode, judge_file, judged_path
-from rnnr.reporting import EVERYTHING, Report, report_of, reports
+from rnnr.recording._format import DAMAGES, as_path, check_file, decode, encode
+from rnnr.reporting._report import Report
+from rnnr.reporting._reports import ALL_EVENTS, report_of, reports
 from rnnr.runner import Runner
 from rnnr.selection import Selectable
-from rnnr.state import State, is_open, n_drawn
-from rnnr.stream import last_layer
+from rnnr.state import State, is_open, n_batches_drawn
+from rnnr.streams._layer import last_layer
 
 __all__ = ["Record"]
 
@@ -69,7 +70,7 @@ class Record(Attachment):
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> from rnnr import Event, Runner
-        >>> from rnnr.recording import Record
+        >>> from rnnr.recording._record import Record
         >>> runner = Runner()
         >>> @runner.on(Event.BATCH)
         ... def train(state):
@@ -86,10 +87,10 @@ class Record(Attachment):
         self,
         path: str | os.PathLike[str],
         *keys: str,
-        on: Selectable = EVERYTHING,
+        on: Selectable = ALL_EVENTS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._path = judged_path(path)
+        self._path = as_path(path)
         self._keys = keys
         self._on = on
         self._clock = clock
@@ -117,7 +118,7 @@ class Record(Attachment):
                 "a Record must be attached to one runner at a time, got a second one; write for "
                 "example Record('evaluation.jsonl').attach_on(...) for that one"
             )
-        judge_file(self._path, "ab+", "pass a file in a directory that you may write to")
+        check_file(self._path, "ab+", "pass a file in a directory that you may write to")
         writer = _new_writer(self._path, self._clock, runner._slot)
         self._is_attached = True
 
@@ -125,8 +126,8 @@ class Record(Attachment):
             writer.close()
             self._is_attached = False
 
-        go_on = partial(self._go_on, runner._slot, writer)
-        resumed = runner.stream(Event.RESUMED).add(go_on, layer=last_layer(Event.RESUMED))
+        unpause = partial(self._go_on, runner._slot, writer)
+        resumed = runner.stream(Event.RESUMED).add(unpause, layer=last_layer(Event.RESUMED))
         return CompositeDisposable(
             resumed,  # before the report of it
             source.subscribe(writer.write),
@@ -304,7 +305,7 @@ def _missing(reports: list[Report], state: State) -> list[Event]:
     if n_written > n_iters:  # the state is older than the recording
         return []
     missing = [Event.BATCH] if n_written < n_iters else []
-    if epoch and not (is_open(state) and n_drawn(state)):
+    if epoch and not (is_open(state) and n_batches_drawn(state)):
         event = Event.EPOCH_STARTED if is_open(state) else Event.EPOCH_FINISHED
         written = {(one.event, one.epoch) for one in reports}
         if (event, epoch) not in written:

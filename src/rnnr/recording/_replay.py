@@ -12,10 +12,10 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, SerialDisposable, SingleAssignmentDisposable
 from reactivex.scheduler import CurrentThreadScheduler, TimeoutScheduler
 
-from rnnr.errors import RnnrWarning, judged_number
-from rnnr.recording._lines import judged_path
+from rnnr._errors import RnnrWarning, as_number
+from rnnr.recording._format import as_path
 from rnnr.recording._tail import Tail
-from rnnr.reporting import Report
+from rnnr.reporting._report import Report
 from rnnr.scheduling import IN_PLACE
 
 __all__ = ["paced", "replay"]
@@ -51,7 +51,8 @@ def replay(path: str | os.PathLike[str], speed: float = 1.0) -> Observable[Repor
         >>> from tempfile import TemporaryDirectory
         >>> from reactivex import operators as ops
         >>> from rnnr import Runner
-        >>> from rnnr.recording import Record, replay
+        >>> from rnnr.recording._record import Record
+        >>> from rnnr.recording._replay import replay
         >>> with TemporaryDirectory() as folder:
         ...     runner, path = Runner(), Path(folder, "run.jsonl")
         ...     recording = Record(path).attach_on(runner)
@@ -65,10 +66,10 @@ def replay(path: str | os.PathLike[str], speed: float = 1.0) -> Observable[Repor
         EPOCH_FINISHED
         FINISHED
     """
-    file = judged_path(path)
-    Tail(file).judge()
+    file = as_path(path)
+    Tail(file).check()
     cures = ("pass for example 10, or math.inf",) * 2
-    rate = judged_number("speed", speed, "a number above 0", lambda number: number > 0, cures)
+    rate = as_number("speed", speed, "a number above 0", lambda number: number > 0, cures)
 
     def subscribe(
         observer: abc.ObserverBase[Report], scheduler: abc.SchedulerBase | None = None
@@ -168,7 +169,7 @@ def _reports_in(path: Path) -> Iterator[Report]:
     tail = Tail(path)
     while not tail.is_at_end:
         yield from tail.read(_AT_A_TIME)
-    if tail.left_out():
+    if tail.describe_skipped():
         # a scheduler calls it: which line of the user's is above is chance, so it names the file
         warnings.warn(_left_out(path, tail), RnnrWarning, stacklevel=2)
 
@@ -176,6 +177,6 @@ def _reports_in(path: Path) -> Iterator[Report]:
 def _left_out(path: Path, tail: Tail) -> str:
     return (
         f"each line of {str(path)!r} must hold a report whose metrics are numbers, got "
-        f"{tail.left_out()}; what is damaged is left out; a process that is killed and a full "
-        "disk leave such lines"
+        f"{tail.describe_skipped()}; damaged lines are skipped; a process that is killed and a "
+        "full disk leave such lines"
     )

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import IO
 
-from rnnr.errors import judged_integer
-from rnnr.recording._lines import DAMAGES, decode, judge_file, judged_path
-from rnnr.reporting import Report
+from rnnr._errors import as_integer
+from rnnr.recording._format import DAMAGES, as_path, check_file, decode
+from rnnr.reporting._report import Report
 
 __all__ = ["Tail"]
 
@@ -45,7 +45,8 @@ class Tail:
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> from rnnr import Runner
-        >>> from rnnr.recording import Record, Tail
+        >>> from rnnr.recording._record import Record
+        >>> from rnnr.recording._tail import Tail
         >>> with TemporaryDirectory() as folder:
         ...     runner, path = Runner(), Path(folder, "run.jsonl")
         ...     subscription = Record(path).attach_on(runner)
@@ -60,20 +61,20 @@ class Tail:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = judged_path(path)
+        self._path = as_path(path)
         self.restarted = -1
         self._start_over()
 
-    def judge(self) -> None:
+    def check(self) -> None:
         """Refuse a path at which there is no file to be read.
 
         Raises:
             ValueError: If it is a directory or a device.
             OSError: If the file is not there, or cannot be read.
         """
-        judge_file(self._path, "rb", "pass the file that Record('run.jsonl') has written")
+        check_file(self._path, "rb", "pass the file that Record('run.jsonl') has written")
 
-    def left_out(self) -> str:
+    def describe_skipped(self) -> str:
         """Return in words what was left out so far; nothing, if all was read."""
         what = []
         if self.n_damaged:
@@ -99,7 +100,7 @@ class Tail:
             TypeError: If ``at_most`` is no integer.
             ValueError: If ``at_most`` is below 1.
         """
-        judged_integer("at_most", at_most, 1, ("pass for example 1000",) * 2)
+        as_integer("at_most", at_most, 1, ("pass for example 1000",) * 2)
         with open(self._path, "rb") as file:
             self._find_place(file)
             lines = [*_until_torn(islice(file, at_most))]

@@ -1,13 +1,13 @@
 // A chart for each metric. Bokeh gets no name of anybody's: it would read some as HTML or TeX.
 
-import { LANES, column, dots, merge, metricsOf, nearest, newLanes } from "./points.js";
+import { SERIES, column, dots, merge, metricsOf, nearest, newSeries } from "./points.js";
 import { byId, element, grouped, numberText, setText } from "./text.js";
 import { colour, mark, shape } from "./runs.js";
 
 const MARKERS = ["circle", "square", "triangle", "diamond", "inverted_triangle", "star"];
 const MANY = 150; // so many epochs are drawn as a line alone: their markers would hide it
 
-const lanes = new Map(); // run -> its two lanes
+const allSeries = new Map(); // run -> its two series
 const charts = new Map(); // metric -> its chart, in order of first appearance
 let shown = []; // the runs, as the latest answer has them
 
@@ -104,8 +104,8 @@ function put(source, data) {
 
 function draw(chart, run) {
   const series = chart.series.get(run);
-  for (const [i, name] of LANES.entries()) {
-    const points = column(lanes.get(run)[i], chart.metric);
+  for (const [i, name] of SERIES.entries()) {
+    const points = column(allSeries.get(run)[i], chart.metric);
     put(series[name].line, points);
     put(series[name].dots, dots(points, name === "epoch" && points.x.length <= MANY));
   }
@@ -142,10 +142,10 @@ function read(chart, at) {
 export function showCharts(runs) {
   const present = new Set();
   shown = runs;
-  for (const { name, lanes: news } of runs) {
-    if (!lanes.has(name)) lanes.set(name, newLanes());
-    const changed = lanes.get(name).map((lane, i) => merge(lane, news[i])).includes(true);
-    for (const metric of new Set(lanes.get(name).flatMap(metricsOf))) {
+  for (const { name, series: news } of runs) {
+    if (!allSeries.has(name)) allSeries.set(name, newSeries());
+    const changed = allSeries.get(name).map((series, i) => merge(series, news[i])).includes(true);
+    for (const metric of new Set(allSeries.get(name).flatMap(metricsOf))) {
       present.add(metric);
       const chart = charts.get(metric) ?? makeChart(metric);
       if (!chart.series.has(name)) makeSeries(chart, name);
@@ -177,7 +177,7 @@ export function replotAll() {
 
 export function forgetCharts() {
   for (const chart of charts.values()) dropChart(chart);
-  lanes.clear();
+  allSeries.clear();
 }
 
 export const repaint = () => charts.forEach(paint);

@@ -6,15 +6,15 @@ import { isUnderWay } from "./runs.js";
 const focus = { left: null, lent: null };
 let said = null;
 
-export function statusText({ hold, live, runs }) {
+export function statusText({ control_status: asked, live, runs }) {
   const outer = runs.filter((run) => !run.inside);
   const run = outer.find(isUnderWay) ?? outer[0] ?? runs[0];
   if (!run || run.status === "waiting") return "waiting for the run to begin";
   if (!live) return runs.some((run) => run.status === "reading") ? "reading" : "recorded";
   if (!isUnderWay(run)) return `${run.name} ${run.status}`;
-  if (hold === "paused") return `paused after batch ${grouped(run.n_iters ?? 0)}`;
-  if (hold === "pausing") return "pausing after this batch";
-  if (hold === "stopping") return "stopping after this batch; press Stop again to stop at once";
+  if (asked === "paused") return `paused after batch ${grouped(run.n_iters ?? 0)}`;
+  if (asked === "pausing") return "pausing after this batch";
+  if (asked === "stopping") return "stopping after this batch; press Stop again to stop at once";
   return "running";
 }
 
@@ -23,11 +23,11 @@ export function say(text) {
   said = text;
 }
 
-export function showControls({ control, live, hold, runs }, reachable) {
+export function showControls({ control, live, control_status: asked, runs }, reachable) {
   byId("controls").hidden = !(control && live);
   const running = reachable && runs.some(isUnderWay);
-  const held = running && ["pausing", "paused"].includes(hold);
-  const wanted = { pause: running && hold === "none", step: held, "go-on": running && hold !== "none", stop: running };
+  const held = running && ["pausing", "paused"].includes(asked);
+  const wanted = { pause: running && asked === "none", step: held, resume: running && asked !== "none", stop: running };
   const focused = document.activeElement?.id;
   for (const [id, on] of Object.entries(wanted)) byId(id).disabled = !on;
   keepFocus(wanted, focused);
@@ -37,7 +37,7 @@ export function showControls({ control, live, hold, runs }, reachable) {
 function keepFocus(wanted, focused) {
   const back = focused === focus.lent && wanted[focus.left];
   if (!back && wanted[focused] !== false) return;
-  const next = back ? focus.left : ["go-on", "pause", "stop"].find((id) => wanted[id]);
+  const next = back ? focus.left : ["resume", "pause", "stop"].find((id) => wanted[id]);
   [focus.left, focus.lent] = [back ? null : focused, next];
   if (next) byId(next).focus();
 }

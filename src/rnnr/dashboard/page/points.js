@@ -1,35 +1,35 @@
-// The points of the metrics: two lanes for each run, batches and epochs.
+// The points of the metrics: two series for each run, batches and epochs.
 
 import { byId } from "./text.js";
 
-export const LANES = ["batch", "epoch"];
+export const SERIES = ["batch", "epoch"];
 
-export const newLanes = () => LANES.map(() => ({ steps: [], metrics: new Map(), last: null }));
+export const newSeries = () => SERIES.map(() => ({ steps: [], metrics: new Map(), last: null }));
 
 const nothing = (count) => Array(count).fill(null);
 
-export function merge(lane, news) {
-  const unchanged = news.from === lane.steps.length && !news.steps.length;
-  if (unchanged && JSON.stringify(news.last) === JSON.stringify(lane.last)) return false;
-  const kept = Math.min(news.from, lane.steps.length);
+export function merge(series, news) {
+  const unchanged = news.from === series.steps.length && !news.steps.length;
+  if (unchanged && JSON.stringify(news.last) === JSON.stringify(series.last)) return false;
+  const kept = Math.min(news.from, series.steps.length);
   const arrived = new Map(Object.entries(news.metrics)); // a Map: somebody's metric may be called "constructor"
-  if (kept === 0) lane.metrics.clear();
-  for (const name of arrived.keys()) if (!lane.metrics.has(name)) lane.metrics.set(name, nothing(kept));
-  for (const [name, values] of lane.metrics)
-    lane.metrics.set(name, values.slice(0, kept).concat(arrived.get(name) ?? nothing(news.steps.length)));
-  lane.steps = lane.steps.slice(0, kept).concat(news.steps);
-  lane.last = news.last;
+  if (kept === 0) series.metrics.clear();
+  for (const name of arrived.keys()) if (!series.metrics.has(name)) series.metrics.set(name, nothing(kept));
+  for (const [name, values] of series.metrics)
+    series.metrics.set(name, values.slice(0, kept).concat(arrived.get(name) ?? nothing(news.steps.length)));
+  series.steps = series.steps.slice(0, kept).concat(news.steps);
+  series.last = news.last;
   return true;
 }
 
-const lastOf = (lane) => new Map(Object.entries(lane.last?.metrics ?? {}));
-export const metricsOf = (lane) => [...lane.metrics.keys(), ...lastOf(lane).keys()];
+const lastOf = (series) => new Map(Object.entries(series.last?.metrics ?? {}));
+export const metricsOf = (series) => [...series.metrics.keys(), ...lastOf(series).keys()];
 
 /** Give a metric's points as x and y; what cannot be drawn is NaN, a gap. */
-export function column(lane, metric) {
+export function column(series, metric) {
   const lowest = byId("log-scale").checked ? Number.MIN_VALUE : -Infinity;
-  const steps = [...lane.steps, lane.last?.step];
-  const values = [...(lane.metrics.get(metric) ?? nothing(lane.steps.length)), lastOf(lane).get(metric) ?? null];
+  const steps = [...series.steps, series.last?.step];
+  const values = [...(series.metrics.get(metric) ?? nothing(series.steps.length)), lastOf(series).get(metric) ?? null];
   const there = steps.map((_, i) => i).filter((i) => values[i] !== null);
   const drawn = (value) => (typeof value === "number" && value >= lowest ? value : NaN);
   return { x: there.map((i) => steps[i]), y: there.map((i) => drawn(values[i])) };

@@ -3,18 +3,17 @@
 from copy import deepcopy
 from typing import Any, TypeAlias
 
-from rnnr.errors import wrong_type, wrong_value
-from rnnr.state import RUN_KEYS, State
-from rnnr.values import Reader, reader
+from rnnr._errors import wrong_type, wrong_value
+from rnnr.state import RUN_KEYS, Reader, State, reader
 
-__all__ = ["Keeper"]
+__all__ = ["Restorer"]
 
 _Contents: TypeAlias = dict[str, Any]
 
 _OBJECT = ""  # stands for the key of an object that is not in the state
 
 
-class Keeper:
+class Restorer:
     """Copies what is to be restored, and puts it back.
 
     What has ``state_dict()`` and ``load_state_dict()``, as models and optimizers of PyTorch, is
@@ -33,12 +32,12 @@ class Keeper:
     def __init__(self, part: str, restore: Any) -> None:
         self._object = restore if _is_loadable(restore) else None
         cure = "set it in an earlier callback, or restore another key"
-        keys = [] if self._object is not None else _judged_keys(restore)
+        keys = [] if self._object is not None else _as_keys(restore)
         self._readers: dict[str, Reader] = {key: reader(key, part, cure) for key in keys}
         if self._object is not None:
             self._readers[_OBJECT] = lambda _: restore
 
-    def copies(self, state: State) -> _Contents:
+    def snapshot(self, state: State) -> _Contents:
         """Return a copy of everything; together, so that what is shared stays shared."""
         return deepcopy({key: _content(read(state)) for key, read in self._readers.items()})
 
@@ -51,7 +50,7 @@ class Keeper:
             for key, target in targets.items()
         }
 
-    def put(self, state: State, contents: _Contents, kept: _Contents) -> None:
+    def restore(self, state: State, contents: _Contents, kept: _Contents) -> None:
         """Put contents in the place of what was kept, and take away what had none."""
         for key in self._mine(kept):
             target = self._target(state, key)
@@ -82,7 +81,7 @@ def _is_loadable(thing: object) -> bool:
     return not isinstance(thing, type) and all(map(callable, methods))
 
 
-def _judged_keys(restore: Any) -> list[str]:
+def _as_keys(restore: Any) -> list[str]:
     if restore is None:
         return []
     expected = "None, a key, a list of keys, or an object with state_dict() and load_state_dict()"

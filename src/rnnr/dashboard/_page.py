@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 from reactivex import abc
 from reactivex.disposable import Disposable
 
-from rnnr.attachments import Control, Hold
+from rnnr.attachments._control import Control, ControlStatus
 from rnnr.dashboard._follower import Follower
-from rnnr.dashboard._log_tail import LogTail
-from rnnr.dashboard._track import Track
-from rnnr.handler_times import HandlerTimes
+from rnnr.dashboard._log import LogTail
+from rnnr.dashboard._run import RunModel
+from rnnr.reporting._handler_times import HandlerTimes
 
-__all__ = ["Shown", "View"]
+__all__ = ["Page", "PageRunner"]
 
-_ORDERS = ("pause", "step", "go_on", "stop")
+_ORDERS = ("pause", "step", "unpause", "stop")
 _N_HANDLERS, _N_EVENTS = 15, 50
 _READING, _LITTLE = 0.1, 0.001  # seconds to read recordings for one answer; beside a training
 _SOON = 0.2  # seconds after which a page asks again while a run comes to a halt
@@ -32,7 +32,7 @@ _PATIENCE = 10.0  # seconds without a question after which nobody watches
 _UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
-class Shown(NamedTuple):
+class PageRunner(NamedTuple):
     """One runner on the page.
 
     Attributes:
@@ -42,13 +42,13 @@ class Shown(NamedTuple):
         is_attached: Whether there may be more to come.
     """
 
-    track: Track
+    track: RunModel
     times: HandlerTimes | None = None
     follower: Follower | None = None
     is_attached: bool = True
 
 
-class View:
+class Page:
     """What all pages of a dashboard see.
 
     Questions come from the serving thread, who is shown from others.
@@ -65,13 +65,13 @@ class View:
         self.log = LogTail()
         self._clock = clock
         self._lock = Lock()
-        self._shown: dict[str, Shown] = {}
+        self._shown: dict[str, PageRunner] = {}
         self._n_gone = 0  # events of those who were shown before
         self._name = token_hex(4)  # a page that knows another one has to begin anew
         self._measuring: dict[str, abc.DisposableBase] = {}
         self._asked = 0.0
 
-    def news(self, cursor: str) -> tuple[dict[str, Any], str]:
+    def updates(self, cursor: str) -> tuple[dict[str, Any], str]:
         """Return what has happened since a page asked last, and what it has to ask with next.
 
         Args:
@@ -79,12 +79,12 @@ class View:
         """
         return self._news(self._woken(), cursor)
 
-    def whole(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """Return all that is to be seen, as it is, without waking anything."""
         with self._lock:
             return self._news(dict(self._shown), "")[0]
 
-    def _news(self, shown: dict[str, Shown], cursor: str) -> tuple[dict[str, Any], str]:
+    def _news(self, shown: dict[str, PageRunner], cursor: str) -> tuple[dict[str, Any], str]:
         had, has = self._parsed(cursor), self._counts(shown)
         runs = []
         for each in shown.values():
@@ -94,7 +94,7 @@ class View:
         is_live = any(each.times for each in shown.values())
         news: dict[str, Any] = {
             "control": self.is_steered and is_live,
-            "hold": self.control.hold.value,
+            "control_status": self.control.status.value,
             "live": is_live,
             "runs": runs,
         }
@@ -112,7 +112,9 @@ class View:
         is_alone = not any(each.times and each.is_attached for each in self._shown.values())
         if self.is_behind and is_alone:
             return 0.0
-        return _SOON if self.control.hold in (Hold.PAUSING, Hold.STOPPING) else inf
+        return (
+            _SOON if self.control.status in (ControlStatus.PAUSING, ControlStatus.STOPPING) else inf
+        )
 
     def steer(self, order: str) -> bool:
         """Do what a button says; return whether there is such a button."""
@@ -121,7 +123,7 @@ class View:
         getattr(self.control, order)()
         return True
 
-    def show(self, name: str, shown: Shown) -> None:
+    def show(self, name: str, shown: PageRunner) -> None:
         """Show a runner, in the place of one that had its name before."""
         with self._lock:
             before = self._shown.get(name)
@@ -135,7 +137,7 @@ class View:
             self._shown[name].track.leave()
             self._measure_no_more([name])
 
-    def rest(self) -> None:
+    def pause(self) -> None:
         """Measure no handlers any more, if nobody has asked for a while."""
         with self._lock:
             if self._clock() - self._asked > _PATIENCE:
@@ -146,17 +148,15 @@ class View:
         with self._lock:
             self._shown.clear()
 
-    def _woken(self) -> dict[str, Shown]:
+    def _woken(self) -> dict[str, PageRunner]:
         """Bring what is shown up to date."""
         with self._lock:
             self._asked = self._clock()
             shown = dict(self._shown)
             attached = {name: each for name, each in shown.items() if each.is_attached}
             for name, each in attached.items():
-                if each.times:
-                    if name not in self._measuring:
-                        self._measuring[name] = each.times.measure(sampled=True)
-                    each.times.look()
+                if each.times and name not in self._measuring:
+                    self._measuring[name] = each.times.measure()
         self.is_behind = False
         is_live = any(each.times for each in attached.values())
         reading = (_LITTLE if is_live else _READING) / max(1, len(attached))
@@ -175,20 +175,20 @@ class View:
             parsed: dict[str, Any] = json.loads(cursor)
             if parsed["view"] == self._name:
                 runs = parsed["runs"].items()
-                lanes = {key: [[int(n), int(m)] for n, m in lanes] for key, lanes in runs}
-                return {"runs": lanes, "events": parsed["events"], "log": parsed["log"]}
+                series = {key: [[int(n), int(m)] for n, m in series] for key, series in runs}
+                return {"runs": series, "events": parsed["events"], "log": parsed["log"]}
         return {"runs": {}, "events": None, "log": None}
 
-    def _counts(self, shown: dict[str, Shown]) -> dict[str, Any]:
+    def _counts(self, shown: dict[str, PageRunner]) -> dict[str, Any]:
         n_events = self._n_gone + sum(each.track.n_events for each in shown.values())
         log = self.log.n_records
         return {"view": self._name, "runs": {}, "events": n_events, "log": log}
 
 
-def _slowest(shown: dict[str, Shown]) -> list[dict[str, Any]]:
+def _slowest(shown: dict[str, PageRunner]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name, each in shown.items():
-        times = each.times.worst_first() if each.times else []
+        times = each.times.slowest_first() if each.times else []
         whole = sum(one.seconds for one in times) or 1.0
         rows += [
             {
@@ -205,7 +205,7 @@ def _slowest(shown: dict[str, Shown]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -row["seconds"])[:_N_HANDLERS]
 
 
-def _events(shown: dict[str, Shown]) -> list[dict[str, str]]:
+def _events(shown: dict[str, PageRunner]) -> list[dict[str, str]]:
     told = [
         (when, {"time": clock, "run": name, "text": text})
         for name, each in shown.items()

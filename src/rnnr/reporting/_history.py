@@ -2,7 +2,7 @@
 
 from typing import Generic, TypeVar
 
-from rnnr.errors import judged_integer
+from rnnr._errors import as_integer
 
 __all__ = ["History"]
 
@@ -31,7 +31,7 @@ class History(Generic[_T]):
         ValueError: If ``limit`` is below 3.
 
     Example:
-        >>> from rnnr.history import History
+        >>> from rnnr.reporting._history import History
         >>> history = History(limit=4)
         >>> for step in range(1, 12):
         ...     history.add(step, None)
@@ -40,7 +40,7 @@ class History(Generic[_T]):
     """
 
     def __init__(self, limit: int = 1000) -> None:
-        limit = judged_integer("limit", limit, 3, ("pass for example 1000",) * 2)
+        limit = as_integer("limit", limit, 3, ("pass for example 1000",) * 2)
         self._limit = limit - limit % 2  # so that thinning drops neither of the two ends
         self._spacing = self._from = 0.0
         self.points: list[tuple[int, _T]] = []

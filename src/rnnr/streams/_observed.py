@@ -14,11 +14,12 @@ from reactivex.scheduler import CurrentThreadScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 from reactivex.subject import Subject
 
-from rnnr.errors import RnnrWarning
+from rnnr._errors import RnnrWarning
 from rnnr.event import ENDS, Event
 from rnnr.scheduling import IN_PLACE, InPlaceObservable
-from rnnr.state import State, failed_drawing
-from rnnr.stream import EventSubject, Layer
+from rnnr.state import State, drawing_failed
+from rnnr.streams._layer import Layer
+from rnnr.streams._subject import EventSubject
 
 __all__ = ["Emission", "ObservedRun", "RunnerLike", "all_runs"]
 
@@ -53,7 +54,7 @@ class RunnerLike(Protocol):
         """Stop the run."""
 
 
-Listening: TypeAlias = Callable[[], AbstractContextManager[object]]
+Listener: TypeAlias = Callable[[], AbstractContextManager[object]]
 """Makes what surrounds a run: somebody listens as long as it lasts."""
 
 
@@ -71,14 +72,14 @@ class ObservedRun(InPlaceObservable[Emission]):
     def __init__(
         self,
         runner: RunnerLike,
-        run: Callable[[Listening], None],
-        resume: Callable[[bool, Listening], None],
+        run: Callable[[Listener], None],
+        resume: Callable[[bool, Listener], None],
     ) -> None:
         super().__init__()
         self._runner = runner
         self._run = run
         self._resume = resume
-        self._current: _Attempt | None = None
+        self._current: _Subscription | None = None
         self._failed: tuple[object, State] | None = None  # the run that did, and its state
 
     def __repr__(self) -> str:
@@ -97,24 +98,24 @@ class ObservedRun(InPlaceObservable[Emission]):
         def begin(
             observer: abc.ObserverBase[Emission], scheduler: abc.SchedulerBase | None
         ) -> abc.DisposableBase:
-            attempt = _Attempt(self, observer, on_next)
+            subscription = _Subscription(self, observer, on_next)
             if scheduler is None or isinstance(scheduler, IN_PLACE):
                 # In place it would run before anybody holds what disposes of it, and take(2)
                 # below could not end it. Here it comes when all are subscribed.
                 scheduler = CurrentThreadScheduler.singleton()
             elif isinstance(scheduler, AsyncIOScheduler):  # as `await rx.concat(...)` passes it on
                 _warn_in_event_loop()
-            begun = scheduler.schedule(attempt.begin)
-            return CompositeDisposable(begun, Disposable(attempt.dispose))
+            begun = scheduler.schedule(subscription.begin)
+            return CompositeDisposable(begun, Disposable(subscription.dispose))
 
         return Observable(begin).subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 
-    def _go(self, listening: Listening) -> None:
-        """Run, or resume what the last attempt has left where it failed."""
+    def _go(self, listening: Listener) -> None:
+        """Run, or resume what the last subscription has left where it failed."""
         failed, state = self._failed or (None, None)
         if state is not None and failed is self._runner._latest and state is self._runner.state:
             # the callbacks did not finish the last batch, unless it was drawing that failed
-            self._resume(not failed_drawing(state), listening)
+            self._resume(not drawing_failed(state), listening)
         else:
             self._run(listening)
 
@@ -124,30 +125,30 @@ class ObservedRun(InPlaceObservable[Emission]):
         self._failed = (failed, state) if state["epoch"] else None
 
 
-class _Attempt:
+class _Subscription:
     """What one subscription does: one run, from its beginning or from where the last one failed.
 
     Args:
         source: What was subscribed.
         observer: Who is to be told.
-        target: What was passed to ``subscribe``. The scheduler of ``subscribe_on`` puts a disposal
-            off until the end of what it is to end, but the observer itself knows of it.
+        subscriber: What was passed to ``subscribe``. The scheduler of ``subscribe_on`` delays a
+            disposal until the end of the run that it should end, but the observer itself knows.
     """
 
     def __init__(
-        self, source: ObservedRun, observer: abc.ObserverBase[Emission], target: object
+        self, source: ObservedRun, observer: abc.ObserverBase[Emission], subscriber: object
     ) -> None:
         self._source = source
         self._observer = observer
-        self._target = target
+        self._subscriber = subscriber
         self._is_running = self._is_disposed = False
         self._thread: Thread | None = None
-        self._mine: object = None  # the run that this attempt has begun, as the runner names it
+        self._run: object = None  # the run that this subscription has begun, as the runner names it
         self._ended = threading.Event()
-        self._next: list[_Attempt] = []
+        self._next: list[_Subscription] = []
 
     def begin(self, *_: object) -> None:
-        """Run; after the end of an attempt that was disposed of and is not through yet.
+        """Run; after the end of an subscription that was disposed of and is not through yet.
 
         For ``retry`` that is so where an operator above it has failed: it is called in the
         middle of the run whose emission that was.
@@ -160,9 +161,9 @@ class _Attempt:
             before._ended.wait()
         waiting = [self]
         while waiting:
-            attempt = waiting.pop(0)
-            attempt._begin()
-            waiting += attempt._next
+            subscription = waiting.pop(0)
+            subscription._begin()
+            waiting += subscription._next
 
     def dispose(self) -> None:
         """Stop the run, if it is still going on."""
@@ -178,8 +179,8 @@ class _Attempt:
             try:
                 self._source._go(self._listening)
             except Exception as error:
-                if self._mine is not None:
-                    self._source._remember(self._mine)
+                if self._run is not None:
+                    self._source._remember(self._run)
                 if self._is_unwanted():  # nobody would tell of it
                     raise
                 failure = error
@@ -195,7 +196,7 @@ class _Attempt:
     def _listening(self) -> Iterator[None]:
         """Listen to the runner, while the run is this one and no other."""
         source = self._source
-        self._mine = source._runner._latest
+        self._run = source._runner._latest
         with CompositeDisposable(_listen(source._runner, self._emit)):
             self._is_running, self._thread, source._current = True, current_thread(), self
             try:
@@ -204,7 +205,7 @@ class _Attempt:
                 self._is_running = False
 
     def _emit(self, event: Event, state: State) -> None:
-        if not self._is_running or self._mine is not self._source._runner._latest:
+        if not self._is_running or self._run is not self._source._runner._latest:
             return  # an interrupt has left this handler behind
         if self._is_unwanted():
             state["running"] = False
@@ -212,7 +213,7 @@ class _Attempt:
             self._observer.on_next(Emission(event, state))
 
     def _is_unwanted(self) -> bool:
-        return self._is_disposed or bool(getattr(self._target, "is_stopped", False))
+        return self._is_disposed or bool(getattr(self._subscriber, "is_stopped", False))
 
 
 def all_runs(runner: RunnerLike) -> Observable[Observable[Emission]]:

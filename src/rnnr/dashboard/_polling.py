@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 
-__all__ = ["Pace"]
+__all__ = ["PollingRate"]
 
 _SHARE = 0.003  # of one core, for all pages together
 _LEAST, _MOST = 0.2, 5.0  # seconds from one answer to the next question
@@ -12,7 +12,7 @@ _GONE = 15.0  # seconds after which a page that asks no more is forgotten
 _SMOOTHING = 0.1
 
 
-class Pace:
+class PollingRate:
     """Tells pages when to ask again, so that answering them takes a third of a percent of a core.
 
     Python runs one thread at a time: what the answers take, a training in Python loses.

@@ -7,9 +7,11 @@ from reactivex import Observable
 from reactivex.observable import ConnectableObservable
 from reactivex.subject import ReplaySubject, Subject
 
-from rnnr.errors import judged_integer, wrong_type
-from rnnr.feed import Feed, Inbox, Turn
-from rnnr.turns import Awaited, Loaded, Subscribed, can_be_iterated, is_asynchronous
+from rnnr._errors import as_integer, wrong_type
+from rnnr.sources._buffer import Buffer
+from rnnr.sources._iterator import BufferedIterator
+from rnnr.sources._kinds import can_be_iterated, is_asynchronous
+from rnnr.sources._producers import AsyncProducer, IterableProducer, ObservableProducer, Producer
 
 __all__ = ["Buffered", "buffered", "prefetch"]
 
@@ -29,7 +31,7 @@ class Buffered:
             nothing to skip.
 
     Example:
-        >>> from rnnr.sources import prefetch
+        >>> from rnnr.sources._buffered import prefetch
         >>> batches = prefetch(range(3))
         >>> list(batches), len(batches), batches
         ([0, 1, 2], 3, prefetch(range(0, 3), size=2))
@@ -50,8 +52,8 @@ class Buffered:
         """Raise, and say where it may be."""
         raise AttributeError(_of_the_source(name))
 
-    def __iter__(self) -> Feed:
-        return Feed(Inbox(self.size), self._begin)
+    def __iter__(self) -> BufferedIterator:
+        return BufferedIterator(Buffer(self.size), self._begin)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -63,12 +65,12 @@ class Buffered:
         name = "buffered" if is_asynchronous(self.source) else "prefetch"
         return f"{name}({self.source!r}, size={self.size})"
 
-    def _begin(self, inbox: Inbox) -> Turn:
+    def _begin(self, buffer: Buffer) -> Producer:
         if isinstance(self.source, Observable):
-            return Subscribed(inbox, self.source, self.live)
+            return ObservableProducer(buffer, self.source, self.live)
         if is_asynchronous(self.source):
-            return Awaited(inbox, self.source, self.live)
-        return Loaded(inbox, self.source)
+            return AsyncProducer(buffer, self.source, self.live)
+        return IterableProducer(buffer, self.source)
 
 
 def _of_the_source(name: str) -> str:
@@ -112,7 +114,7 @@ def buffered(
         >>> import reactivex
         >>> from reactivex import operators as ops
         >>> from rnnr import Event, Runner
-        >>> from rnnr.sources import buffered
+        >>> from rnnr.sources._buffered import buffered
         >>> ticks = reactivex.interval(0.001).pipe(ops.take(3))
         >>> runner = Runner()
         >>> subscription = runner.on(Event.BATCH, lambda state: print(state["batch"]))
@@ -129,7 +131,7 @@ def buffered(
         live = live and not isinstance(source, ReplaySubject)
     elif not isinstance(live, bool):
         raise wrong_type("live", "True, False or None", live, "leave it out for the usual")
-    return Buffered(source, judged_integer("size", size, 1, _SIZE_CURES), live)
+    return Buffered(source, as_integer("size", size, 1, _SIZE_CURES), live)
 
 
 def prefetch(iterable: Iterable[Any], size: int = 2) -> Buffered:
@@ -156,7 +158,7 @@ def prefetch(iterable: Iterable[Any], size: int = 2) -> Buffered:
 
     Example:
         >>> from rnnr import Event, Runner
-        >>> from rnnr.sources import prefetch
+        >>> from rnnr.sources._buffered import prefetch
         >>> runner = Runner()
         >>> subscription = runner.on(Event.BATCH, lambda state: print(state["batch"]))
         >>> runner.run(prefetch(["one", "two"]))
@@ -171,4 +173,4 @@ def prefetch(iterable: Iterable[Any], size: int = 2) -> Buffered:
         raise wrong_type("iterable", "an iterable without a buffer", iterable, cure)
     if not can_be_iterated(iterable):
         raise wrong_type("iterable", "an iterable", iterable, "pass a list or a loader of batches")
-    return Buffered(iterable, judged_integer("size", size, 1, _SIZE_CURES), live=False)
+    return Buffered(iterable, as_integer("size", size, 1, _SIZE_CURES), live=False)

@@ -23,10 +23,10 @@ from rnnr._runs import runs_on_this_thread
 __all__ = [
     "RnnrWarning",
     "add_note",
-    "judge_callback",
-    "judge_string",
-    "judged_integer",
-    "judged_number",
+    "as_integer",
+    "as_number",
+    "check_callback",
+    "check_string",
     "missing_key",
     "note_failure",
     "shown",
@@ -60,7 +60,7 @@ def wrong_value(name: str, expected: str, got: object, cure: str) -> ValueError:
     return ValueError(f"{name} must be {expected}, got {shown(got)}; {cure}")
 
 
-def judge_callback(name: str, callback: object) -> None:
+def check_callback(name: str, callback: object) -> None:
     """Refuse what cannot be called with a state, or does nothing when it is."""
     plain: Any = callback.func if type(callback) is partial else callback
     plain = getattr(plain, "__func__", plain)
@@ -78,13 +78,13 @@ def judge_callback(name: str, callback: object) -> None:
         raise wrong_type(name, expected, callback, cure)
 
 
-def judge_string(name: str, got: object, cure: str) -> None:
+def check_string(name: str, got: object, cure: str) -> None:
     """Refuse what is no string."""
     if not isinstance(got, str):
         raise wrong_type(name, "a string", got, cure)
 
 
-def judged_integer(name: str, got: Any, least: int, cures: tuple[str, str]) -> int:
+def as_integer(name: str, got: Any, least: int, cures: tuple[str, str]) -> int:
     """Return an integer of any type as an int; refuse others, and those that are too small.
 
     Args:
@@ -103,7 +103,7 @@ def judged_integer(name: str, got: Any, least: int, cures: tuple[str, str]) -> i
     return integer
 
 
-def judged_number(
+def as_number(
     name: str, got: Any, expected: str, is_right: Callable[[float], bool], cures: tuple[str, str]
 ) -> float:
     """Return a real number of any type as a float; refuse others, and those that are not right.

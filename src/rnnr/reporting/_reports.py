@@ -8,77 +8,38 @@ from functools import partial
 from math import inf
 from operator import index
 from traceback import format_exception
-from typing import NamedTuple
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
+from rnnr._errors import check_string, wrong_type
+from rnnr._frozen import Frozen
+from rnnr._isolate import log_failure
 from rnnr._numbers import numbers_in
 from rnnr._runs import Slot, outermost
-from rnnr.claims import judge_runner
-from rnnr.errors import judge_string, wrong_type
 from rnnr.event import Event
-from rnnr.frozen import Frozen
-from rnnr.isolation import log_failure
-from rnnr.runner import Runner
+from rnnr.reporting._report import Report
+from rnnr.runner import Runner, check_runner
 from rnnr.scheduling import InPlaceObservable
 from rnnr.selection import Selectable, Selection, always
+from rnnr.sources._kinds import length_of
 from rnnr.state import EPOCH, RESULTS, STARTED_AT, State, check_metric
-from rnnr.stream import last_layer, selected
-from rnnr.turns import length_of
+from rnnr.streams._layer import last_layer
+from rnnr.streams._selected import only_if
 
-__all__ = ["EVERYTHING", "Report", "reports"]
+__all__ = ["ALL_EVENTS", "reports"]
 
 _WINDOW = 1.0  # seconds over which the throughput is measured
 
 
-class Report(NamedTuple):
-    """How a run stands at one moment; `reports` makes it, and it never changes.
-
-    It pickles, and holds nothing of the state but numbers. `rnnr.recording` writes it to a file.
-
-    Attributes:
-        event (Event): What happened.
-        epoch (int): Number of the current epoch, from 1; 0 before the first.
-        max_epoch (int): Number of epochs to run.
-        n_iters (int): Number of batches drawn since the run began.
-        seconds (float): Seconds since the run began, pauses between a stop and ``resume`` too; 0
-            where the clock was set back to before that.
-        metrics (Mapping[str, float]): Numbers by name, in the order in which they were found.
-        batches_per_second (float | None): Throughput over the last second or more, which begins
-            again after a pause; ``None`` before there is any.
-        n_batches (int | None): Length of the batches in this epoch; ``None`` where they have none.
-        step (int): Where it belongs on the axis of a chart, in batches: ``n_iters``; for a run
-            inside a callback of another one, ``n_iters`` of the outermost run.
-        is_inside (bool): Whether it is of such a run.
-        error (str | None): The traceback of what made the run fail; only with ``Event.FAILED``.
-        results (tuple[str, ...]): Names of the metrics that are results of reducers or of the keys
-            that you named, and not ``state["stats"]`` of the last batch; only at
-            ``Event.EPOCH_FINISHED``.
-    """
-
-    event: Event
-    epoch: int
-    max_epoch: int
-    n_iters: int
-    seconds: float
-    metrics: Mapping[str, float]
-    batches_per_second: float | None = None
-    n_batches: int | None = None
-    step: int = 0
-    is_inside: bool = False
-    error: str | None = None
-    results: tuple[str, ...] = ()
-
-
-EVERYTHING = Selection("all events", lambda: dict.fromkeys(Event, always))
+ALL_EVENTS = Selection("all events", lambda: dict.fromkeys(Event, always))
 """All that happens in a run."""
 
 
 def reports(
     runner: Runner,
     *keys: str,
-    on: Selectable = EVERYTHING,
+    on: Selectable = ALL_EVENTS,
     clock: Callable[[], float] = time.time,
 ) -> Observable[Report]:
     """Return a hot Observable of records of how the runs of a runner stand.
@@ -108,7 +69,7 @@ def reports(
 
     Example:
         >>> from rnnr import Event, Runner
-        >>> from rnnr.reporting import reports
+        >>> from rnnr.reporting._reports import reports
         >>> runner = Runner()
         >>> @runner.on(Event.BATCH)
         ... def train(state):
@@ -121,9 +82,9 @@ def reports(
         2 {'loss': 0.5}
         4 {'loss': 0.25}
     """
-    judge_runner(runner)
+    check_runner(runner)
     for key in keys:
-        judge_string("a key of reports", key, 'write for example reports(runner, "loss")')
+        check_string("a key of reports", key, 'write for example reports(runner, "loss")')
         check_metric("a key of reports", key)
     if not isinstance(on, Selectable):
         raise wrong_type("on", "an Event or a Selection", on, "write for example on=Event.BATCH")
@@ -152,7 +113,7 @@ def reports(
             ),
             *(
                 runner.stream(event).add(
-                    selected(test, partial(tell, event)), layer=last_layer(event)
+                    only_if(test, partial(tell, event)), layer=last_layer(event)
                 )
                 for event, test in on.predicates().items()
             ),

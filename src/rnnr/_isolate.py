@@ -9,7 +9,7 @@ from typing import Any
 
 from reactivex import Observable
 
-from rnnr.errors import judge_callback, wrong_type
+from rnnr._errors import check_callback, wrong_type
 
 __all__ = ["Failures", "isolate", "log_failure"]
 
@@ -43,7 +43,7 @@ def isolate(callback: Callable[[Any], object]) -> Callable[[Any], None]:
         3
     """
     _refuse_stream(callback)
-    judge_callback("callback", callback)
+    check_callback("callback", callback)
 
     @wraps(callback, updated=())
     def isolated(state: Any) -> None:
@@ -53,8 +53,8 @@ def isolate(callback: Callable[[Any], object]) -> Callable[[Any], None]:
         except Exception as error:  # noqa: BLE001  (it is logged)
             log_failure(error, callback)
 
-    if hasattr(callback, "claim_on"):  # what it writes in the state it reserves all the same
-        vars(isolated)["claim_on"] = callback.claim_on
+    if hasattr(callback, "reserve_on"):  # what it writes in the state it reserves all the same
+        vars(isolated)["reserve_on"] = callback.reserve_on
     return isolated
 
 

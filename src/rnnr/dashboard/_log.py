@@ -5,7 +5,7 @@ from collections import deque
 from contextlib import nullcontext
 from typing import Any
 
-from rnnr.errors import shown
+from rnnr._errors import shown
 
 __all__ = ["LogTail", "handlers_of"]
 

@@ -17,13 +17,13 @@ from tornado.httputil import (
 from tornado.routing import Router
 from tornado.web import Application, RequestHandler
 
-__all__ = ["Gate"]
+__all__ = ["AccessControl"]
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 _SCOPED = re.compile(r"(\[[0-9A-Fa-f:.]+)%[A-Za-z0-9._-]+(\](?::[0-9]{1,5})?)")
 
 
-class Gate(Router):
+class AccessControl(Router):
     """Lets requests through to an application whose address has the token, and refuses others.
 
     The token is the first part of the path, so every address carries it: the page, its files, the

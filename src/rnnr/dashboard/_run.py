@@ -9,17 +9,17 @@ from threading import Lock
 from typing import Any, TypeAlias
 
 from rnnr._numbers import as_json
-from rnnr.attachments import Hold
+from rnnr.attachments._control import ControlStatus
 from rnnr.dashboard._progress import ENDLESS, Progress
 from rnnr.event import Event
-from rnnr.history import History
-from rnnr.reporting import Report
+from rnnr.reporting._history import History
+from rnnr.reporting._report import Report
 from rnnr.state import State
 
-__all__ = ["Cursor", "Track"]
+__all__ = ["Cursor", "RunModel"]
 
 Cursor: TypeAlias = list[list[int]]
-"""What a page has: for each lane how often it was rewritten, and how many points it has."""
+"""What a page has: for each each_series how often it was rewritten, and how many points it has."""
 
 _Point: TypeAlias = tuple[int, Mapping[str, float]]
 
@@ -37,7 +37,7 @@ _STATUS = {Event.FINISHED: "finished", Event.STOPPED: "stopped", Event.FAILED: "
 _OVER = frozenset(_STATUS.values())
 
 
-class Track:
+class RunModel:
     """Keeps what the reports of one runner tell, in bounded memory, for pages that ask.
 
     Reports come from the training thread, questions from another one.
@@ -58,7 +58,7 @@ class Track:
         self,
         name: str,
         *,
-        is_held: Callable[[], Hold | bool] | None = None,
+        is_held: Callable[[], ControlStatus | bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
@@ -71,14 +71,14 @@ class Track:
         self.read: float | None = None
         self._clock = clock
         self._lock = Lock()
-        self._lanes: tuple[History[Mapping[str, float]], ...] = (History(), History())
+        self._series: tuple[History[Mapping[str, float]], ...] = (History(), History())
         self.clear()
 
     def clear(self) -> None:
         """Forget all reports, those that pages have already, too."""
         with self._lock:
-            for lane in self._lanes:
-                lane.go_back(-1)
+            for each_series in self._series:
+                each_series.go_back(-1)
             self._report: Report | None = None
             self._metrics: dict[str, float] = {}
             self._status = "waiting"
@@ -133,9 +133,9 @@ class Track:
             if report.event in (Event.STARTED, Event.RESUMED):
                 self._begin(report)
             elif report.event is Event.EPOCH_FINISHED and self._has_place:
-                self._lanes[1].add(report.step, self._of_epoch(report))
+                self._series[1].add(report.step, self._of_epoch(report))
             elif report.event is Event.BATCH and not self._is_inner:  # else it does not move on
-                self._lanes[0].add(report.step, report.metrics)
+                self._series[0].add(report.step, report.metrics)
                 self._of_batches.update(report.metrics)
             self._progress.add(report, is_held=bool(self._is_held()))
             self._status = _STATUS.get(report.event, "running")
@@ -144,8 +144,8 @@ class Track:
             self._metrics.update(report.metrics)
             while len(self._metrics) > _N_METRICS:  # a run may make up names without end
                 del self._metrics[next(iter(self._metrics))]
-            self._due = math.inf if self._is_inner else self._lanes[0].due
-            if len(self._lanes[0].points) > _N_FIRST:
+            self._due = math.inf if self._is_inner else self._series[0].due
+            if len(self._series[0].points) > _N_FIRST:
                 self._not_before = self._clock() + _LEAST_SECONDS
             if report.event is not Event.BATCH:
                 self.note(_told(report))
@@ -157,25 +157,30 @@ class Track:
             cursor: What it has already; ``None`` for nothing.
         """
         with self._lock:
-            is_whole = cursor is not None and len(cursor) == len(self._lanes)
-            has = cursor if cursor is not None and is_whole else [[-1, 0]] * len(self._lanes)
-            new = [_new(lane, *each) for lane, each in zip(self._lanes, has, strict=True)]
-            now = [[lane.n_rewritten, len(lane.points)] for lane in self._lanes]
+            is_whole = cursor is not None and len(cursor) == len(self._series)
+            has = cursor if cursor is not None and is_whole else [[-1, 0]] * len(self._series)
+            new = [
+                _new(each_series, *each)
+                for each_series, each in zip(self._series, has, strict=True)
+            ]
+            now = [
+                [each_series.n_rewritten, len(each_series.points)] for each_series in self._series
+            ]
             summary = self._summary()
-        return {**summary, "lanes": [_columns(*each) for each in new]}, now
+        return {**summary, "series": [_columns(*each) for each in new]}, now
 
     def _find_axis(self, report: Report) -> None:
         """Once it is seen inside of another run, its curves are along that one's batches."""
         if report.is_inside and not self._is_inner:
             self._is_inner = True
-            for lane in self._lanes:
-                lane.go_back(-1)
+            for each_series in self._series:
+                each_series.go_back(-1)
         self._has_place = report.is_inside == self._is_inner  # not a test set at the end
 
     def _begin(self, report: Report) -> None:
         if self._has_place:
-            for lane in self._lanes:
-                lane.go_back(report.step)
+            for each_series in self._series:
+                each_series.go_back(report.step)
         if report.event is Event.STARTED and not report.is_inside:
             self._metrics = {}
 
@@ -232,10 +237,10 @@ class Track:
         if not self._is_live:
             is_dead = silent > max(_SILENT, _USUAL * self._progress.longest_gap)
             return "silent" if is_dead else "running"
-        hold = self._is_held()
-        if hold is Hold.STOPPING and not report.is_inside:  # which goes on to its end
+        asked = self._is_held()
+        if asked is ControlStatus.STOPPING and not report.is_inside:  # which goes on to its end
             return "stopping"
-        return "paused" if hold is Hold.PAUSED else "running"
+        return "paused" if asked is ControlStatus.PAUSED else "running"
 
     def _is_late(self, silent: float, speed: float | None) -> bool:
         """Return whether a live run makes no batches as it did, or nobody knows whether it does."""
@@ -245,10 +250,10 @@ class Track:
 
 
 def _new(
-    lane: History[Mapping[str, float]], n_rewritten: int, n_points: int
+    each_series: History[Mapping[str, float]], n_rewritten: int, n_points: int
 ) -> tuple[int, list[_Point], _Point | None]:
-    start = n_points if n_rewritten == lane.n_rewritten else 0
-    return start, lane.points[start:], lane.last
+    start = n_points if n_rewritten == each_series.n_rewritten else 0
+    return start, each_series.points[start:], each_series.last
 
 
 def _columns(start: int, points: list[_Point], last: _Point | None) -> dict[str, Any]:

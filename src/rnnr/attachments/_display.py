@@ -4,13 +4,13 @@ from contextlib import suppress
 from numbers import Number
 from typing import Any, Final
 
-__all__ = ["as_line", "as_number"]
+__all__ = ["one_line", "plain_number"]
 
 LENGTH: Final = 80
 """Characters of what is not a text itself: a tensor may have thousands of items."""
 
 
-def as_number(value: Any) -> Any:
+def plain_number(value: Any) -> Any:
     """Return the number in a tensor or array of one item, and everything else as it is.
 
     It is the item, not a float of it: an integer is shown as an integer.
@@ -24,7 +24,7 @@ def as_number(value: Any) -> Any:
     return value
 
 
-def as_line(value: object) -> str:
+def one_line(value: object) -> str:
     """Return a value as text without line breaks, which would break the bar."""
     text = str(value)
     lines = text.splitlines()

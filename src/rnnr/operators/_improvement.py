@@ -4,9 +4,9 @@ from collections.abc import Callable
 from math import inf, isnan
 from typing import Final, TypeAlias
 
-from rnnr.errors import judge_string, judged_number, wrong_value
+from rnnr._errors import as_number, check_string, wrong_value
 
-__all__ = ["Rule", "failures_in_a_row", "improvement_rule", "judge_patience"]
+__all__ = ["Rule", "check_patience", "failures_in_a_row", "improvement_rule"]
 
 Rule: TypeAlias = Callable[[float | None, float, int], bool | None]
 """Judges (best so far, value, number of the value): better, not better, or None to drop it."""
@@ -29,16 +29,16 @@ def improvement_rule(part: str, mode: str, min_delta: float, nan: str) -> Rule:
         TypeError: If an argument has the wrong type.
         ValueError: If ``mode`` or ``nan`` is unknown, or ``min_delta`` is negative or infinite.
     """
-    _judge_choice(
+    _check_choice(
         "mode",
         mode,
         _MODES,
         "'min' is for a loss, 'max' for an accuracy; patience has its own name",
     )
-    _judge_choice("nan", nan, _POLICIES, "'no-improvement' counts it as a failure")
+    _check_choice("nan", nan, _POLICIES, "'no-improvement' counts it as a failure")
     expected = "a finite number of 0 or more"
     cure = "pass 0.0 to count any improvement"
-    delta = judged_number("min_delta", min_delta, expected, lambda x: 0 <= x < inf, (cure, cure))
+    delta = as_number("min_delta", min_delta, expected, lambda x: 0 <= x < inf, (cure, cure))
     sign = 1 if mode == "min" else -1
 
     def rule(best: float | None, value: float, number: int) -> bool | None:
@@ -57,14 +57,14 @@ def failures_in_a_row(count: int, failed: bool) -> int:
     return count + 1 if failed else 0
 
 
-def judge_patience(name: str, got: object) -> None:
+def check_patience(name: str, got: object) -> None:
     """Refuse what is no number of failures to bear."""
     expected = "a number of 0 or more"
     cures = ("pass a number of failures to bear", "pass 0 to stop at the first failure")
-    judged_number(name, got, expected, lambda n: n >= 0, cures)
+    as_number(name, got, expected, lambda n: n >= 0, cures)
 
 
-def _judge_choice(name: str, got: object, choices: tuple[str, ...], cure: str) -> None:
-    judge_string(name, got, cure)
+def _check_choice(name: str, got: object, choices: tuple[str, ...], cure: str) -> None:
+    check_string(name, got, cure)
     if got not in choices:
         raise wrong_value(name, f"one of {', '.join(map(repr, choices))}", got, cure)

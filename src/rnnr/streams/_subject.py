@@ -1,76 +1,25 @@
 """The Subject of an event: handlers in a defined order, behind a gate."""
 
-from collections.abc import Callable, Mapping
-from enum import IntEnum
-from functools import partial, wraps
-from typing import Final, TypeAlias
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
 from weakref import ref
 
 from reactivex import abc
-from reactivex.disposable import CompositeDisposable, Disposable
+from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
-from rnnr.errors import judge_callback, note_failure, wrong_type
-from rnnr.event import Event
+from rnnr._errors import check_callback, note_failure, wrong_type
+from rnnr.event import CLOSING, Event
 from rnnr.scheduling import InPlaceObservable
-from rnnr.selection import Predicate, Selection, always
 from rnnr.state import State
+from rnnr.streams._layer import Layer
+from rnnr.streams._walk import Callback, _skip, _walk
 
-__all__ = [
-    "CLOSING",
-    "Callback",
-    "EventSubject",
-    "Layer",
-    "SelectedStream",
-    "Wrapper",
-    "last_layer",
-    "selected",
-    "subject_of",
-]
-
-Callback: TypeAlias = Callable[[State], object]
+__all__ = ["EventSubject", "Wrapper", "new_subject"]
 
 Wrapper: TypeAlias = Callable[[Callback], Callback]
 """Makes of a handler what is called in its place."""
-
-
-class Layer(IntEnum):
-    """Where in an event a handler runs, from the outermost layer to the innermost.
-
-    Opening events and ``BATCH`` run the layers outside-in, closing events inside-out. Within
-    a layer the order is that of subscription. `rnnr.Runner.on` and ``subscribe`` use ``USER``.
-
-    Attributes:
-        CLOCK: What measures: its time contains everything else.
-        USER: The callbacks of the user.
-        REDUCE: What computes from what the callbacks wrote.
-        DISPLAY: What shows what was computed from a batch. At the end of an epoch it comes
-            first, to close; the reducers have the epoch's results after it.
-
-    Example:
-        >>> from rnnr import Event, Layer, Runner
-        >>> runner = Runner()
-        >>> batches = runner.stream(Event.BATCH)
-        >>> shown = batches.add(lambda state: print("shown"), layer=Layer.DISPLAY)
-        >>> trained = runner.on(Event.BATCH, lambda state: print("trained"))
-        >>> runner.run([1])
-        trained
-        shown
-    """
-
-    CLOCK = 0
-    USER = 1
-    REDUCE = 2
-    DISPLAY = 3
-
-
-CLOSING: Final = frozenset({Event.EPOCH_FINISHED, Event.FINISHED, Event.STOPPED, Event.FAILED})
-"""Events that run the layers inside-out."""
-
-
-def last_layer(event: Event) -> Layer:
-    """Return the layer whose turn is last: closing events go outwards, the others inwards."""
-    return Layer.CLOCK if event in CLOSING else Layer.DISPLAY
 
 
 class _Entry:
@@ -95,7 +44,7 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
 
     ReactiveX's own Subject takes two lock round trips and copies its list for each item.
     This one keeps a function that calls its handlers in order, until somebody comes or goes: a
-    loop that has looked at the gate may call ``(subject.deliver or subject.arrange())(state)``.
+    loop that has looked at the gate may call ``(subject.deliver or subject.rebuild())(state)``.
     Handlers may come and go from any thread; items must come from one thread at a time.
 
     Args:
@@ -126,7 +75,7 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
             A Disposable that removes the handler, also in the middle of a delivery.
 
         Raises:
-            TypeError: If the handler cannot be called or ``layer`` is no `Layer`.
+            TypeError: If the handler cannot be called or ``layer`` is not a `rnnr.Layer`.
 
         Example:
             >>> from rnnr import Event, Runner
@@ -137,7 +86,7 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
             >>> subscription.dispose()
             >>> runner.run([])
         """
-        judge_callback("handler", handler)
+        check_callback("handler", handler)
         if not isinstance(layer, Layer):
             raise wrong_type("layer", "a Layer", layer, "write for example Layer.REDUCE")
         return self._add(handler, None, layer)
@@ -159,7 +108,7 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
             self._change()
         return Disposable(partial(_leave, self._itself, key))
 
-    def arrange(self) -> Callback:
+    def rebuild(self) -> Callback:
         """Put ``handlers`` into delivery order, and return the function that calls them.
 
         A signal handler may add and remove some in the middle of it: then it begins again.
@@ -184,7 +133,7 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
 
     def on_next(self, value: State) -> None:
         """Deliver the state to the handlers, in order, while it is running."""
-        deliver = self.deliver or self.arrange()
+        deliver = self.deliver or self.rebuild()
         if value["running"]:
             deliver(value)
 
@@ -253,7 +202,7 @@ class _EndSubject(EventSubject):
     def on_next(self, value: State) -> None:
         """Deliver the state to every handler, then raise the first of their errors."""
         failures: list[BaseException] = []
-        self.arrange()
+        self.rebuild()
         for handler in self.handlers:
             try:
                 handler(value)
@@ -268,102 +217,7 @@ class _EndSubject(EventSubject):
             del failures  # a traceback that holds its own exception keeps the state alive
 
 
-class SelectedStream(InPlaceObservable[State]):
-    """An Observable of the states that a selection selects, in the order of their delivery.
-
-    Args:
-        selection: What to select.
-        subjects: Subject of each event that the selection has.
-    """
-
-    def __init__(self, selection: Selection, subjects: Mapping[Event, EventSubject]) -> None:
-        super().__init__()
-        self._selection = selection
-        self._subjects = subjects
-
-    def add(self, handler: Callback, *, layer: Layer = Layer.USER) -> abc.DisposableBase:
-        """Call a handler with each selected state, as `EventSubject.add` does."""
-        judge_callback("handler", handler)
-        return CompositeDisposable(
-            *(
-                self._subjects[event].add(selected(test, handler), layer=layer)
-                for event, test in self._selection.predicates().items()
-            )
-        )
-
-    def _subscribe_core(
-        self,
-        observer: abc.ObserverBase[State],
-        scheduler: abc.SchedulerBase | None = None,  # noqa: ARG002  (everything is in place)
-    ) -> abc.DisposableBase:
-        return self.add(observer.on_next)
-
-
-def selected(test: Predicate, handler: Callback) -> Callback:
-    """Return a handler that is called with the states that pass a test."""
-    if test is always:
-        return handler
-
-    @wraps(handler, updated=())
-    def if_selected(state: State) -> None:
-        if test(state):
-            handler(state)
-
-    return if_selected
-
-
-def _walk(handlers: list[Callback]) -> Callback:
-    """Make the function that calls the handlers of a list in order, while the state is running.
-
-    The caller has looked at the gate for the first. The list is read at each call, so that one
-    who leaves meanwhile can be replaced in it. Up to three are written out: the loop around so
-    few takes as long as calling them.
-    """
-    walks = [_walk_none, _walk_one, _walk_two, _walk_three]
-    return (walks[len(handlers)] if len(handlers) < len(walks) else _walk_many)(handlers)
-
-
-def _walk_none(_: list[Callback]) -> Callback:
-    return _skip
-
-
-def _walk_one(handlers: list[Callback]) -> Callback:
-    return handlers[0]
-
-
-def _walk_two(handlers: list[Callback]) -> Callback:
-    def walk(state: State) -> None:
-        handlers[0](state)
-        if state["running"]:
-            handlers[1](state)
-
-    return walk
-
-
-def _walk_three(handlers: list[Callback]) -> Callback:
-    def walk(state: State) -> None:
-        handlers[0](state)
-        if not state["running"]:
-            return
-        handlers[1](state)
-        if not state["running"]:
-            return
-        handlers[2](state)
-
-    return walk
-
-
-def _walk_many(handlers: list[Callback]) -> Callback:
-    def walk(state: State) -> None:
-        for handler in handlers:
-            handler(state)
-            if not state["running"]:
-                return
-
-    return walk
-
-
-def subject_of(event: Event) -> EventSubject:
+def new_subject(event: Event) -> EventSubject:
     """Return a new Subject with the rules of an event."""
     if event in (Event.STOPPED, Event.FAILED):
         return _EndSubject(inside_out=True)
@@ -375,7 +229,3 @@ def _leave(subject: "ref[EventSubject]", key: object) -> None:
     left = subject()
     if left is not None:
         left._remove(key)
-
-
-def _skip(_: State) -> None:
-    """Take the place of a handler that left while its delivery was under way."""

@@ -3,23 +3,23 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from rnnr.errors import wrong_value
+from rnnr._errors import wrong_value
 
-__all__ = ["Claims", "Free"]
+__all__ = ["Free", "Keys"]
 
 
 Free: TypeAlias = Callable[[], None]
 """Gives a name back. It is not a Disposable, which takes longer to make than a short run has."""
 
 
-class Claims:
+class Keys:
     """The names that the parts of one runner have for themselves."""
 
     def __init__(self) -> None:
         self._writers: dict[str, list[tuple[object, str, str | None]]] = {}
         self._owners: dict[str, list[object]] = {}
 
-    def claim_key(
+    def reserve(
         self, argument: str, key: str, part: str, owner: object, *, kind: str | None = None
     ) -> Free:
         """Reserve a key of the state for a part, which writes it.
@@ -48,7 +48,7 @@ class Claims:
                 )
         return _added(writers, (owner, part, kind))
 
-    def claim_number(self, wish: str, owner: object) -> tuple[str, Free]:
+    def reserve_numbered(self, wish: str, owner: object) -> tuple[str, Free]:
         """Reserve a name among the parts of one kind, with a number where it is taken.
 
         The same parts, attached in the same order, get the same names in another process, so that

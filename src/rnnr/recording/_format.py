@@ -9,13 +9,13 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
+from rnnr._errors import wrong_type, wrong_value
+from rnnr._frozen import Frozen
 from rnnr._numbers import as_json, numbers_in
-from rnnr.errors import wrong_type, wrong_value
 from rnnr.event import Event
-from rnnr.frozen import Frozen
-from rnnr.reporting import Report
+from rnnr.reporting._report import Report
 
-__all__ = ["DAMAGES", "decode", "encode", "judge_file", "judged_path"]
+__all__ = ["DAMAGES", "as_path", "check_file", "decode", "encode"]
 
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _MOST_DIGITS = 400  # of an integer; those of the largest float are 309
@@ -43,8 +43,8 @@ def encode(report: Report) -> bytes:
 
     Example:
         >>> from rnnr import Event
-        >>> from rnnr.recording._lines import encode
-        >>> from rnnr.reporting import Report
+        >>> from rnnr.recording._format import encode
+        >>> from rnnr.reporting._report import Report
         >>> encode(Report(Event.BATCH, 1, 3, 7, 0.5, {"loss": float("nan")}))
         b'{"event":"BATCH","epoch":1,"max_epoch":3,"n_iters":7,"seconds":0.5,"metrics":{"loss":"NaN"}}\n'
     """
@@ -88,14 +88,14 @@ def decode(line: bytes, leave_out: Callable[[str], object] = _do_nothing) -> Rep
     return Report(**found)
 
 
-def judged_path(path: Any) -> Path:
+def as_path(path: Any) -> Path:
     """Return a path that stays the same when the working directory changes."""
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise wrong_type("path", "a path", path, "pass for example 'run.jsonl'")
     return Path(path).absolute()
 
 
-def judge_file(path: Path, mode: str, cure: str) -> None:
+def check_file(path: Path, mode: str, cure: str) -> None:
     """Refuse what is no file, or cannot be opened; where the mode says so, it is created.
 
     Raises:

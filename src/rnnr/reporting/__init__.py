@@ -1,0 +1,16 @@
+"""What a run tells those who watch it."""
+
+from rnnr.reporting._handler_times import DRAWING_BATCHES, HandlerTime, HandlerTimes
+from rnnr.reporting._history import History
+from rnnr.reporting._report import Report
+from rnnr.reporting._reports import ALL_EVENTS, reports
+
+__all__ = [
+    "ALL_EVENTS",
+    "DRAWING_BATCHES",
+    "HandlerTime",
+    "HandlerTimes",
+    "History",
+    "Report",
+    "reports",
+]

@@ -1,0 +1,53 @@
+"""The name of a handler, and where it is defined."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from reactivex.observer import AutoDetachObserver
+
+__all__ = []
+
+
+def described(handler: Any) -> tuple[str, str]:
+    """Return the name of a handler, and where it is defined."""
+    try:
+        return _name_and_place(handler)
+    except Exception:  # noqa: BLE001  (it may answer oddly when asked; the run matters more)
+        return type(handler).__name__, ""
+
+
+def _name_and_place(handler: Any) -> tuple[str, str]:
+    handler = _unwrapped(handler)
+    function = getattr(handler, "__func__", handler)
+    if function is not handler:
+        owner = handler.__self__
+        owner = owner if isinstance(owner, type) else type(owner)
+        name = f"{owner.__name__}.{function.__name__}"
+    elif hasattr(handler, "__qualname__"):
+        parts = handler.__qualname__.split(".<locals>.")
+        name = parts[0] if _is_of_a_library(handler) else parts[-1]
+    else:
+        name, function = type(handler).__qualname__, type(handler).__call__
+    code = getattr(function, "__code__", None)
+    return name, f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code else ""
+
+
+def _unwrapped(handler: Any) -> Any:
+    """Return what the user wrote, from inside of partials, wrappers and observers."""
+    for _ in range(100):  # and no further: some objects have every attribute
+        owner = getattr(handler, "__self__", None)
+        if isinstance(handler, partial):
+            handler = handler.func
+        elif hasattr(handler, "__wrapped__"):
+            handler = handler.__wrapped__
+        elif isinstance(owner, AutoDetachObserver) and hasattr(owner, "_on_next"):
+            handler = owner._on_next  # no public name: without it the observer is named
+        else:
+            break
+    return handler
+
+
+def _is_of_a_library(handler: Any) -> bool:
+    """Tell whether a closure is known by the function that made it, as those of operators are."""
+    return str(getattr(handler, "__module__", "")).startswith(("rnnr.", "reactivex."))

@@ -1,0 +1,62 @@
+"""The stream of a selection of events."""
+
+from collections.abc import Mapping
+from functools import wraps
+
+from reactivex import abc
+from reactivex.disposable import CompositeDisposable
+
+from rnnr._errors import check_callback
+from rnnr.event import Event
+from rnnr.scheduling import InPlaceObservable
+from rnnr.selection import Predicate, Selection, always
+from rnnr.state import State
+from rnnr.streams._layer import Layer
+from rnnr.streams._subject import EventSubject
+from rnnr.streams._walk import Callback
+
+__all__ = ["SelectedStream", "only_if"]
+
+
+class SelectedStream(InPlaceObservable[State]):
+    """An Observable of the states that a selection selects, in the order of their delivery.
+
+    Args:
+        selection: What to select.
+        subjects: Subject of each event that the selection has.
+    """
+
+    def __init__(self, selection: Selection, subjects: Mapping[Event, EventSubject]) -> None:
+        super().__init__()
+        self._selection = selection
+        self._subjects = subjects
+
+    def add(self, handler: Callback, *, layer: Layer = Layer.USER) -> abc.DisposableBase:
+        """Call a handler with each selected state, as `EventSubject.add` does."""
+        check_callback("handler", handler)
+        return CompositeDisposable(
+            *(
+                self._subjects[event].add(only_if(test, handler), layer=layer)
+                for event, test in self._selection.predicates().items()
+            )
+        )
+
+    def _subscribe_core(
+        self,
+        observer: abc.ObserverBase[State],
+        scheduler: abc.SchedulerBase | None = None,  # noqa: ARG002  (everything is in place)
+    ) -> abc.DisposableBase:
+        return self.add(observer.on_next)
+
+
+def only_if(test: Predicate, handler: Callback) -> Callback:
+    """Return a handler that is called with the states that pass a test."""
+    if test is always:
+        return handler
+
+    @wraps(handler, updated=())
+    def if_selected(state: State) -> None:
+        if test(state):
+            handler(state)
+
+    return if_selected
