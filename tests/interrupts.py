@@ -11,14 +11,14 @@ _FINALIZERS = {"__del__", "_remove", "remove"}  # which no error leaves
 
 
 @contextmanager
-def interrupt_at_call(n: int, module: str) -> Iterator[None]:
-    """Raise KeyboardInterrupt at the n-th call of a Python function that a module makes."""
+def interrupt_at_call(n: int, *modules: str) -> Iterator[None]:
+    """Raise KeyboardInterrupt at the n-th call of a Python function that the modules make."""
     left = n
 
     def trace(frame: FrameType, event: str, arg: object) -> None:
         nonlocal left
         caller = frame.f_back
-        if caller is None or caller.f_globals.get("__name__") != module:
+        if caller is None or caller.f_globals.get("__name__") not in modules:
             return
         if not {caller.f_code.co_name, frame.f_code.co_name} & _FINALIZERS:
             left -= 1

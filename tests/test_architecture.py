@@ -38,7 +38,6 @@ PUBLIC = {
     ],
     "rnnr.callbacks": [
         "EarlyStopping",
-        "EarlyStoppingCallback",
         "checkpoint",
         "early_stopping",
         "maybe_stop_early",
@@ -47,7 +46,10 @@ PUBLIC = {
     "rnnr.operators": [
         "Operator",
         "Pipeline",
+        "all_but_newest",
         "chunk",
+        "delete_files",
+        "do",
         "ema",
         "every",
         "fold",
@@ -56,6 +58,7 @@ PUBLIC = {
         "patience",
         "pipeline",
         "running_mean",
+        "save_file",
         "select",
         "snapshot",
         "states",

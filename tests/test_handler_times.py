@@ -13,7 +13,7 @@ from reactivex import operators as ops
 from rnnr import Event, Runner, isolate
 from rnnr.attachments import EpochTimer, MeanReducer
 from rnnr.callbacks import checkpoint, maybe_stop_early
-from rnnr.operators import fold, pipeline
+from rnnr.operators import fold, pipeline, stop
 from rnnr.reporting import DRAWING_BATCHES, HandlerTime, HandlerTimes, reports
 from rnnr.state import State
 
@@ -418,7 +418,8 @@ class TestNames:
         [
             (lambda runner: stream(runner).pipe(ops.map(str)).subscribe(), "map_"),
             (lambda runner: stream(runner).pipe(ops.pairwise()).subscribe(), "pairwise_"),
-            (on(pipeline(fold("n", max, value="epoch"))), "pipeline"),
+            (on(pipeline(fold("n", max, value="epoch"))), "fold('n')"),
+            (on(pipeline(stop(), stop())), "pipeline"),
             (on(checkpoint("model", 1, when="n_iters")), "checkpoint('model')"),
             (on(maybe_stop_early(check="n_iters")), "maybe_stop_early('n_iters')"),
             (lambda runner: reports(runner, on=Event.EPOCH_STARTED).subscribe(), "noop"),
@@ -441,7 +442,7 @@ class TestNames:
         with times.measure():
             runner.run([1])
         names = {row.name for row in times.slowest_first() if row.event is Event.BATCH}
-        both = {"accumulator('_reducer loss')", "accumulator('_reducer accuracy')"}
+        both = {"MeanReducer('loss')", "MeanReducer('accuracy')"}
         assert names == {*both, "<lambda>", DRAWING_BATCHES}
 
     @pytest.mark.parametrize("kind", [EverythingIsThere, OddlyNamed])

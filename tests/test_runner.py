@@ -837,7 +837,7 @@ class TestInterrupt:
             story = told(runner)
             runner.on(Event.BATCH, lambda state, seen=seen: seen.append(state["batch"]))  # type: ignore[misc]
             try:
-                with interrupt_at_call(n, "rnnr.runner"):
+                with interrupt_at_call(n, "rnnr.runner", "rnnr._loop"):
                     runner.run(Loader(), max_epoch=2)
                 interrupted = False
             except KeyboardInterrupt:

@@ -7,6 +7,7 @@ from itertools import combinations, count, takewhile
 from typing import Any
 
 import pytest
+from reactivex import abc
 from reactivex.disposable import Disposable
 from reactivex.internal import DisposedException
 
@@ -21,7 +22,7 @@ from rnnr.streams._subject import Wrapper, new_subject
 State = dict[str, Any]
 
 
-SignalHandler = Callable[[EventSubject, Disposable, Callback], object]
+SignalHandler = Callable[[EventSubject, abc.DisposableBase, Callback], object]
 
 
 def item(n: int) -> State:
@@ -142,7 +143,7 @@ class TestAnyNumberOfHandlers:
         for by, leaving in combinations(range(n), 2):
             seen: list[int] = []
             subject = EventSubject()
-            subscriptions: list[Disposable] = []
+            subscriptions: list[abc.DisposableBase] = []
 
             def handler(
                 _: State,
@@ -150,7 +151,7 @@ class TestAnyNumberOfHandlers:
                 seen: list[int] = seen,
                 by: int = by,
                 leaving: int = leaving,
-                subscriptions: list[Disposable] = subscriptions,
+                subscriptions: list[abc.DisposableBase] = subscriptions,
             ) -> None:
                 seen.append(i)
                 if i == by:
@@ -290,7 +291,7 @@ class TestSignals:
         self.at_every_line(lambda subject, first, _: first.dispose(), "bc")
 
     def test_who_comes_where_another_leaves_is_seen(self) -> None:
-        def swap(subject: EventSubject, first: Disposable, handler: Callback) -> None:
+        def swap(subject: EventSubject, first: abc.DisposableBase, handler: Callback) -> None:
             first.dispose()
             subject.add(handler)
 

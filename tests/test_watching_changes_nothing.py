@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, suppress
 from functools import cache, partial
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, NamedTuple
 from urllib.request import urlopen
 
@@ -30,8 +31,13 @@ from extras import np, torch
 from rnnr import Emission, Event, Runner, State
 from rnnr.attachments import ProgressBar
 from rnnr.dashboard import Dashboard
+from rnnr.files import KeptFiles
 from rnnr.operators import (
+    Pipeline,
+    all_but_newest,
     chunk,
+    delete_files,
+    do,
     ema,
     every,
     fold,
@@ -40,6 +46,7 @@ from rnnr.operators import (
     patience,
     pipeline,
     running_mean,
+    save_file,
     select,
     snapshot,
     states,
@@ -234,7 +241,10 @@ def compare(watched: Story, kind: str, stop_at: int | None = None, sized: bool =
 # Those who watch.
 
 OPERATORS: dict[str, Callable[[], list[Any]]] = {
+    "all_but_newest": lambda: [files(), all_but_newest(1)],
     "chunk": lambda: [select("output"), chunk(2)],
+    "delete_files": lambda: [files(), all_but_newest(1), delete_files()],
+    "do": lambda: [do([].append)],
     "ema": lambda: [select("output"), ema(0.5)],
     "every": lambda: [every(2)],
     "fold": lambda: [fold("folded", operator.add, value="output")],
@@ -242,12 +252,17 @@ OPERATORS: dict[str, Callable[[], list[Any]]] = {
     "isolate": lambda: [select("no such key"), isolate()],
     "patience": lambda: [select("output"), improved(), patience(1)],
     "running_mean": lambda: [select("output"), running_mean(2)],
+    "save_file": lambda: [files()],
     "select": lambda: [select("batch", "output")],
     "snapshot": lambda: [snapshot()],
-    "stop": lambda: [ops.filter(lambda _: False), stop()],
+    "stop": lambda: [when(lambda _: False), stop()],
     "throughput": lambda: [throughput(1.0)],
     "when": lambda: [when("output")],
 }
+
+
+def files() -> Pipeline[State, KeptFiles]:
+    return save_file("n_iters", under=gettempdir(), using=lambda obj, path: None)
 
 
 def operated(operators: list[Any]) -> Attach:

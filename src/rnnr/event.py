@@ -1,11 +1,11 @@
-"""What happens in a run, and in which order."""
+"""What happens in a run, in which order, and by which rules."""
 
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 from rnnr.selection import Predicates, Selectable, always
 
-__all__ = ["ENDS", "Event"]
+__all__ = ["BEGINNINGS", "ENDS", "RULES", "Event", "Rules"]
 
 
 class Event(Selectable, Enum):
@@ -70,17 +70,45 @@ class Event(Selectable, Enum):
     @property
     def counter(self) -> str | None:
         """The key of the state that counts this event, or ``None``."""
-        if self is Event.BATCH:
-            return "n_iters"
-        return "epoch" if self in (Event.EPOCH_STARTED, Event.EPOCH_FINISHED) else None
+        return RULES[self].counter
 
     def predicates(self) -> Predicates:
         """Return the event, of which everything is selected."""
         return {self: always}
 
 
-ENDS = (Event.FINISHED, Event.STOPPED, Event.FAILED)
-"""Events one of which ends a run."""
+class Rules(NamedTuple):
+    """What is true of an event.
 
-CLOSING: Final = frozenset({Event.EPOCH_FINISHED, Event.FINISHED, Event.STOPPED, Event.FAILED})
-"""Events that run the layers inside-out."""
+    Attributes:
+        counter: Key of the state that counts it, if there is one.
+        begins: Whether a run begins or goes on with it.
+        closes: Whether it runs the layers inside-out.
+        ends: Whether it ends a run.
+        gated: Whether its handlers are skipped once ``state["running"]`` is false.
+    """
+
+    counter: str | None = None
+    begins: bool = False
+    closes: bool = False
+    ends: bool = False
+    gated: bool = True
+
+
+RULES: Final = {
+    Event.STARTED: Rules(begins=True),
+    Event.EPOCH_STARTED: Rules(counter="epoch"),
+    Event.BATCH: Rules(counter="n_iters"),
+    Event.EPOCH_FINISHED: Rules(counter="epoch", closes=True),
+    Event.FINISHED: Rules(closes=True, ends=True),
+    Event.RESUMED: Rules(begins=True),
+    Event.STOPPED: Rules(closes=True, ends=True, gated=False),
+    Event.FAILED: Rules(closes=True, ends=True, gated=False),
+}
+"""What is true of each event."""
+
+BEGINNINGS: Final = tuple(event for event in Event if RULES[event].begins)
+"""Events with which a run begins or goes on."""
+
+ENDS: Final = tuple(event for event in Event if RULES[event].ends)
+"""Events one of which ends a run."""

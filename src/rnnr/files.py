@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 from uuid import uuid4
 
-__all__ = ["SavedFile", "SavedFiles", "delete", "is_stamped", "new_stamp", "stamp", "write_atomic"]
+__all__ = [
+    "KeptFiles",
+    "SavedFile",
+    "SavedFiles",
+    "delete",
+    "is_stamped",
+    "new_stamp",
+    "stamp",
+    "write_atomic",
+]
 
 if sys.platform == "win32":  # pragma: no cover  (the tests run on Linux)
 
@@ -80,6 +89,22 @@ class SavedFiles(deque[Path]):
         if protocol == 2:
             return OrderedDict, (), None, None, iter(plain.items())
         return _restored, (plain,)
+
+
+class KeptFiles(NamedTuple):
+    """The files that one part of a run has saved and keeps; `rnnr.operators.save_file` makes it.
+
+    Attributes:
+        state: The state of the run.
+        key: Key of the state under which the files are known, as `SavedFiles`.
+        saver: Name of the part.
+        paths: The files, the oldest first.
+    """
+
+    state: dict[str, Any]
+    key: str
+    saver: str
+    paths: tuple[str, ...]
 
 
 def _restored(plain: Mapping[str, Any]) -> SavedFiles:

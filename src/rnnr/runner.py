@@ -1,4 +1,4 @@
-"""The loop over batches and epochs, and who listens to it."""
+"""What runs over batches for some epochs, and what listens to it."""
 
 import warnings
 from collections.abc import AsyncIterable, Callable, Iterable
@@ -10,33 +10,27 @@ from reactivex.disposable import CompositeDisposable
 
 from rnnr._errors import (
     RnnrWarning,
-    add_note,
     as_integer,
     check_callback,
-    note_failure,
     wrong_type,
 )
 from rnnr._keys import Keys
+from rnnr._loop import loop
 from rnnr._runs import Slot, runs_on_this_thread
 from rnnr.event import Event
 from rnnr.scheduling import idle_trampoline, is_inside_subscription
 from rnnr.selection import Selection
-from rnnr.sources._epoch import EpochBatches, check_batches, warn_if_spent
+from rnnr.sources._epoch import EpochBatches, check_batches
 from rnnr.sources._kinds import can_be_iterated
 from rnnr.state import (
     EPOCH,
-    MISSING,
     RUN,
     State,
-    close_epoch,
-    is_open,
-    n_batches_drawn,
     new_run_memory,
-    open_epoch,
 )
 from rnnr.streams._observed import Emission, Listener, ObservedRun, all_runs
 from rnnr.streams._selected import SelectedStream
-from rnnr.streams._subject import EventSubject, new_subject
+from rnnr.streams._subject import EventSubject, Streams
 from rnnr.streams._walk import Callback
 
 __all__ = ["Runner", "Source"]
@@ -88,7 +82,7 @@ class Runner:
 
     def __init__(self) -> None:
         self.state: State = {}
-        self._streams: dict[Event, EventSubject] = {}
+        self._streams = Streams()
         self._batches = EpochBatches()
         self._slot = Slot(self)
         self._latest: object = None
@@ -162,7 +156,7 @@ class Runner:
         Example:
             >>> from reactivex import operators as ops
             >>> from rnnr import Event, Runner
-            >>> from rnnr.operators._select import select
+            >>> from rnnr.operators import select
             >>> runner = Runner()
             >>> changes = runner.stream(Event.BATCH).pipe(select("batch"), ops.pairwise())
             >>> subscription = changes.subscribe(print)
@@ -172,14 +166,11 @@ class Runner:
         """
         if not isinstance(event, Event):
             if isinstance(event, Selection):
-                subjects = {kind: self.stream(kind) for kind in event.predicates()}
+                subjects = {kind: self._streams[kind] for kind in event.predicates()}
                 return SelectedStream(event, subjects)
             cure = "write for example Event.BATCH, or Event.BATCH | Event.FINISHED for both"
             raise wrong_type("event", "an Event or a Selection", event, cure)
-        stream = self._streams.get(event)
-        if stream is None:  # setdefault: another thread may have been quicker
-            stream = self._streams.setdefault(event, new_subject(event))
-        return stream
+        return self._streams[event]
 
     def observe(self, batches: Source, max_epoch: int = 1) -> Observable[Emission]:
         """Return a cold Observable of a run: subscribing runs it.
@@ -208,8 +199,7 @@ class Runner:
             >>> import reactivex as rx
             >>> from reactivex import operators as ops
             >>> from rnnr import Event, Runner
-            >>> from rnnr.operators._select import select
-            >>> from rnnr.operators._states import states
+            >>> from rnnr.operators import select, states
             >>> runner = Runner()
             >>> pretraining, training = runner.observe("ab"), runner.observe("cd", max_epoch=2)
             >>> subscription = rx.concat(pretraining, training).pipe(
@@ -384,98 +374,13 @@ class Runner:
                 idle_trampoline() if is_inside else _NOTHING,
                 listener() if listener else _NOTHING,
             ):
-                self._loop(state, opening, beginning, repeat_last_batch)
+                loop(state, self._streams, self._batches, opening, beginning, repeat_last_batch)
         finally:
             # No call in here: an interrupt comes after calls, and would leave the token. No branch
             # for coverage, because the other one is left by the error above.
             del runs[n_around:]
             if "running" in slot.token and slot.token["running"] is token:  # pragma: no branch
                 del slot.token["running"]
-
-    def _loop(
-        self, state: State, opening: Event, beginning: State, repeat_last_batch: bool
-    ) -> None:
-        """Run the loop that the docstring of `Event` defines."""
-        drawing = stopped = False  # drawing: an error comes from the batches, not from a handler
-        try:
-            state.update(beginning)
-            if isinstance(state.get("error"), BaseException):  # saved while FAILED was delivered
-                del state["error"]
-            self._publish(opening, state)
-            if repeat_last_batch and is_open(state) and n_batches_drawn(state):
-                self._publish(Event.BATCH, state)
-            stream = self.stream(Event.BATCH)
-            while state["running"] and (is_open(state) or state["epoch"] < state["max_epoch"]):
-                if not is_open(state):
-                    open_epoch(state)
-                    self._publish(Event.EPOCH_STARTED, state)
-                    if not state["running"]:
-                        break
-                drawing = True
-                for batch in self._batches.remaining(state):
-                    try:
-                        if not state["running"]:  # stopped while this one was drawn
-                            self._batches.push_back(batch)
-                            break
-                        state["batch"] = batch
-                        batch = None  # the state alone holds it, and callbacks may let go of it
-                        state["n_iters"] = state["n_iters"] + 1  # += takes a little longer
-                        (stream.deliver or stream.rebuild())(state)
-                        if not state["running"]:
-                            break
-                    except BaseException as error:
-                        drawing = False
-                        _note(error, "in a handler of Event.BATCH", state)
-                        raise
-                drawing = False
-                if state["running"]:  # nothing stopped it, so the batches are exhausted
-                    close_epoch(state)
-                    self._batches.close()
-                    self._publish(Event.EPOCH_FINISHED, state)
-                    warn_if_spent(state, stacklevel=4)
-            stopped = not state["running"]
-            self._publish(Event.STOPPED if stopped else Event.FINISHED, state)
-        except BaseException as error:
-            if drawing:
-                _note(error, "while batches were drawn", state)
-                self._batches.failed(state)
-            if not stopped:
-                self._publish_failure(error, state)
-            state["running"] = False  # before sources are closed, which may take a second
-            self._batches.pause(error)
-            raise
-        else:
-            state["running"] = False
-            self._batches.pause()
-        finally:
-            state["running"] = False
-
-    def _publish(self, event: Event, state: State) -> None:
-        # Most events of a short run have no listener; making their Subjects takes a tenth of it.
-        stream = self._streams.get(event)
-        if stream is None:
-            return
-        try:
-            stream.on_next(state)
-        except BaseException as error:
-            _note(error, f"in a handler of {event}", state)
-            raise
-
-    def _publish_failure(self, error: BaseException, state: State) -> None:
-        before = state.get("error", MISSING)  # the key may be in use, for a metric
-        traceback = error.__traceback__
-        state["error"] = error
-        try:
-            self.stream(Event.FAILED).on_next(state)
-        except BaseException as other:  # noqa: BLE001  (the first error is the one to raise)
-            note_failure(error, other, "a handler of Event.FAILED")
-        finally:
-            # a handler that raises it again would leave its frames in it, and who keeps it a cycle
-            error.with_traceback(traceback)
-            del traceback
-            state.pop("error", None)
-            if before is not MISSING:
-                state["error"] = before
 
 
 def _new_beginning(batches: Source, max_epoch: int) -> Callable[[], State]:
@@ -521,11 +426,6 @@ def _callables(callbacks: Any) -> list[Callback]:
     for i, callback in enumerate(several):
         check_callback(f"callbacks[{i}]", callback)
     return several
-
-
-def _note(error: BaseException, where: str, state: State) -> None:
-    epoch, n_iters = state.get("epoch"), state.get("n_iters")
-    add_note(error, f"rnnr: {where}, epoch {epoch}, iteration {n_iters}", place=where)
 
 
 def check_runner(runner: object) -> None:

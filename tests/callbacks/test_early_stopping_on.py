@@ -412,9 +412,13 @@ class TestRestore:
 
     def test_it_is_no_plain_callback_and_says_how_it_is_attached(self) -> None:
         early: Any = early_stopping("loss", restore="weights")
-        expected = r"callbacks must be callable .*EarlyStopping.*; attach it by its attach_on"
+        expected = (
+            r"must be attached where it restores, got .*; write attach_on\(runner\)"
+        )
         with pytest.raises(TypeError, match=expected):
             Runner().on(Event.EPOCH_FINISHED, early)
+        with pytest.raises(TypeError, match=expected):
+            early({"loss": 1.0})
 
     def test_a_key_that_was_not_there_when_the_run_ended_is_gone_again_after_a_resume(self) -> None:
         seen: list[bool] = []
@@ -549,7 +553,7 @@ class TestArguments:
     @pytest.mark.parametrize("name", ["key", "memory"])
     def test_a_key_that_is_no_string_is_refused(self, name: str) -> None:
         with pytest.raises(TypeError, match=rf"{name} must be a string, got 1 \(int\); name the"):
-            early_stopping(**{"key": "loss", name: 1})  # type: ignore[call-overload]
+            early_stopping(**{"key": "loss", name: 1})  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("memory", ["loss", "epoch", "running", "_epoch"])
     def test_a_memory_that_is_in_use_is_refused(self, memory: str) -> None:

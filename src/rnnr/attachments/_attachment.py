@@ -20,7 +20,7 @@ class Attachment(ABC):
 
     Example:
         >>> from rnnr import Event, Runner
-        >>> from rnnr.attachments._attachment import Attachment
+        >>> from rnnr.attachments import Attachment
         >>> class Announcer(Attachment):
         ...     def attach_on(self, runner):
         ...         runner.on(Event.STARTED, lambda state: print("here we go"))

@@ -54,7 +54,7 @@ class Control(Attachment):
     Example:
         >>> from threading import Timer
         >>> from rnnr import Event, Runner
-        >>> from rnnr.attachments._control import Control
+        >>> from rnnr.attachments import Control
         >>> runner, control = Runner(), Control()
         >>> subscription = control.attach_on(runner)
         >>> control.pause()  # it may be asked for before the run begins

@@ -35,7 +35,7 @@ class EpochTimer(Attachment):
     Example:
         >>> import logging, sys
         >>> from rnnr import Runner
-        >>> from rnnr.attachments._epoch_timer import EpochTimer
+        >>> from rnnr.attachments import EpochTimer
         >>> handler = logging.StreamHandler(sys.stdout)
         >>> EpochTimer.logger.addHandler(handler)
         >>> EpochTimer.logger.setLevel(logging.INFO)

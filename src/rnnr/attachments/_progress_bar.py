@@ -88,7 +88,7 @@ class ProgressBar(Attachment):
     Example:
         >>> import io
         >>> from rnnr import Event, Runner
-        >>> from rnnr.attachments._progress_bar import ProgressBar
+        >>> from rnnr.attachments import ProgressBar
         >>> runner = Runner()
         >>> @runner.on(Event.BATCH)
         ... def train(state):

@@ -10,7 +10,7 @@ from rnnr._errors import check_string, wrong_type
 from rnnr._numbers import Sums, own
 from rnnr.attachments._attachment import Attachment, attach, reserve_key
 from rnnr.event import Event
-from rnnr.operators._fold import accumulator
+from rnnr.operators._fold import folding
 from rnnr.runner import Runner, check_runner
 from rnnr.state import MISSING, RESULTS, Reader, State, check_key, epoch_memory, reader
 from rnnr.streams._layer import Layer
@@ -28,7 +28,7 @@ class _Reducer(Attachment):
     Args:
         name: Key for the result.
         function: Folds an accumulator and a value into the next accumulator.
-        read: Reads the value from the state.
+        read: Reads the value from the state; if ``None``, the function gets the state itself.
         first: Makes the first accumulator of the first value.
         finish: Makes the result of the last accumulator.
         others: Keys that it reads, and may not write.
@@ -38,7 +38,7 @@ class _Reducer(Attachment):
         self,
         name: str,
         function: Callable[[Any, Any], Any],
-        read: Reader,
+        read: Reader | None,
         first: Callable[[Any], Any],
         finish: Callable[[Any], Any],
         *others: str,
@@ -63,14 +63,17 @@ class _Reducer(Attachment):
         part = f"{type(self).__name__}({self.name!r})"
         free = runner._keys.reserve("name", self.name, part, owner=object())
         key, reserved = reserve_key(runner, f"_reducer {self.name}", free)
-        add = accumulator(key, self._function, value=self._read, per_epoch=True, first=self._first)
+        accumulate = folding(
+            key, self._function, value=self._read, per_epoch=True, first=self._first, name=part
+        )
         handlers: dict[Event, Callback] = {
-            Event.BATCH: add,
+            Event.BATCH: accumulate,
             Event.EPOCH_FINISHED: partial(self._store, key),
         }
         return attach(runner, Layer.REDUCE, handlers, reserved)
 
     def _store(self, key: str, state: State) -> None:
+        """Take the last accumulator of an epoch, finish it, and store the result."""
         memory = epoch_memory(state)
         accumulator = memory.pop(key, MISSING)
         state[self.name] = None if accumulator is MISSING else self._finish(accumulator)
@@ -95,7 +98,7 @@ class LambdaReducer(_Reducer):
 
     Example:
         >>> from rnnr import Event, Runner
-        >>> from rnnr.attachments._reducers import LambdaReducer
+        >>> from rnnr.attachments import LambdaReducer
         >>> runner = Runner()
         >>> subscription = LambdaReducer("longest", max).attach_on(runner)
         >>> @runner.on(Event.BATCH)
@@ -132,7 +135,7 @@ class SumReducer(_Reducer):
 
     Example:
         >>> from rnnr import Event, Runner
-        >>> from rnnr.attachments._reducers import SumReducer
+        >>> from rnnr.attachments import SumReducer
         >>> runner = Runner()
         >>> subscription = SumReducer("total").attach_on(runner)
         >>> @runner.on(Event.BATCH)
@@ -174,7 +177,7 @@ class MeanReducer(_Reducer):
 
     Example:
         >>> from rnnr import Event, Runner
-        >>> from rnnr.attachments._reducers import MeanReducer
+        >>> from rnnr.attachments import MeanReducer
         >>> runner = Runner()
         >>> subscription = MeanReducer("length").attach_on(runner)
         >>> @runner.on(Event.BATCH)
@@ -194,19 +197,18 @@ class MeanReducer(_Reducer):
         def sums(what: str) -> Sums:  # made where it is needed, for a short run does not need it
             return Sums(what, "MeanReducer", name, is_divided=True)
 
-        def read(state: State) -> _Pair:
+        def begin(state: State) -> _Pair:
+            one, n_items = output(state), state.get(size, 1)
+            if type(one) is float and type(n_items) is int:
+                return one, n_items
+            return sums("a value").begin(one), sums("a size").begin(n_items)
+
+        def add(totals: _Pair, state: State) -> _Pair:
             try:
-                return state[value], state.get(size, 1)
+                one = state[value]
             except KeyError:
-                return output(state), 1  # which says what is missing
-
-        def begin(pair: _Pair) -> _Pair:
-            if type(pair[0]) is float and type(pair[1]) is int:
-                return pair
-            return sums("a value").begin(pair[0]), sums("a size").begin(pair[1])
-
-        def add(totals: _Pair, pair: _Pair) -> _Pair:
-            one, n_items = pair
+                one = output(state)  # which says what is missing
+            n_items = state.get(size, 1)
             if type(one) is float and type(n_items) is int:  # most are so: it is twice as fast
                 try:
                     return totals[0] + one, totals[1] + n_items
@@ -221,7 +223,7 @@ class MeanReducer(_Reducer):
                 return total / n
             return sums("a value").mean(total, sums("a size").total(n))
 
-        super().__init__(name, add, read, begin, mean, size)
+        super().__init__(name, add, None, begin, mean, size)
 
 
 def _itself(accumulator: Any) -> Any:

@@ -2,58 +2,34 @@
 
 import logging
 from copy import deepcopy
-from typing import Any, overload
+from typing import Any
 
 from reactivex import abc
-from reactivex import operators as ops
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from rnnr._errors import as_integer, check_string, wrong_value
+from rnnr._errors import as_integer, check_string, wrong_type, wrong_value
 from rnnr._numbers import number_of
+from rnnr._pipeline import named
 from rnnr.attachments._attachment import reserve_key
 from rnnr.callbacks._restore import Restorer
 from rnnr.event import ENDS, Event
-from rnnr.operators._fold import fold
+from rnnr.operators._do import do
+from rnnr.operators._fold import folding
 from rnnr.operators._improvement import Rule, check_patience, failures_in_a_row, improvement_rule
 from rnnr.operators._pipeline import pipeline
 from rnnr.operators._stop import stop
+from rnnr.operators._when import when
 from rnnr.runner import Runner, check_runner
 from rnnr.selection import Selection
 from rnnr.state import State, begin_key, check_key, check_metric, reader
 from rnnr.streams._layer import Layer, last_layer
 from rnnr.streams._walk import Callback
 
-__all__ = ["EarlyStopping", "EarlyStoppingCallback", "early_stopping"]
+__all__ = ["EarlyStopping", "early_stopping"]
 
 logger = logging.getLogger("rnnr.callbacks.early_stopping")
 
 _KEY_CURE = "set it in a callback or a reducer that runs before this one"
-
-
-@overload
-def early_stopping(
-    key: str,
-    mode: str = "min",
-    patience: float = 5,
-    *,
-    min_delta: float = 0.0,
-    warm_up: int = 0,
-    nan: str = "no-improvement",
-    restore: None = None,
-    memory: str | None = None,
-) -> "EarlyStoppingCallback": ...
-@overload
-def early_stopping(
-    key: str,
-    mode: str = "min",
-    patience: float = 5,
-    *,
-    min_delta: float = 0.0,
-    warm_up: int = 0,
-    nan: str = "no-improvement",
-    restore: Any,
-    memory: str | None = None,
-) -> "EarlyStopping": ...
 
 
 def early_stopping(
@@ -132,10 +108,9 @@ def early_stopping(
     check_string("memory", memory, "name the key under which to remember")
     check_metric("key", key)
     check_key("memory", memory, key)
-    kind = EarlyStoppingCallback if restore is None else EarlyStopping
     is_best = improvement_rule(part, mode, 0.0, "no-improvement")
     stopper = Stopper(key, part, rule, is_best, patience, warm_up, Restorer(part, restore), memory)
-    return kind(stopper)
+    return EarlyStopping(stopper, restores=restore is not None)
 
 
 class Stopper:
@@ -229,13 +204,24 @@ class Stopper:
 class EarlyStopping:
     """A callback that stops a run by a metric; `early_stopping` makes one."""
 
-    def __init__(self, stopper: "Stopper") -> None:
+    def __init__(self, stopper: Stopper, *, restores: bool) -> None:
         self._stopper = stopper
+        self._restores = restores
         beginning = {"seen": 0, "failures": 0, "best": None}
-        self._look = pipeline(
-            ops.do_action(stopper.begin), fold(stopper.memory, stopper.next, initial=beginning)
-        )
-        self._stop = pipeline(ops.filter(stopper.is_due), ops.do_action(stopper.log), stop())
+        check = folding(stopper.memory, stopper.next, initial=beginning, name=stopper.part)
+        self._check = named(pipeline(do(stopper.begin), check), stopper.part)
+        stop_if_due = pipeline(when(stopper.is_due), do(stopper.log), stop())
+        self._stop = named(stop_if_due, f"stop of {stopper.part}")
+
+    def __call__(self, state: State) -> None:
+        """Check the metric, and stop the run if it has not got better for too long.
+
+        Raises:
+            TypeError: If it restores something: it has to be attached, to hear of the end.
+        """
+        self._check_plain()
+        self._check(state)
+        self._stop(state)
 
     def attach_on(
         self, runner: Runner, event: Event | Selection = Event.EPOCH_FINISHED
@@ -270,7 +256,7 @@ class EarlyStopping:
         ]
         return CompositeDisposable(
             reserved,
-            stream.add(self._look),
+            stream.add(self._check),
             *(runner.stream(when).add(handler, layer=layer) for when, handler, layer in places),
         )
 
@@ -290,22 +276,28 @@ class EarlyStopping:
                     cure = f"give each its own {argument}, or dispose of the other"
                     expected = "for one early_stopping on a runner alone"
                     raise wrong_value(argument, expected, name, cure)
-            reserved.add(self.reserve_on(runner))
+            reserved.add(self._reserve_memory(runner))
         except ValueError:
             reserved.dispose()
             raise
         return reserved
 
     def reserve_on(self, runner: Runner) -> abc.DisposableBase:
-        """Reserve what it writes in the state of a runner."""
+        """Reserve what it writes in the state of a runner, to which it is attached as a callback.
+
+        Raises:
+            TypeError: If it restores something.
+            ValueError: If another part of the runner writes it.
+        """
+        self._check_plain()
+        return self._reserve_memory(runner)
+
+    def _check_plain(self) -> None:
+        """Raise unless it is a plain callback, which hears of one event alone."""
+        if self._restores:
+            expected, cure = "attached where it restores", "write attach_on(runner)"
+            raise wrong_type("early_stopping", expected, self, cure)
+
+    def _reserve_memory(self, runner: Runner) -> abc.DisposableBase:
         stopper = self._stopper
         return Disposable(runner._keys.reserve("memory", stopper.memory, stopper.part, self))
-
-
-class EarlyStoppingCallback(EarlyStopping):
-    """One that restores nothing, and so is a plain callback, too."""
-
-    def __call__(self, state: State) -> None:
-        """Judge the metric, and stop the run if it has not got better for too long."""
-        self._look(state)
-        self._stop(state)

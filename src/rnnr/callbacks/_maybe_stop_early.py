@@ -1,15 +1,18 @@
 """Early stopping by a flag that another callback sets."""
 
 import logging
+from typing import Any
 
-from reactivex import operators as ops
 from reactivex.disposable import Disposable
 
-from rnnr.operators._fold import fold
+from rnnr._pipeline import Pipeline, named
+from rnnr.operators._do import do
+from rnnr.operators._fold import folding
 from rnnr.operators._improvement import check_patience, failures_in_a_row
-from rnnr.operators._pipeline import Pipeline, pipeline
+from rnnr.operators._pipeline import pipeline
 from rnnr.operators._stop import stop
-from rnnr.state import begin_key, check_key, reader
+from rnnr.operators._when import when
+from rnnr.state import State, begin_key, check_key, reader
 
 __all__ = ["maybe_stop_early"]
 
@@ -18,7 +21,7 @@ logger = logging.getLogger("rnnr.callbacks.early_stopping")
 
 def maybe_stop_early(
     patience: int = 5, *, check: str = "better", counter: str = "_counter"
-) -> Pipeline:
+) -> Pipeline[State, State]:
     """Make a callback that stops the run when nothing has got better for a while.
 
     The callback counts the calls in a row for which ``state[check]`` is false. When the count
@@ -65,16 +68,24 @@ def maybe_stop_early(
 
     check_key("counter", counter, check)
 
+    owner, part = object(), f"maybe_stop_early({check!r})"
+
+    def reserve(runner: Any) -> Disposable:
+        return Disposable(runner._keys.reserve("counter", counter, part, owner))
+
+    failures = folding(
+        counter,
+        failures_in_a_row,
+        reserve,
+        value=lambda state: not better(state),
+        initial=0,
+        name=part,
+    )
     callback = pipeline(
-        ops.do_action(lambda state: begin_key(state, counter)),
-        fold(counter, failures_in_a_row, value=lambda state: not better(state), initial=0),
-        ops.filter(lambda state: state[counter] > patience),
-        ops.do_action(lambda _: logger.info("Patience exceeded, stopping early")),
+        do(lambda state: begin_key(state, counter)),
+        failures,
+        when(lambda state: state[counter] > patience),
+        do(lambda _: logger.info("Patience exceeded, stopping early")),
         stop(),
     )
-    callback.__qualname__ = part = f"maybe_stop_early({check!r})"
-    owner = object()
-    callback.reserved = lambda runner: Disposable(
-        runner._keys.reserve("counter", counter, part, owner)
-    )
-    return callback
+    return named(callback, part)

@@ -25,7 +25,7 @@ from rnnr.dashboard._follower import Follower
 from rnnr.dashboard._log import handlers_of
 from rnnr.dashboard._page import Page, PageRunner
 from rnnr.dashboard._run import RunModel
-from rnnr.event import ENDS, Event
+from rnnr.event import BEGINNINGS, ENDS, Event
 from rnnr.reporting._handler_times import HandlerTimes
 from rnnr.reporting._reports import reports
 from rnnr.runner import Runner, check_runner
@@ -147,7 +147,7 @@ class Dashboard(Attachment):
         attached.add(seen.subscribe(isolate(track.add)))
         attached.add(self.control.attach_on(runner))
         # Only during runs: where root has a handler, logging.basicConfig does nothing.
-        for event in (Event.STARTED, Event.RESUMED):
+        for event in BEGINNINGS:
             attached.add(runner.stream(event).add(self._listen, layer=Layer.CLOCK))
         for event in ENDS:
             listen_no_more = partial(self._listen_no_more, runner._slot)

@@ -3,7 +3,7 @@
 from math import inf
 from typing import Any
 
-from rnnr.event import ENDS, Event
+from rnnr.event import BEGINNINGS, ENDS, Event
 from rnnr.reporting._report import Report
 from rnnr.reporting._reports import Throughput
 
@@ -38,7 +38,7 @@ class Progress:
             report: The newest.
             is_held: Whether the run is being paused.
         """
-        if report.event in (Event.STARTED, Event.RESUMED):
+        if report.event in BEGINNINGS:
             self._begin(report)
         elif report.event is Event.EPOCH_STARTED:
             self._epoch_began = report.n_iters
@@ -73,7 +73,7 @@ class Progress:
     def _measure(self, report: Report) -> None:
         seconds, n_iters = report.seconds, report.n_iters
         before, self._before = self._before, (seconds, n_iters)
-        if report.event in (Event.STARTED, Event.RESUMED):
+        if report.event in BEGINNINGS:
             self._throughput.begin(seconds, n_iters)
         elif before is not None and 0 <= (passed := seconds - before[0]) < inf:
             is_new = self._had_speed and report.batches_per_second is None  # as after a pause

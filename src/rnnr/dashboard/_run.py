@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from rnnr._numbers import as_json
 from rnnr.attachments._control import ControlStatus
 from rnnr.dashboard._progress import ENDLESS, Progress
-from rnnr.event import Event
+from rnnr.event import BEGINNINGS, Event
 from rnnr.reporting._history import History
 from rnnr.reporting._report import Report
 from rnnr.state import State
@@ -130,7 +130,7 @@ class RunModel:
             self._heard_at = self._clock()
             self.heard_at = time.time()
             self._find_axis(report)
-            if report.event in (Event.STARTED, Event.RESUMED):
+            if report.event in BEGINNINGS:
                 self._begin(report)
             elif report.event is Event.EPOCH_FINISHED and self._has_place:
                 self._series[1].add(report.step, self._of_epoch(report))

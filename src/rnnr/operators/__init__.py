@@ -6,15 +6,20 @@ ops.pairwise())``. `fold` remembers in the state. What the others remember betwe
 subscription: it is born with it, goes on from run to run, and is lost with the process.
 """
 
+from rnnr._pipeline import Operator, Pipeline
+from rnnr.operators._all_but_newest import all_but_newest
 from rnnr.operators._chunk import chunk
+from rnnr.operators._delete_files import delete_files
+from rnnr.operators._do import do
 from rnnr.operators._ema import ema
 from rnnr.operators._every import every
 from rnnr.operators._fold import fold
 from rnnr.operators._improved import improved
 from rnnr.operators._isolate import isolate
 from rnnr.operators._patience import patience
-from rnnr.operators._pipeline import Operator, Pipeline, pipeline
+from rnnr.operators._pipeline import pipeline
 from rnnr.operators._running_mean import running_mean
+from rnnr.operators._save_file import save_file
 from rnnr.operators._select import select
 from rnnr.operators._snapshot import snapshot
 from rnnr.operators._states import states
@@ -25,7 +30,10 @@ from rnnr.operators._when import when
 __all__ = [
     "Operator",
     "Pipeline",
+    "all_but_newest",
     "chunk",
+    "delete_files",
+    "do",
     "ema",
     "every",
     "fold",
@@ -34,6 +42,7 @@ __all__ = [
     "patience",
     "pipeline",
     "running_mean",
+    "save_file",
     "select",
     "snapshot",
     "states",

@@ -36,8 +36,7 @@ def chunk(n: int) -> Callable[[Observable[_T]], Observable[list[_T]]]:
             result:   --------[1,2,3]--[4,5,6]-[7]|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators._chunk import chunk
-        >>> from rnnr.operators._select import select
+        >>> from rnnr.operators import chunk, select
         >>> runner = Runner()
         >>> threes = runner.stream(Event.BATCH).pipe(select("batch"), chunk(3))
         >>> subscription = threes.subscribe(print)

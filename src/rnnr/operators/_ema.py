@@ -5,13 +5,12 @@ from typing import Any
 
 from rnnr._errors import as_number, wrong_type
 from rnnr._numbers import addend, quotient, result_type, rounded
-from rnnr.operators._pipeline import Operator
-from rnnr.operators._stateful import remembering
+from rnnr._pipeline import Pipeline, stateful
 
 __all__ = ["ema"]
 
 
-def ema(decay: float) -> Operator:
+def ema(decay: float) -> Pipeline[Any, Any]:
     """Turn each value into the exponential moving average of the values so far.
 
     A value that came k items ago has the weight ``decay ** k``; the weights are divided by their
@@ -40,8 +39,7 @@ def ema(decay: float) -> Operator:
             result:   --4.0--2.0--1.43--|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators._ema import ema
-        >>> from rnnr.operators._select import select
+        >>> from rnnr.operators import ema, select
         >>> runner = Runner()
         >>> smooth = runner.stream(Event.BATCH).pipe(select("batch"), ema(0.5))
         >>> subscription = smooth.subscribe(lambda value: print(round(value, 2)))
@@ -72,4 +70,4 @@ def ema(decay: float) -> Operator:
 
         return average
 
-    return remembering(averaging)
+    return stateful(averaging)

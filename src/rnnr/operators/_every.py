@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from reactivex import Observable
 
 from rnnr._errors import as_integer
-from rnnr.operators._stateful import remembering
+from rnnr._pipeline import stateful
 from rnnr.state import MISSING
 
 __all__ = ["every"]
@@ -37,8 +37,7 @@ def every(n: int) -> Callable[[Observable[_T]], Observable[_T]]:
             result:   --------3--------6-----|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators._every import every
-        >>> from rnnr.operators._select import select
+        >>> from rnnr.operators import every, select
         >>> runner = Runner()
         >>> thirds = runner.stream(Event.BATCH).pipe(select("batch"), every(3))
         >>> subscription = thirds.subscribe(print)
@@ -53,4 +52,4 @@ def every(n: int) -> Callable[[Observable[_T]], Observable[_T]]:
         numbers = count(1)
         return lambda item: MISSING if next(numbers) % n else item
 
-    return remembering(counting)
+    return stateful(counting)

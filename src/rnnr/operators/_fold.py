@@ -4,15 +4,14 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-from reactivex import Observable
-from reactivex import operators as ops
 from reactivex.disposable import Disposable
 
 from rnnr._errors import check_string, wrong_type, wrong_value
 from rnnr._numbers import own
+from rnnr._pipeline import Pipeline, Reservation, stateless
 from rnnr.state import EPOCH, MISSING, State, check_key, epoch_memory, reader
 
-__all__ = ["fold"]
+__all__ = ["fold", "folding"]
 
 
 def fold(
@@ -22,7 +21,7 @@ def fold(
     value: str | Callable[[State], Any] | None = None,
     initial: Any = MISSING,
     per_epoch: bool = False,
-) -> Callable[[Observable[State]], Observable[State]]:
+) -> Pipeline[State, State]:
     """Accumulate a value of each state in ``state[key]``, and pass the state on.
 
     It is ``scan`` with its memory in the state, so that the accumulator survives a pickle and
@@ -56,8 +55,7 @@ def fold(
 
         >>> from operator import add
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators._fold import fold
-        >>> from rnnr.operators._select import select
+        >>> from rnnr.operators import fold, select
         >>> runner = Runner()
         >>> totals = runner.stream(Event.BATCH).pipe(
         ...     fold("total", add, value="batch"), select("total")
@@ -71,68 +69,89 @@ def fold(
     if per_epoch and str(key).startswith("_"):
         cure = "call it for example 'total'"
         raise wrong_value("key", "a name without a leading underscore, rnnr's own", key, cure)
-    operator = ops.do_action(
-        accumulator(key, function, value=value, initial=initial, per_epoch=per_epoch)
-    )
     if not per_epoch:
         check_key("key", key, *([value] if isinstance(value, str) else []))
     owner, part = object(), f"fold({key!r})"
     reserved = f"{key} in the memory of an epoch" if per_epoch else key
-    vars(operator)["reserve_on"] = lambda runner: Disposable(
-        runner._keys.reserve("key", reserved, part, owner)
+
+    def reserve(runner: Any) -> Disposable:
+        return Disposable(runner._keys.reserve("key", reserved, part, owner))
+
+    return folding(
+        key, function, reserve, value=value, initial=initial, per_epoch=per_epoch, name=part
     )
-    return operator
 
 
-def accumulator(
+def folding(
     key: str,
     function: Callable[[Any, Any], Any],
-    *,
+    *reservations: Reservation,
     value: str | Callable[[State], Any] | None = None,
     initial: Any = MISSING,
     per_epoch: bool = False,
     first: Callable[[Any], Any] = own,
-) -> Callable[[State], None]:
-    """Make the callback that folds a value of each state into an accumulator.
+    name: str,
+) -> Pipeline[State, State]:
+    """Make a `fold` under a key of rnnr's own, which makes its first accumulator itself.
 
-    The operator `rnnr.operators.fold` applies it to a stream, and explains the arguments; a
-    reducer, which has no use for a stream, is this callback. Without ``initial`` the accumulator
-    begins as what ``first`` makes of the first value: a copy, for the value may be a buffer.
+    Args:
+        key: As for `fold`, and so for what is not listed here.
+        function: As for `fold`.
+        reservations: What it reserves on a runner.
+        value: As for `fold`.
+        initial: As for `fold`.
+        per_epoch: As for `fold`.
+        first: Without ``initial``, makes the first accumulator of the first value. By default it
+            is a copy, since the value may be a buffer.
+        name: What it is called in messages and in a table of handlers.
     """
     check_string("key", key, "name the key of the accumulator")
     if not callable(function):
         raise wrong_type("function", "callable", function, "pass for example operator.add")
-    if value is None:
-        if initial is MISSING:
-            cure = "pass initial=0, say, or name the value of each state, value='batch'"
-            raise wrong_type("initial", "given where value is not", None, cure)
-        value = _itself
+    if value is None and initial is MISSING and first is own:
+        cure = "pass initial=0, say, or name the value of each state, value='batch'"
+        raise wrong_type("initial", "given where value is not", None, cure)
     if initial is not MISSING:
         _check_copyable(initial)
-    if not callable(value):
+    if value is not None and not callable(value):
         cure = f"set state[{value!r}] in an earlier callback"
-        value = reader(value, f"fold({key!r})", cure)
-    read = value
+        value = reader(value, name, cure)
+    read = value  # None: the function gets the state itself
     if first is own:
         function = _kept_as_our_own(function)
 
-    def accumulate(state: State) -> None:
-        # every batch of every reducer comes here: the call is for the state that has no memory
-        memory = (state.get(EPOCH) or epoch_memory(state)) if per_epoch else state
-        before = memory.get(key, MISSING)
+    def begin(memory: dict[str, Any], state: State) -> State:
+        if initial is MISSING:
+            memory[key] = first(read(state) if read else state)
+        else:  # a copy, since the function may change it in place
+            memory[key] = function(deepcopy(initial), read(state) if read else state)
+        return state
+
+    # Each batch of each fold and reducer comes here: two functions, since a question costs time.
+    def fold_in_the_state(state: State) -> State:
+        try:
+            before = state[key]
+        except KeyError:
+            before = MISSING
         if before is MISSING:
-            if initial is MISSING:
-                memory[key] = first(read(state))
-                return
-            before = deepcopy(initial)  # the function may change it in place
-        memory[key] = function(before, read(state))
+            return begin(state, state)
+        state[key] = function(before, read(state) if read else state)
+        return state
 
-    accumulate.__qualname__ = f"accumulator({key!r})"  # which tells one from another in a table
-    return accumulate
+    def fold_in_the_epoch(state: State) -> State:
+        try:
+            memory = state[EPOCH]
+            before = memory[key]
+        except KeyError:
+            before = MISSING
+        if before is MISSING:
+            return begin(epoch_memory(state), state)
+        memory[key] = function(before, read(state) if read else state)
+        return state
 
-
-def _itself(state: State) -> State:
-    return state
+    accumulate = fold_in_the_epoch if per_epoch else fold_in_the_state
+    accumulate.__qualname__ = name
+    return stateless(accumulate, *reservations)
 
 
 def _kept_as_our_own(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

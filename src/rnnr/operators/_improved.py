@@ -3,11 +3,9 @@
 from collections.abc import Callable
 from typing import Any, SupportsFloat
 
-from reactivex import Observable
-
 from rnnr._numbers import number_of
+from rnnr._pipeline import Pipeline, stateful
 from rnnr.operators._improvement import improvement_rule
-from rnnr.operators._stateful import remembering
 from rnnr.state import MISSING
 
 __all__ = ["improved"]
@@ -15,7 +13,7 @@ __all__ = ["improved"]
 
 def improved(
     mode: str = "min", min_delta: float = 0.0, *, nan: str = "no-improvement"
-) -> Callable[[Observable[SupportsFloat]], Observable[bool]]:
+) -> Pipeline[SupportsFloat, bool]:
     """Turn each value into whether it is better than the best so far.
 
     The first value is. A NaN never becomes the best, and an infinity is a value like any other.
@@ -40,8 +38,7 @@ def improved(
             result:   --True--False--False--True--|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators._improved import improved
-        >>> from rnnr.operators._select import select
+        >>> from rnnr.operators import improved, select
         >>> runner = Runner()
         >>> better = runner.stream(Event.BATCH).pipe(select("batch"), improved("min"))
         >>> subscription = better.subscribe(print)
@@ -69,4 +66,4 @@ def improved(
 
         return compare
 
-    return remembering(comparing)
+    return stateful(comparing)

@@ -41,8 +41,7 @@ def isolate() -> Callable[[Observable[_T]], Observable[_T]]:
         >>> logging.getLogger("rnnr.isolation").disabled = True  # for this page only
         >>> from reactivex import operators as ops
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators._isolate import isolate
-        >>> from rnnr.operators._select import select
+        >>> from rnnr.operators import isolate, select
         >>> runner = Runner()
         >>> batches = runner.stream(Event.BATCH).pipe(select("batch"))
         >>> inverse = batches.pipe(ops.map(lambda batch: 1 / batch), isolate())

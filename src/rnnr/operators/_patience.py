@@ -3,17 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from reactivex import Observable
-
 from rnnr._errors import wrong_type
+from rnnr._pipeline import Pipeline, stateful
 from rnnr.operators._improvement import check_patience, failures_in_a_row
-from rnnr.operators._stateful import remembering
 from rnnr.state import MISSING
 
 __all__ = ["patience"]
 
 
-def patience(n: float) -> Callable[[Observable[bool]], Observable[int]]:
+def patience(n: float) -> Pipeline[bool, int]:
     """Turn booleans into the count of failures in a row, passed on when it exceeds n.
 
     ``True`` is a success, as `improved` gives it. So ``n`` failures in a row are borne and
@@ -34,9 +32,7 @@ def patience(n: float) -> Callable[[Observable[bool]], Observable[int]]:
             result:   -----------------2------3----------|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators._improved import improved
-        >>> from rnnr.operators._patience import patience
-        >>> from rnnr.operators._select import select
+        >>> from rnnr.operators import improved, patience, select
         >>> runner = Runner()
         >>> losses = runner.stream(Event.BATCH).pipe(select("batch"))
         >>> plateau = losses.pipe(improved("min"), patience(1))
@@ -60,4 +56,4 @@ def patience(n: float) -> Callable[[Observable[bool]], Observable[int]]:
 
         return step
 
-    return remembering(counting)
+    return stateful(counting)

@@ -1,115 +1,21 @@
 """Operators joined into a callback."""
 
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeAlias, overload
+from itertools import groupby
+from typing import Any
 
 from reactivex import Observable, abc
-from reactivex.disposable import CompositeDisposable, Disposable
+from reactivex.disposable import Disposable
 
 from rnnr._errors import wrong_type
+from rnnr._pipeline import Operator, Pipeline, Step, parts_of, pooled, steps
 from rnnr.scheduling import InPlaceScheduler
-from rnnr.state import State
-from rnnr.streams._walk import Callback
+from rnnr.state import MISSING, State
 
-__all__ = ["Operator", "Pipeline", "pipeline"]
-
-Operator: TypeAlias = Callable[[Observable[Any]], Observable[Any]]
+__all__ = ["pipeline"]
 
 
-class Pipeline:
-    """A callback made of operators; `pipeline` makes one.
-
-    Attributes:
-        __qualname__: What it is called in a table of handlers, as functions have it.
-        reserved: Reserves, in place of its operators, what it writes in the state of a runner.
-    """
-
-    def __init__(self, operators: tuple[Operator, ...]) -> None:
-        self.__qualname__ = "pipeline"
-        self.reserved: Callable[[Any], abc.DisposableBase] | None = None
-        self._operators = operators
-        self._idle: list[Callback] = []
-        self._subscriptions: dict[Callback, abc.DisposableBase] = {}
-        self._completed: list[bool] = []
-
-    @overload
-    def __call__(self, source: State) -> None: ...
-    @overload
-    def __call__(self, source: Observable[Any]) -> Observable[Any]: ...
-
-    def __call__(self, source: State | Observable[Any]) -> Observable[Any] | None:
-        """Send a state through the operators, or apply them to a stream."""
-        if isinstance(source, Observable):
-            return source.pipe(*self._operators)
-        if self._completed:
-            return None
-        try:
-            feed = self._idle.pop()
-        except IndexError:  # the first call, one inside another, or another thread
-            feed = self._subscribed()
-        try:
-            feed(source)
-        except Exception:
-            self._subscriptions.pop(feed).dispose()  # an operator has ended it: it is used no more
-            raise
-        except BaseException:
-            self._idle.append(feed)
-            raise
-        self._idle.append(feed)
-        return None
-
-    def reserve_on(self, runner: Any) -> abc.DisposableBase:
-        """Reserve what it writes in the state of a runner, to which it is attached."""
-        if self.reserved is not None:
-            return self.reserved(runner)
-        reserved = CompositeDisposable()
-        try:
-            for operator in self._operators:
-                if hasattr(operator, "reserve_on"):
-                    reserved.add(operator.reserve_on(runner))
-        except ValueError:
-            reserved.dispose()
-            raise
-        return reserved
-
-    def _subscribed(self) -> Callback:
-        """Subscribe to the operators once more, and return what feeds them."""
-        observers: list[abc.ObserverBase[State]] = []
-        completed = self._completed  # and not the pipeline, which would be in a cycle
-
-        def subscribe(observer: abc.ObserverBase[State], _: object = None) -> Disposable:
-            observers.append(observer)
-            return Disposable(lambda: observers.remove(observer))
-
-        def feed(state: State) -> None:
-            for observer in [*observers]:
-                observer.on_next(state)
-
-        def complete() -> None:  # take(3), say, has had its three: for good
-            completed.append(True)
-
-        self._subscriptions[feed] = (
-            Observable(subscribe)
-            .pipe(*self._operators)
-            .subscribe(on_completed=complete, scheduler=InPlaceScheduler())
-        )
-        return feed
-
-    def __copy__(self) -> "Pipeline":
-        """Return one with subscriptions of its own."""
-        copied = Pipeline(self._operators)
-        copied.__qualname__, copied.reserved = self.__qualname__, self.reserved
-        return copied
-
-    def __del__(self) -> None:
-        """Take the subscriptions apart: their observers hold each other, and what operators do."""
-        for subscription in self._subscriptions.values():
-            with suppress(Exception):
-                subscription.dispose()
-
-
-def pipeline(*operators: Operator) -> Pipeline:
+def pipeline(*operators: Operator | Pipeline[Any, Any]) -> Pipeline[State, Any]:
     """Make a callback of operators.
 
     The result is called with a state, as every callback is, so it can be passed to
@@ -117,9 +23,12 @@ def pipeline(*operators: Operator) -> Pipeline:
     state goes through the operators at once, on the caller's thread. An error leaves the call
     as it is and ends nothing: the pipeline takes the next state.
 
+    Operators of this package are fused: a pipeline of them alone is one plain function, and costs
+    what the function costs. Those of ReactiveX are subscribed to.
+
     Args:
         operators: Operators of this package or of ``reactivex.operators``, in order. What
-            `fold` remembers is in the state; what others do is lost after an error.
+            `fold` remembers is in the state; what others remember is lost after an error.
 
     Raises:
         TypeError: If an operator cannot be called.
@@ -128,15 +37,14 @@ def pipeline(*operators: Operator) -> Pipeline:
         ::
 
             source:   --1--2--3--4--|
-                      [ filter(even), do_action(print) ]
+                      [ when(even), do(print) ]
             result:   -----2-----4--|
 
-        >>> from reactivex import operators as ops
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators._pipeline import pipeline
+        >>> from rnnr.operators import do, pipeline, when
         >>> report = pipeline(
-        ...     ops.filter(lambda state: state["batch"] % 2 == 0),
-        ...     ops.do_action(lambda state: print("even:", state["batch"])),
+        ...     when(lambda state: state["batch"] % 2 == 0),
+        ...     do(lambda state: print("even:", state["batch"])),
         ... )
         >>> runner = Runner()
         >>> subscription = runner.on(Event.BATCH, report)
@@ -149,4 +57,65 @@ def pipeline(*operators: Operator) -> Pipeline:
             raise wrong_type(
                 f"operators[{i}]", "an operator", operator, "pass for example when('better')"
             )
-    return Pipeline(operators)
+    parts = [part for operator in operators for part in parts_of(operator)]
+    pipelines = [part for part in parts if isinstance(part, Pipeline)]
+    if len(pipelines) == len(parts):
+        return steps(pipelines)
+    stretches: list[Operator] = []
+    for kind, stretch in groupby(parts, type):
+        some = [*stretch]
+        fusible = [part for part in some if isinstance(part, Pipeline)]
+        stretches += [steps(fusible)] if kind is Pipeline else some
+    completed: list[bool] = []
+
+    def apply(source: Observable[Any]) -> Observable[Any]:
+        return source.pipe(*stretches)
+
+    def make() -> Step:
+        return _Subscribed(apply, completed)
+
+    return Pipeline(
+        pooled(make),
+        make,
+        apply=apply,
+        parts=tuple(parts),
+        reservations=tuple(one for each in pipelines for one in each.reservations),
+    )
+
+
+class _Subscribed:
+    """A subscription to operators, some of which are of ReactiveX, fed item by item.
+
+    Args:
+        apply: Applies the operators to a stream.
+        completed: Filled when the operators complete, as ``take(3)`` does: then for good.
+    """
+
+    def __init__(self, apply: Operator, completed: list[bool]) -> None:
+        observers: list[abc.ObserverBase[Any]] = []
+        self._observers = observers
+        self._completed = completed
+
+        def subscribe(observer: abc.ObserverBase[Any], _: object = None) -> Disposable:
+            observers.append(observer)
+            return Disposable(lambda: observers.remove(observer))
+
+        self._subscription = apply(Observable(subscribe)).subscribe(
+            on_completed=lambda: completed.append(True), scheduler=InPlaceScheduler()
+        )
+
+    def __call__(self, item: Any) -> Any:
+        if self._completed:
+            return MISSING
+        try:
+            for observer in [*self._observers]:
+                observer.on_next(item)
+        except Exception:  # an operator has ended it
+            self._subscription.dispose()
+            raise
+        return MISSING
+
+    def __del__(self) -> None:
+        """Dispose of it: its observers hold each other, and what the operators hold."""
+        with suppress(Exception):
+            self._subscription.dispose()

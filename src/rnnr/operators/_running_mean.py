@@ -5,13 +5,12 @@ from typing import Any
 
 from rnnr._errors import as_integer, wrong_type
 from rnnr._numbers import addend, quotient, result_type, rounded
-from rnnr.operators._pipeline import Operator
-from rnnr.operators._stateful import remembering
+from rnnr._pipeline import Pipeline, stateful
 
 __all__ = ["running_mean"]
 
 
-def running_mean(n: int) -> Operator:
+def running_mean(n: int) -> Pipeline[Any, Any]:
     """Turn each value into the mean of the newest n values, of fewer at the beginning.
 
     Values are numbers, arrays or tensors: whatever has ``+`` and ``/``. They are not
@@ -37,8 +36,7 @@ def running_mean(n: int) -> Operator:
             result:   --2.0--3.0--6.5--5.5|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators._running_mean import running_mean
-        >>> from rnnr.operators._select import select
+        >>> from rnnr.operators import running_mean, select
         >>> runner = Runner()
         >>> means = runner.stream(Event.BATCH).pipe(select("batch"), running_mean(2))
         >>> subscription = means.subscribe(print)
@@ -63,7 +61,7 @@ def running_mean(n: int) -> Operator:
 
         return mean
 
-    return remembering(averaging)
+    return stateful(averaging)
 
 
 class _Window:

@@ -1,43 +1,45 @@
 """Values out of the state."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
-from reactivex import Observable
-from reactivex import operators as ops
-
-from rnnr._errors import wrong_value
+from rnnr._errors import check_callback, wrong_value
 from rnnr._frozen import Frozen
-from rnnr.operators._pipeline import Operator
+from rnnr._pipeline import Pipeline, stateless
 from rnnr.state import State, reader
 
 __all__ = ["select"]
 
 
-@overload
-def select(key: str, /) -> Callable[[Observable[State]], Observable[Any]]: ...
-@overload
-def select(
-    key: str, other: str, /, *more: str
-) -> Callable[[Observable[State]], Observable[Mapping[str, Any]]]: ...
-@overload
-def select(*keys: str) -> Callable[[Observable[State]], Observable[Any]]: ...
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 
 
-def select(*keys: str) -> Operator:
-    """Turn each state into what it holds under some keys.
+@overload
+def select(key: str, /) -> Pipeline[State, Any]: ...
+@overload
+def select(function: Callable[[_A], _B], /) -> Pipeline[_A, _B]: ...
+@overload
+def select(key: str, other: str, /, *more: str) -> Pipeline[State, Mapping[str, Any]]: ...
+@overload
+def select(*keys: str) -> Pipeline[State, Any]: ...
+
+
+def select(*keys: Any) -> Pipeline[Any, Any]:
+    """Turn each state into what it holds under some keys, or into what a function returns.
 
     The state is one dict that every event shares and changes: whatever remembers items
     (``pairwise``, ``buffer``, ``distinct_until_changed``), or looks at them from another thread,
     needs a value of its own.
 
     Args:
-        keys: One key for its value; several for an immutable dict of those keys, which
+        keys: One key for its value; a function of the state, or of any other item, for what it
+            returns; several keys for an immutable dict of those keys, which
             pickles and becomes JSON if its values do. The values themselves are not copied: weights
             that training changes in place change there, too. ``dict(...)`` of it takes changes.
 
     Raises:
-        TypeError: If a key is no string.
+        TypeError: If a key is not a string, nor one function.
         ValueError: If no key is given.
         KeyError: When a state lacks a key.
 
@@ -49,7 +51,7 @@ def select(*keys: str) -> Operator:
             result:   ------1----------------3------|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators._select import select
+        >>> from rnnr.operators import select
         >>> runner = Runner()
         >>> one = runner.stream(Event.BATCH).pipe(select("batch")).subscribe(print)
         >>> both = runner.stream(Event.BATCH).pipe(select("n_iters", "batch")).subscribe(print)
@@ -59,6 +61,9 @@ def select(*keys: str) -> Operator:
     """
     if not keys:
         raise wrong_value("keys", "one key or more", keys, "name what to take from the state")
+    if len(keys) == 1 and callable(keys[0]):
+        check_callback("function", keys[0])
+        return stateless(keys[0])
     part = f"select({', '.join(map(repr, keys))})"
     cure = "set it before this event, or select another key"
     readers = [(key, reader(key, part, cure)) for key in keys]
@@ -66,4 +71,6 @@ def select(*keys: str) -> Operator:
     def read_all(state: State) -> Mapping[str, Any]:
         return Frozen({key: read(state) for key, read in readers})
 
-    return ops.map(readers[0][1] if len(readers) == 1 else read_all)
+    step = readers[0][1] if len(readers) == 1 else read_all
+    step.__qualname__ = part
+    return stateless(step)

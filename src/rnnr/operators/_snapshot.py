@@ -1,25 +1,23 @@
 """What the state holds at one moment."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from reactivex import Observable
-from reactivex import operators as ops
-
 from rnnr._frozen import Frozen
+from rnnr._pipeline import Pipeline, stateless
 from rnnr.state import State
 
 __all__ = ["snapshot"]
 
 
-def snapshot() -> Callable[[Observable[State]], Observable[Mapping[str, Any]]]:
+def snapshot() -> Pipeline[State, Mapping[str, Any]]:
     """Turn each state into an immutable copy of it, without rnnr's own keys.
 
     Own keys start with an underscore. The copy is a dict that refuses changes: it pickles and
     becomes JSON if its values do, and ``dict(snapshot)`` is a copy that takes changes.
 
     The values themselves are not copied. Weights that training changes in place change in the
-    snapshot, too: copy them yourself, for example with ``ops.map(copy.deepcopy)`` after it.
+    snapshot, too: copy them yourself, for example with ``select(copy.deepcopy)`` after it.
 
     Example:
         ::
@@ -29,7 +27,7 @@ def snapshot() -> Callable[[Observable[State]], Observable[Mapping[str, Any]]]:
             result:   --{a:1}-------{a:3}-------|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators._snapshot import snapshot
+        >>> from rnnr.operators import snapshot
         >>> kept = []
         >>> runner = Runner()
         >>> subscription = runner.stream(Event.BATCH).pipe(snapshot()).subscribe(kept.append)
@@ -37,8 +35,11 @@ def snapshot() -> Callable[[Observable[State]], Observable[Mapping[str, Any]]]:
         >>> [(state["n_iters"], state["batch"]) for state in kept]
         [(1, 'a'), (2, 'b')]
     """
-    return ops.map(_of)
+    return stateless(_snapshot)
 
 
-def _of(state: State) -> Mapping[str, Any]:
+def _snapshot(state: State) -> Mapping[str, Any]:
     return Frozen({key: value for key, value in state.items() if not str(key).startswith("_")})
+
+
+_snapshot.__qualname__ = "snapshot()"

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 
-from reactivex import Observable
-
 from rnnr._errors import wrong_type
+from rnnr._pipeline import Pipeline, stateful
 from rnnr.event import Event
-from rnnr.operators._stateful import remembering
 from rnnr.selection import Selection
 from rnnr.state import MISSING, State
 from rnnr.streams._observed import Emission
@@ -14,7 +12,7 @@ from rnnr.streams._observed import Emission
 __all__ = ["states"]
 
 
-def states(selection: Event | Selection) -> Callable[[Observable[Emission]], Observable[State]]:
+def states(selection: Event | Selection) -> Pipeline[Emission, State]:
     """Turn what `rnnr.Runner.observe` emits into the states of some events.
 
     It is to an observed run what `rnnr.Runner.stream` is to a runner. The state is one dict
@@ -35,8 +33,7 @@ def states(selection: Event | Selection) -> Callable[[Observable[Emission]], Obs
 
         >>> from reactivex import operators as ops
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators._select import select
-        >>> from rnnr.operators._states import states
+        >>> from rnnr.operators import select, states
         >>> batches = Runner().observe("abcd").pipe(
         ...     states(Event.BATCH.every(2)), select("batch"), ops.to_list()
         ... )
@@ -59,4 +56,4 @@ def states(selection: Event | Selection) -> Callable[[Observable[Emission]], Obs
 
         return step
 
-    return remembering(selecting)
+    return stateful(selecting)

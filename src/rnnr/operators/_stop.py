@@ -1,16 +1,12 @@
 """The end of a run as an operator."""
 
-from collections.abc import Callable
-
-from reactivex import Observable
-from reactivex import operators as ops
-
+from rnnr._pipeline import Pipeline, stateless
 from rnnr.state import State
 
 __all__ = ["stop"]
 
 
-def stop() -> Callable[[Observable[State]], Observable[State]]:
+def stop() -> Pipeline[State, State]:
     """Stop the run that a state belongs to, and pass the state on.
 
     Example:
@@ -20,19 +16,21 @@ def stop() -> Callable[[Observable[State]], Observable[State]]:
                       [ stop() ]
             result:   --{running:0}--
 
-        >>> from reactivex import operators as ops
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators._pipeline import pipeline
-        >>> from rnnr.operators._stop import stop
+        >>> from rnnr.operators import pipeline, stop, when
         >>> runner = Runner()
-        >>> found = ops.filter(lambda state: state["batch"] == 7)
+        >>> found = when(lambda state: state["batch"] == 7)
         >>> subscription = runner.on(Event.BATCH, pipeline(found, stop()))
         >>> runner.run(range(1000))
         >>> runner.state["batch"]
         7
     """
+    return stateless(_stop)
 
-    def step(state: State) -> None:
-        state["running"] = False
 
-    return ops.do_action(step)
+def _stop(state: State) -> State:
+    state["running"] = False
+    return state
+
+
+_stop.__qualname__ = "stop()"

@@ -5,10 +5,8 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from reactivex import Observable
-
 from rnnr._errors import as_number, wrong_type
-from rnnr.operators._stateful import remembering
+from rnnr._pipeline import Pipeline, stateful
 from rnnr.state import MISSING
 
 __all__ = ["throughput"]
@@ -16,7 +14,7 @@ __all__ = ["throughput"]
 
 def throughput(
     seconds: float, *, clock: Callable[[], float] = time.perf_counter
-) -> Callable[[Observable[object]], Observable[float]]:
+) -> Pipeline[object, float]:
     """Turn items into how many of them came a second, at most once in so many seconds.
 
     The first item starts a window; the first that comes ``seconds`` later or more ends it, and
@@ -40,7 +38,7 @@ def throughput(
             result:   ----------1.5-------1.5---|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators._throughput import throughput
+        >>> from rnnr.operators import throughput
         >>> seconds = iter([0.0, 1.0, 1.5, 2.0, 3.0, 3.5, 4.0, 5.0])
         >>> runner = Runner()
         >>> rates = runner.stream(Event.BATCH).pipe(throughput(2, clock=lambda: next(seconds)))
@@ -75,4 +73,4 @@ def throughput(
 
         return step
 
-    return remembering(counting)
+    return stateful(counting)

@@ -1,23 +1,31 @@
-"""States for which a key holds something true."""
+"""Items for which something is true."""
 
 from collections.abc import Callable
+from typing import Any, TypeVar, overload
 
-from reactivex import Observable
-from reactivex import operators as ops
-
-from rnnr.state import State, reader
+from rnnr._errors import check_callback
+from rnnr._pipeline import Pipeline, stateless
+from rnnr.state import MISSING, State, reader
 
 __all__ = ["when"]
 
+_T = TypeVar("_T")
 
-def when(key: str) -> Callable[[Observable[State]], Observable[State]]:
-    """Pass the states on whose ``state[key]`` is true.
+
+@overload
+def when(condition: str) -> Pipeline[State, State]: ...
+@overload
+def when(condition: Callable[[_T], object]) -> Pipeline[_T, _T]: ...
+
+
+def when(condition: str | Callable[[Any], object]) -> Pipeline[Any, Any]:
+    """Pass on the states for which a condition is true.
 
     Args:
-        key: Key of the condition.
+        condition: Key of the state, or a function of the state; or of any other item.
 
     Raises:
-        TypeError: If ``key`` is no string.
+        TypeError: If ``condition`` is neither a string nor callable.
         KeyError: When a state lacks the key.
 
     Example:
@@ -28,8 +36,7 @@ def when(key: str) -> Callable[[Observable[State]], Observable[State]]:
             result:   --{ok:1}----------{ok:1}--|
 
         >>> from rnnr import Event, Runner
-        >>> from rnnr.operators._select import select
-        >>> from rnnr.operators._when import when
+        >>> from rnnr.operators import select, when
         >>> runner = Runner()
         >>> @runner.on(Event.BATCH)
         ... def judge(state):
@@ -40,5 +47,16 @@ def when(key: str) -> Callable[[Observable[State]], Observable[State]]:
         30
         40
     """
-    cure = f"set state[{key!r}] to True or False in an earlier callback"
-    return ops.filter(reader(key, f"when({key!r})", cure))
+    if callable(condition):
+        check_callback("condition", condition)
+        name, is_true = getattr(condition, "__qualname__", "..."), condition
+    else:
+        name = repr(condition)
+        cure = f"set state[{condition!r}] to True or False in an earlier callback"
+        is_true = reader(condition, f"when({name})", cure)
+
+    def step(item: Any) -> Any:
+        return item if is_true(item) else MISSING
+
+    step.__qualname__ = f"when({name})"
+    return stateless(step)

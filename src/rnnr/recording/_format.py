@@ -44,7 +44,7 @@ def encode(report: Report) -> bytes:
     Example:
         >>> from rnnr import Event
         >>> from rnnr.recording._format import encode
-        >>> from rnnr.reporting._report import Report
+        >>> from rnnr.reporting import Report
         >>> encode(Report(Event.BATCH, 1, 3, 7, 0.5, {"loss": float("nan")}))
         b'{"event":"BATCH","epoch":1,"max_epoch":3,"n_iters":7,"seconds":0.5,"metrics":{"loss":"NaN"}}\n'
     """

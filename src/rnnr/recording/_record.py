@@ -70,7 +70,7 @@ class Record(Attachment):
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> from rnnr import Event, Runner
-        >>> from rnnr.recording._record import Record
+        >>> from rnnr.recording import Record
         >>> runner = Runner()
         >>> @runner.on(Event.BATCH)
         ... def train(state):

@@ -51,8 +51,7 @@ def replay(path: str | os.PathLike[str], speed: float = 1.0) -> Observable[Repor
         >>> from tempfile import TemporaryDirectory
         >>> from reactivex import operators as ops
         >>> from rnnr import Runner
-        >>> from rnnr.recording._record import Record
-        >>> from rnnr.recording._replay import replay
+        >>> from rnnr.recording import Record, replay
         >>> with TemporaryDirectory() as folder:
         ...     runner, path = Runner(), Path(folder, "run.jsonl")
         ...     recording = Record(path).attach_on(runner)

@@ -45,8 +45,7 @@ class Tail:
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> from rnnr import Runner
-        >>> from rnnr.recording._record import Record
-        >>> from rnnr.recording._tail import Tail
+        >>> from rnnr.recording import Record, Tail
         >>> with TemporaryDirectory() as folder:
         ...     runner, path = Runner(), Path(folder, "run.jsonl")
         ...     subscription = Record(path).attach_on(runner)

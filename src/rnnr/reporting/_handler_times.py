@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable
 
-from rnnr.event import Event
+from rnnr.event import BEGINNINGS, Event
 from rnnr.reporting._handler_names import described
 from rnnr.runner import Runner, check_runner
 from rnnr.state import State
@@ -54,7 +54,7 @@ class HandlerTimes:
 
     Example:
         >>> from rnnr import Event, Runner
-        >>> from rnnr.reporting._handler_times import HandlerTimes
+        >>> from rnnr.reporting import HandlerTimes
         >>> def train(state):
         ...     sum(range(10_000))
         >>> def log(state):
@@ -81,10 +81,7 @@ class HandlerTimes:
         """Measure from now on, until disposed; what was measured before is kept."""
         self._latest = None
         return CompositeDisposable(
-            *(
-                self._stream(event).add(self._begin, layer=Layer.CLOCK)
-                for event in (Event.STARTED, Event.RESUMED)
-            ),
+            *(self._stream(event).add(self._begin, layer=Layer.CLOCK) for event in BEGINNINGS),
             *(self._stream(event).wrap(partial(self._timed, event)) for event in Event),
         )
 

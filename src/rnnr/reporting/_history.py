@@ -31,7 +31,7 @@ class History(Generic[_T]):
         ValueError: If ``limit`` is below 3.
 
     Example:
-        >>> from rnnr.reporting._history import History
+        >>> from rnnr.reporting import History
         >>> history = History(limit=4)
         >>> for step in range(1, 12):
         ...     history.add(step, None)

@@ -17,7 +17,7 @@ from rnnr._frozen import Frozen
 from rnnr._isolate import log_failure
 from rnnr._numbers import numbers_in
 from rnnr._runs import Slot, outermost
-from rnnr.event import Event
+from rnnr.event import BEGINNINGS, Event
 from rnnr.reporting._report import Report
 from rnnr.runner import Runner, check_runner
 from rnnr.scheduling import InPlaceObservable
@@ -69,7 +69,7 @@ def reports(
 
     Example:
         >>> from rnnr import Event, Runner
-        >>> from rnnr.reporting._reports import reports
+        >>> from rnnr.reporting import reports
         >>> runner = Runner()
         >>> @runner.on(Event.BATCH)
         ... def train(state):
@@ -109,7 +109,7 @@ def reports(
             runner._slot.watch(),
             *(
                 runner.stream(event).add(partial(reporter.begin, event), layer=last_layer(event))
-                for event in (Event.STARTED, Event.RESUMED)  # when counters are restored, if any
+                for event in BEGINNINGS  # when counters are restored, if any
             ),
             *(
                 runner.stream(event).add(

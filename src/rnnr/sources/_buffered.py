@@ -31,7 +31,7 @@ class Buffered:
             nothing to skip.
 
     Example:
-        >>> from rnnr.sources._buffered import prefetch
+        >>> from rnnr.sources import prefetch
         >>> batches = prefetch(range(3))
         >>> list(batches), len(batches), batches
         ([0, 1, 2], 3, prefetch(range(0, 3), size=2))
@@ -114,7 +114,7 @@ def buffered(
         >>> import reactivex
         >>> from reactivex import operators as ops
         >>> from rnnr import Event, Runner
-        >>> from rnnr.sources._buffered import buffered
+        >>> from rnnr.sources import buffered
         >>> ticks = reactivex.interval(0.001).pipe(ops.take(3))
         >>> runner = Runner()
         >>> subscription = runner.on(Event.BATCH, lambda state: print(state["batch"]))
@@ -158,7 +158,7 @@ def prefetch(iterable: Iterable[Any], size: int = 2) -> Buffered:
 
     Example:
         >>> from rnnr import Event, Runner
-        >>> from rnnr.sources._buffered import prefetch
+        >>> from rnnr.sources import prefetch
         >>> runner = Runner()
         >>> subscription = runner.on(Event.BATCH, lambda state: print(state["batch"]))
         >>> runner.run(prefetch(["one", "two"]))

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from rnnr.event import CLOSING, Event
+from rnnr.event import RULES, Event
 
 __all__ = ["Layer", "last_layer"]
 
@@ -38,5 +38,5 @@ class Layer(IntEnum):
 
 
 def last_layer(event: Event) -> Layer:
-    """Return the layer whose turn is last: closing events go outwards, the others inwards."""
-    return Layer.CLOCK if event in CLOSING else Layer.DISPLAY
+    """Return the layer that runs last: closing events go outwards, the others inwards."""
+    return Layer.CLOCK if RULES[event].closes else Layer.DISPLAY

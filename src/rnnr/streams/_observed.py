@@ -15,7 +15,7 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 from reactivex.subject import Subject
 
 from rnnr._errors import RnnrWarning
-from rnnr.event import ENDS, Event
+from rnnr.event import BEGINNINGS, ENDS, Event
 from rnnr.scheduling import IN_PLACE, InPlaceObservable
 from rnnr.state import State, drawing_failed
 from rnnr.streams._layer import Layer
@@ -227,7 +227,7 @@ def all_runs(runner: RunnerLike) -> Observable[Observable[Emission]]:
 
         def emit(event: Event, state: State) -> None:
             nonlocal current
-            if event in (Event.STARTED, Event.RESUMED):
+            if event in BEGINNINGS:
                 if current is not None:  # of whose end nobody was told
                     current.on_completed()
                 current = Subject()

@@ -6,11 +6,11 @@ from functools import wraps
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable
 
-from rnnr._errors import check_callback
+from rnnr._pipeline import as_handler
 from rnnr.event import Event
-from rnnr.scheduling import InPlaceObservable
 from rnnr.selection import Predicate, Selection, always
 from rnnr.state import State
+from rnnr.streams._fused import FusingObservable
 from rnnr.streams._layer import Layer
 from rnnr.streams._subject import EventSubject
 from rnnr.streams._walk import Callback
@@ -18,7 +18,7 @@ from rnnr.streams._walk import Callback
 __all__ = ["SelectedStream", "only_if"]
 
 
-class SelectedStream(InPlaceObservable[State]):
+class SelectedStream(FusingObservable[State]):
     """An Observable of the states that a selection selects, in the order of their delivery.
 
     Args:
@@ -33,7 +33,7 @@ class SelectedStream(InPlaceObservable[State]):
 
     def add(self, handler: Callback, *, layer: Layer = Layer.USER) -> abc.DisposableBase:
         """Call a handler with each selected state, as `EventSubject.add` does."""
-        check_callback("handler", handler)
+        handler = as_handler("handler", handler)
         return CompositeDisposable(
             *(
                 self._subjects[event].add(only_if(test, handler), layer=layer)

@@ -1,7 +1,6 @@
 """The Subject of an event: handlers in a defined order, behind a gate."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import TypeAlias
 from weakref import ref
 
@@ -9,33 +8,43 @@ from reactivex import abc
 from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
-from rnnr._errors import check_callback, note_failure, wrong_type
-from rnnr.event import CLOSING, Event
-from rnnr.scheduling import InPlaceObservable
+from rnnr._errors import wrong_type
+from rnnr._pipeline import as_handler
+from rnnr.event import RULES, Event
 from rnnr.state import State
+from rnnr.streams._fused import FusingObservable
 from rnnr.streams._layer import Layer
-from rnnr.streams._walk import Callback, _skip, _walk
+from rnnr.streams._walk import Callback, skip, walk, walk_all
 
-__all__ = ["EventSubject", "Wrapper", "new_subject"]
+__all__ = ["EventSubject", "Streams", "Wrapper", "new_subject"]
 
 Wrapper: TypeAlias = Callable[[Callback], Callback]
-"""Makes of a handler what is called in its place."""
+"""Takes a handler; returns what is called in its place."""
 
 
-class _Entry:
-    """One subscription. No dataclass, for making one takes as long as the rest of the import."""
-
-    __slots__ = ("handler", "layer", "observer")
+class _Entry(abc.DisposableBase):
+    """One handler of a Subject, and the Disposable that removes it."""
 
     def __init__(
-        self, layer: Layer, handler: Callback, observer: abc.ObserverBase[State] | None
+        self,
+        subject: "ref[EventSubject]",
+        layer: Layer,
+        handler: Callback,
+        observer: abc.ObserverBase[State] | None,
     ) -> None:
+        self._subject = subject
         self.layer = layer
         self.handler = handler
         self.observer = observer
 
+    def dispose(self) -> None:
+        """Remove the handler, also in the middle of a delivery."""
+        subject = self._subject()
+        if subject is not None:
+            subject._remove(self)
 
-class EventSubject(InPlaceObservable[State], Subject[State]):
+
+class EventSubject(FusingObservable[State], Subject[State]):
     """A ReactiveX Subject whose handlers run in layers and behind the gate.
 
     It delivers like any Subject, to those who were subscribed when the delivery began and
@@ -49,20 +58,23 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
 
     Args:
         inside_out: Run the innermost layer first, as closing events do.
+        gated: Skip the rest of the handlers once ``state["running"]`` is false. Without it every
+            handler is called, whatever the others raise, as at the end of a run.
     """
 
-    def __init__(self, *, inside_out: bool = False) -> None:
+    def __init__(self, *, inside_out: bool = False, gated: bool = True) -> None:
         super().__init__()
         self.deliver: Callback | None = None
         self.handlers: list[Callback] = []
         self._wrappers: dict[object, Wrapper] = {}
         self._inside_out = inside_out
-        self._entries: dict[object, _Entry] = {}  # in the order of subscription
-        self._places: dict[object, int] = {}
+        self._gated = gated
+        self._entries: dict[_Entry, None] = {}  # in the order of subscription
+        self._places: dict[_Entry, int] = {}
         self._n_changes = 0  # of the entries and the wrappers
         self._itself = ref(self)  # for Disposables: with a strong one observers would be in a cycle
 
-    def add(self, handler: Callback, *, layer: Layer = Layer.USER) -> Disposable:
+    def add(self, handler: Callback, *, layer: Layer = Layer.USER) -> abc.DisposableBase:
         """Call a handler with the state at every delivery.
 
         This is what `rnnr.Runner.on` does. ``subscribe`` does it too, for observers.
@@ -86,7 +98,7 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
             >>> subscription.dispose()
             >>> runner.run([])
         """
-        check_callback("handler", handler)
+        handler = as_handler("handler", handler)
         if not isinstance(layer, Layer):
             raise wrong_type("layer", "a Layer", layer, "write for example Layer.REDUCE")
         return self._add(handler, None, layer)
@@ -106,7 +118,14 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
         with self.lock:
             self._wrappers[key] = wrapper
             self._change()
-        return Disposable(partial(_leave, self._itself, key))
+        itself = self._itself
+
+        def unwrap() -> None:
+            subject = itself()
+            if subject is not None:
+                subject._unwrap(key)
+
+        return Disposable(unwrap)
 
     def rebuild(self) -> Callback:
         """Put ``handlers`` into delivery order, and return the function that calls them.
@@ -118,15 +137,13 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
             n_changes = None
             while n_changes != self._n_changes:
                 n_changes = self._n_changes
-                entries = dict(self._entries)  # which a signal handler does not change
-                keys = sorted(  # stable, also in reverse
-                    entries, key=lambda key: entries[key].layer, reverse=self._inside_out
-                )
-                places = {key: place for place, key in enumerate(keys)}
-                handlers = [entries[key].handler for key in keys]
+                entries = list(self._entries)  # which a signal handler does not change
+                entries.sort(key=_layer_of, reverse=self._inside_out)  # stable, also in reverse
+                places = {entry: place for place, entry in enumerate(entries)}
+                handlers = [entry.handler for entry in entries]
                 for wrapper in [*self._wrappers.values()]:
                     handlers = [wrapper(handler) for handler in handlers]
-                deliver = _walk(handlers)
+                deliver = walk(handlers) if self._gated else walk_all(handlers)
                 # all at once: a signal comes after calls
                 self.handlers, self._places, self.deliver = handlers, places, deliver
             return deliver
@@ -134,7 +151,7 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
     def on_next(self, value: State) -> None:
         """Deliver the state to the handlers, in order, while it is running."""
         deliver = self.deliver or self.rebuild()
-        if value["running"]:
+        if not self._gated or value["running"]:
             deliver(value)
 
     def dispose(self) -> None:
@@ -166,27 +183,30 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
 
     def _add(
         self, handler: Callback, observer: abc.ObserverBase[State] | None, layer: Layer
-    ) -> Disposable:
-        key = object()
+    ) -> abc.DisposableBase:
+        entry = _Entry(self._itself, layer, handler, observer)
         with self.lock:
             self.check_disposed()
             if not self.is_stopped:
-                self._entries[key] = _Entry(layer, handler, observer)
+                self._entries[entry] = None
                 self._change()
-        return Disposable(partial(_leave, self._itself, key))
+        return entry
 
-    def _remove(self, key: object) -> None:
-        """Remove an entry, or a wrapper."""
+    def _remove(self, entry: "_Entry") -> None:
+        with self.lock:
+            self._entries.pop(entry, None)
+            place = self._places.pop(entry, None)
+            if place is not None:  # a delivery may be walking this very list
+                self.handlers[place] = skip
+            self._change()
+
+    def _unwrap(self, key: object) -> None:
         with self.lock:
             self._wrappers.pop(key, None)
-            self._entries.pop(key, None)
-            place = self._places.pop(key, None)
-            if place is not None:  # a delivery may be walking this very list
-                self.handlers[place] = _skip
             self._change()
 
     def _clear(self) -> list[abc.ObserverBase[State]]:
-        observers = [entry.observer for entry in self._entries.values() if entry.observer]
+        observers = [entry.observer for entry in self._entries if entry.observer]
         self._entries, self._places, self.handlers = {}, {}, []
         self._change()
         return observers
@@ -196,36 +216,18 @@ class EventSubject(InPlaceObservable[State], Subject[State]):
         self.deliver = None
 
 
-class _EndSubject(EventSubject):
-    """The Subject of an event that reaches every handler, whatever the others do."""
+class Streams(dict[Event, EventSubject]):
+    """The Subjects of a runner, each made when somebody asks for it."""
 
-    def on_next(self, value: State) -> None:
-        """Deliver the state to every handler, then raise the first of their errors."""
-        failures: list[BaseException] = []
-        self.rebuild()
-        for handler in self.handlers:
-            try:
-                handler(value)
-            except BaseException as error:  # noqa: BLE001  (what closes must all be closed)
-                failures.append(error)
-        try:
-            if failures:
-                while len(failures) > 1:
-                    note_failure(failures[0], failures.pop(1), "another handler of the event")
-                raise failures[0]
-        finally:
-            del failures  # a traceback that holds its own exception keeps the state alive
+    def __missing__(self, event: Event) -> EventSubject:
+        return self.setdefault(event, new_subject(event))  # another thread may have been quicker
 
 
 def new_subject(event: Event) -> EventSubject:
     """Return a new Subject with the rules of an event."""
-    if event in (Event.STOPPED, Event.FAILED):
-        return _EndSubject(inside_out=True)
-    return EventSubject(inside_out=event in CLOSING)
+    rules = RULES[event]
+    return EventSubject(inside_out=rules.closes, gated=rules.gated)
 
 
-def _leave(subject: "ref[EventSubject]", key: object) -> None:
-    """Remove what was added to a Subject, if there still is one."""
-    left = subject()
-    if left is not None:
-        left._remove(key)
+def _layer_of(entry: _Entry) -> Layer:
+    return entry.layer
