@@ -2,13 +2,13 @@
 
     python examples/asyncio_service.py
 
-A service receives measurements and learns from them. The run is a plain loop, so it has a thread
-of its own, `asyncio.to_thread(runner.run, batches)`, while the tasks of the service go on in the
-event loop. `batches` is an async iterable. The run drives it in another loop, on another thread, so
-it shares no asyncio object with the service.
+A service receives measurements and learns from them. The run is a plain loop, so it has its own
+thread, `asyncio.to_thread(runner.run, batches)`, while the tasks of the service go on in the
+event loop. `batches` is an async iterable. The run iterates over it in another loop, on another
+thread, so it shares no asyncio object with the service.
 
-Cancelling a task does not reach into a thread. `train` below shows what to do about it:
-stop the run, wait until it has ended, and be cancelled then.
+Cancelling a task does not stop a thread. `train` below shows what to do: stop the run, wait until
+it has ended, and raise `CancelledError` then.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ async def train(runner: Runner, go: Callable[[], None]) -> None:
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
-        while not running.done():  # a run that has not begun yet does not hear the first stop
+        while not running.done():  # a stop has no effect before the run begins
             runner.stop()
             await asyncio.wait([running], timeout=0.1)
         running.result()  # its error, if there was one
@@ -51,13 +51,13 @@ async def train(runner: Runner, go: Callable[[], None]) -> None:
 
 
 async def main() -> None:
-    """Train, serve beside, cancel, and go on."""
+    """Train, serve meanwhile, cancel, and continue."""
     runner = Runner()
     runner.state["slope"] = 0.0
     runner.on(Event.BATCH, fit)
 
-    # So that the output is the same each time, the training rests at batch 40 until the service
-    # has answered; a real one would just go on.
+    # So that the output is the same each time, the training waits at batch 40 until the service
+    # has answered. A real training would not wait.
     loop, learned_some, answered = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
 
     @runner.on(Event.BATCH)

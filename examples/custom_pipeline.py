@@ -2,9 +2,9 @@
 
     python examples/custom_pipeline.py
 
-Every event of a runner is a stream, and whatever ReactiveX can do with streams works on it. Nothing
-is learned here: the batches are the losses of a made-up training, which fall, wobble, and leap
-twice. The run stops itself once their moving average is low.
+Every event of a runner is a stream, and all operators of ReactiveX work on it. Nothing is learned
+here: the batches are the losses of a made-up training, which fall, wobble, and leap twice. The run
+stops when their moving average is low.
 """
 
 import math
@@ -27,8 +27,8 @@ def learn(state: State) -> None:
     state["loss"] = state["batch"]
 
 
-# 1. Leaps. The state is one dict that changes all the time, so `select` takes out what `pairwise`
-#    is to remember.
+# 1. Leaps. The state is one dict that changes all the time, so `select` takes out the values
+#    that `pairwise` remembers.
 def is_leap(pair: tuple[Mapping[str, float], Mapping[str, float]]) -> bool:
     before, now = pair
     return now["loss"] > 2 * before["loss"]
@@ -38,7 +38,7 @@ leaps = batches.pipe(select("n_iters", "loss"), ops.pairwise(), ops.filter(is_le
 leaps.subscribe(lambda pair: print("batch {n_iters}: a leap to {loss:.2f}".format(**pair[1])))
 
 
-# 2. An average. What a stream finds out goes back into the state, for the callbacks after it.
+# 2. An average. The result of a stream goes back into the state, for the callbacks after it.
 def store(average: float) -> None:
     runner.state["average"], runner.state["converged"] = average, average < 0.2
 
@@ -49,7 +49,7 @@ averages.subscribe(store)
 # 3. A stop. A pipeline is a callback; this one is added after the average, so it runs after it.
 runner.on(Event.BATCH, pipeline(when("converged"), stop()))
 
-# 4. An end. A run that goes well is finished or stopped; a selection makes one stream of both.
+# 4. An end. A run without errors is finished or stopped; a selection makes one stream of both.
 ends = runner.stream(Event.FINISHED | Event.STOPPED)
 ends.pipe(select("n_iters", "average")).subscribe(
     lambda end: print("over at batch {n_iters}: the average is {average:.3f}".format(**end))

@@ -3,10 +3,10 @@
     pip install 'rnnr[dashboard,examples]'
     python examples/dashboard.py [--seconds-a-batch 0.04] [--epochs 20] [--record RUN.jsonl]
 
-It says where its page is: open that. There you see how far the training is, and the evaluation
-inside it; a chart of each metric; which callback is slow, which is the one that sleeps; what is
-logged. There are buttons to pause, to do one batch, to go on and to stop. After two minutes the
-training is over, and the page ends with the process. A recording stays, and so does its page:
+It logs the address of its page: open it. The page shows the progress of the training and of the
+evaluation inside it, a chart of each metric, the log, and which callback is slow: here it is the
+one that sleeps. There are buttons to pause, to step, to resume and to stop. After two minutes the
+training is over, and the page ends with the process. A recording stays, and you can show it later:
 python -m rnnr dashboard RUN.jsonl
 """
 
@@ -31,9 +31,9 @@ log = logging.getLogger("digits")
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the command, and train."""
     parser = argparse.ArgumentParser(description="Train on digits, and show it in the browser.")
-    parser.add_argument("--seconds-a-batch", type=float, default=0.04, help="sleep for so long")
-    parser.add_argument("--epochs", type=int, default=20, help="train for so many")
-    parser.add_argument("--record", type=Path, metavar="RUN.jsonl", help="write it down, too")
+    parser.add_argument("--seconds-a-batch", type=float, default=0.04, help="how long to sleep")
+    parser.add_argument("--epochs", type=int, default=20, help="number of epochs to train")
+    parser.add_argument("--record", type=Path, metavar="RUN.jsonl", help="also record the run")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     train(options.seconds_a_batch, options.epochs, options.record)
@@ -63,13 +63,13 @@ def train(seconds: float, max_epoch: int, record: Path | None) -> None:
         images, labels = state["batch"]
         hidden, log_p = forward(state["model"], images)
         adam.step(state["model"], gradients(state["model"], images, hidden, log_p, labels))
-        judge(state, log_p, labels)
+        measure(state, log_p, labels)
         state["stats"] = {"loss": state["loss_sum"] / len(labels)}  # of this batch, for the chart
 
     @evaluator.on(Event.BATCH)
     def evaluate(state: State) -> None:
         images, labels = state["batch"]
-        judge(state, forward(state["model"], images)[1], labels)
+        measure(state, forward(state["model"], images)[1], labels)
 
     def slow_down(_: State) -> None:
         time.sleep(seconds)
@@ -86,14 +86,14 @@ def train(seconds: float, max_epoch: int, record: Path | None) -> None:
         log.info("epoch %2d: loss %.3f, accuracy %.1f %%", state["epoch"], loss, 100 * accuracy)
 
     dashboard = Dashboard()
-    dashboard.attach_on(trainer, "rate")  # a key of the state, beside what it finds by itself
+    dashboard.attach_on(trainer, "rate")  # a key of the state, beside the metrics that it finds
     dashboard.attach_on(evaluator, name="validation")
     if record is not None:
         Record(record, "rate").attach_on(trainer)
     trainer.run(Batches(*training, rng), max_epoch)
 
 
-def judge(state: State, log_p: Array, labels: Array) -> None:
+def measure(state: State, log_p: Array, labels: Array) -> None:
     state["loss_sum"] = cross_entropy(log_p, labels)
     state["n_correct"] = np.sum(log_p.argmax(axis=1) == labels)
     state["size"] = len(labels)

@@ -4,9 +4,9 @@
     python examples/digits.py [--seed 0] [--epochs 40] [--out DIRECTORY]
 
 It shows what most trainings need: shuffled mini-batches, a progress bar, a second runner that
-evaluates after every epoch, early stopping, and a checkpoint of the best model, which is judged at
-the end on digits that neither the training nor the choice of the epoch has seen. The digits come
-with scikit-learn: 1797 images of 8 by 8 pixels. One seed decides everything.
+evaluates after every epoch, early stopping, and a checkpoint of the best model. At the end this
+model is evaluated on digits that neither the training nor the choice of the epoch has seen. The
+digits come with scikit-learn: 1797 images of 8 by 8 pixels. One seed decides everything.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def train(seed: int, max_epoch: int, out: str) -> float:
             percent = 100 * evaluator.state["accuracy"]
             print(f"epoch {epoch:2}: validation loss {loss:.3f}, accuracy {percent:.1f} %")
 
-    # In this order: the other two read state["better"], and a stop skips what comes after it.
+    # In this order: the other two read state["better"], and a stop skips the callbacks after it.
     keep_best = checkpoint("model", when="better", under=out)
     trainer.on(Event.EPOCH_FINISHED, [validate, keep_best, maybe_stop_early(patience=5)])
     trainer.run(Batches(*training, rng), max_epoch)
@@ -97,15 +97,15 @@ def train(seed: int, max_epoch: int, out: str) -> float:
 
 
 def split_digits(rng: np.random.Generator) -> list[tuple[Array, Array]]:
-    """Return images and labels to train on, to validate on, and held out till the end."""
+    """Return images and labels to train on, to validate on, and held out until the end."""
     images, labels = load_digits(return_X_y=True)
     training, validation, held_out = np.split(rng.permutation(len(labels)), [1197, 1437])
-    training = np.repeat(training, 4)  # an epoch shows each digit four times, with other noise
+    training = np.repeat(training, 4)  # an epoch shows each digit four times, with different noise
     return [(images[part] / 16, labels[part]) for part in (training, validation, held_out)]
 
 
 class Batches:
-    """Digits in batches, in a new order each time where a generator is given."""
+    """Digits in batches, in a new order each time if a generator is given."""
 
     def __init__(
         self, images: Array, labels: Array, rng: np.random.Generator | None = None, size: int = 32
@@ -119,7 +119,7 @@ class Batches:
         for some in np.split(order, range(self.size, len(order), self.size)):
             yield self.images[some], self.labels[some]
 
-    def __len__(self) -> int:  # the runner does without; it tells the bar where the end is
+    def __len__(self) -> int:  # the runner does not need it; the bar shows it as its total
         return math.ceil(len(self.labels) / self.size)
 
 

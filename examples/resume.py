@@ -1,11 +1,11 @@
-"""Train, be killed at any moment, go on: the same command again, with the same result.
+"""Train, be killed at any moment, and continue with the same command, to the same result.
 
     python examples/resume.py RUN.pkl
 
 The run saves its state every few batches, in the middle of epochs. If the file exists, the run
-goes on from there. It fits a line to noisy points, in plain Python: what matters here is what a
-run needs to survive `kill -9`, namely that everything that changes is in the state, and that
-each epoch draws its order from the epoch's own number.
+continues from there. It fits a line to noisy points, in plain Python. A run needs two things to
+survive `kill -9`: everything that changes is in the state, and the order of each epoch depends
+only on the number of the epoch.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from rnnr.files import write_atomic
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run, or go on with the run in the file."""
+    """Run, or continue the run in the file."""
     parser = argparse.ArgumentParser(description="Fit a line; survive being killed.")
     parser.add_argument("run", type=Path, help="file of the run: continued if it exists")
     parser.add_argument("--epochs", type=int, default=5)
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             kept = {key: state[key] for key in state.keys() - {"batches"}}
             write_atomic(options.run, lambda file: pickle.dump(kept, file))
 
-    # The innermost layer: when the reducer has taken the batch as well.
+    # The innermost layer runs after the reducer has taken the batch.
     runner.stream(Event.BATCH).add(save, layer=Layer.DISPLAY)
 
     if options.run.exists():
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 class Points:
-    """Noisy points of y = 3 x - 1, in an order that the epoch decides."""
+    """Noisy points of y = 3 x - 1, in an order that depends on the epoch."""
 
     epoch = 0
 

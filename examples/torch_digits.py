@@ -4,8 +4,8 @@
     python examples/torch_digits.py [--seed 0] [--epochs 40] [--out DIRECTORY]
 
 It is `digits.py` with a network, an optimizer and loaders of PyTorch. To rnnr a tensor is a value
-like any other: runners, callbacks and their order are the same. What is new is that the network is
-told when it trains and when it is judged, and that ``torch.save`` writes the checkpoint.
+like any other: runners, callbacks and their order are the same. Two things are new: callbacks
+switch the network between training and evaluation, and ``torch.save`` writes the checkpoint.
 """
 
 import argparse
@@ -96,7 +96,7 @@ def train(seed: int, max_epoch: int, out: str) -> float:
             percent = 100 * evaluator.state["accuracy"]
             print(f"epoch {epoch:2}: validation loss {loss:.3f}, accuracy {percent:.1f} %")
 
-    # In this order: the other two read state["better"], and a stop skips what comes after it.
+    # In this order: the other two read state["better"], and a stop skips the callbacks after it.
     keep_best = checkpoint("model", when="better", under=out, using=save_weights, ext="pt")
     trainer.on(Event.EPOCH_FINISHED, [validate, keep_best, maybe_stop_early(patience=5)])
     trainer.run(DataLoader(training, batch_size=64, shuffle=True), max_epoch)
@@ -110,7 +110,7 @@ def train(seed: int, max_epoch: int, out: str) -> float:
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """Save what `torch.load` reads back without running code of the file."""
+    """Save weights that `torch.load` can read without running code from the file."""
     torch.save(model.state_dict(), path)
 
 

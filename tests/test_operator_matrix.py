@@ -28,7 +28,7 @@ from rnnr.scheduling import InPlaceScheduler
 
 END = "the end"
 BATCHES = [3, 1, 2, 2]
-PAGE = Path(__file__).parents[1] / "docs" / "traps.md"
+PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "traps.md"
 
 
 class Batches:
@@ -371,7 +371,7 @@ TABLE: dict[str, Row] = {
     "zip_with_list": Row(lambda op, clock: op("xyz"), [(3, "x"), (1, "y"), (2, "z"), END]),
 }
 
-# Why what comes over an event stream lacks more than the end; docs/traps.md has the same words.
+# Why what comes over an event stream lacks more than the end; the page of traps has the same words.
 REASONS = {
     "It tells its result at the end.": (
         "all average count default_if_empty element_at_or_default first_or_default fork_join "
@@ -474,7 +474,7 @@ def fluent(name: str) -> Any:
 
 def test_every_operator_has_a_row() -> None:
     new = names_of_operators() - TABLE.keys()
-    assert not new, f"give these a row in TABLE, and a line in docs/traps.md where due: {new}"
+    assert not new, f"give these a row in TABLE, and a line in the traps page where due: {new}"
 
 
 def test_an_operator_that_is_missing_came_with_a_later_version() -> None:

@@ -4,7 +4,7 @@
 
 Each row alternates between the three for many rounds in one process, so that a machine whose speed
 drifts slows all of them down; the ratio is the median of the rounds' ratios. Import time is
-measured on fresh processes, in turn. It prints the table in docs/performance.md.
+measured on fresh processes, in turn. It prints the table in docs/reference/performance.md.
 """
 
 import argparse
