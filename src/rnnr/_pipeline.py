@@ -44,7 +44,8 @@ class Pipeline(Generic[_A, _B]):
     joins several.
 
     Attributes:
-        step: What a callback is: a function from an item to the item to pass on, or to `MISSING`.
+        step: What a callback is: a function from an item to the item to pass on, or to a sentinel,
+            ``rnnr.state.MISSING``, to pass nothing on.
         make: Returns a step with a memory of its own, for one subscription.
     """
 
