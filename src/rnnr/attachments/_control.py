@@ -187,7 +187,7 @@ class Control(Attachment):
             try:
                 while self._is_held(key, state):
                     for slot, _, _ in runs_on_this_thread():  # those around it are held, too
-                        slot.n_holds += 1
+                        slot.n_pauses += 1
                     self._changed.notify_all()  # those who wait for it
                     self._changed.wait(_LOOK)
             finally:

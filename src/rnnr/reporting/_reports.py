@@ -160,7 +160,7 @@ class _Reporter:
         self._keys = keys
         self._clock = clock
         self._slot = slot
-        self._n_holds = slot.n_holds
+        self._n_pauses = slot.n_pauses
         self._throughput = Throughput()
         self._n_batches: int | None = None
         self._length_at: int | None = None  # epoch in which a batch has asked for it
@@ -177,8 +177,8 @@ class _Reporter:
         """Record how a run stands."""
         now, n_iters = self._clock(), index(state["n_iters"])  # of NumPy, say, from a checkpoint
         around = outermost(state)
-        if self._n_holds != self._slot.n_holds:  # a pause is no part of its speed
-            self._n_holds = self._slot.n_holds
+        if self._n_pauses != self._slot.n_pauses:  # a pause is no part of its speed
+            self._n_pauses = self._slot.n_pauses
             self._throughput.begin(now, n_iters)
         seconds = now - state.setdefault(STARTED_AT, now)
         return Report(
