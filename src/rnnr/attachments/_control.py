@@ -42,8 +42,8 @@ class Control(Attachment):
     """Pauses, steps and stops runs from outside: another thread, a signal handler, a page.
 
     A run is paused and stopped at the end of a batch, when all its callbacks have run, so nothing
-    of the batch is lost. If callbacks of a batch are running, it is at the end of the next batch.
-    Until one of the methods is called, it costs a batch nothing. Attach one control to a training
+    of the batch is lost. A request that comes while they run takes effect after the next batch.
+    Until one of the methods is called, a batch costs nothing more. Attach one control to a training
     and to its evaluation on the same thread: both are paused, and only the training is stopped.
 
     Attributes:

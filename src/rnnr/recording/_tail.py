@@ -82,7 +82,7 @@ class Tail:
             more = ", ..." if self.n_damaged > len(self.damaged) else ""
             what.append(f"{self.n_damaged} damaged (line {numbers}{more})")
         if self.is_torn:
-            what.append("a last one that is torn")
+            what.append("a torn last line")
         return " and ".join(what)
 
     def read(self, at_most: int = 10_000) -> list[Report]:
