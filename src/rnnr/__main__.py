@@ -18,11 +18,10 @@ exit status:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says.
+    """Run the command line.
 
     Args:
-        arguments: What stands behind ``python -m rnnr``; what the process was called with,
-            unless given.
+        arguments: Arguments after ``python -m rnnr``; those of the process, unless given.
 
     Returns:
         The exit status of the process.
@@ -42,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m rnnr",
         description="Tools for runs of rnnr.",
-        epilog="'python -m rnnr COMMAND --help' tells more about a command",
+        epilog="'python -m rnnr COMMAND --help' explains a command",
     )
     parser.add_argument("--version", action="version", version=f"rnnr {rnnr.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -55,7 +54,7 @@ def _add_dashboard(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         "dashboard",
         help="show recordings, finished or still growing, in the browser",
         description="Show recordings side by side in one page of the browser, and follow those "
-        "that are still written to. Ends with Ctrl-C.",
+        "that are still being written. Press Ctrl-C to end it.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -64,7 +63,7 @@ def _add_dashboard(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         nargs="+",
         type=Path,
         metavar="FILE",
-        help="what rnnr.recording.Record writes, such as run.jsonl",
+        help="recording made by rnnr.recording.Record, such as run.jsonl",
     )
     parser.add_argument(
         "--port", type=int, default=0, help="port to listen on; 0, the default, picks a free one"
@@ -72,16 +71,15 @@ def _add_dashboard(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="address of this machine to listen on; 127.0.0.1, the default, is reached from this "
-        "machine alone, 0.0.0.0 from all",
+        help="address of this machine to listen on; 127.0.0.1, the default, can be reached from "
+        "this machine only, 0.0.0.0 from all machines",
     )
     parser.add_argument(
         "--allowed-host",
         action="append",
         default=[],
         metavar="NAME",
-        help="additional host name to accept, for example that of a proxy; may be given several "
-        "times",
+        help="additional host name to accept, for example that of a proxy; may be repeated",
     )
     parser.set_defaults(run=_dashboard)
 

@@ -1,4 +1,4 @@
-"""What belongs to a thread, carried to a thread of ours: context variables and switches."""
+"""Carry what belongs to a thread to a new thread: context variables, library settings."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,17 +10,17 @@ from typing import Any, Final, TypeAlias
 __all__ = ["as_owner"]
 
 Switch: TypeAlias = Callable[[], AbstractContextManager[object]]
-"""Sets on a new thread what stands so on the thread that made the switch."""
+"""Makes a context in which a new thread has one setting of the thread that it was read on."""
 
 
 def as_owner(function: Callable[[], object]) -> Callable[[], object]:
     """Return a function that runs another one, on a new thread, as the caller would run it now.
 
-    It sees a copy of the caller's context variables, and the switches of NumPy and PyTorch as
-    they stand, where those are loaded. What it changes itself, the caller does not see.
+    It sees a copy of the caller's context variables, and the present settings of NumPy and
+    PyTorch, if they are loaded. The caller does not see its changes.
 
     Args:
-        function: What to run.
+        function: Function to run.
     """
     context, switches = copy_context(), list(_switches())
 
@@ -38,18 +38,18 @@ def _switches() -> Iterator[Switch]:
     for name, readers in _READERS.items():
         module = sys.modules.get(name)
         for reader in readers if module is not None else ():
-            with suppress(Exception):  # another version has it not; one half imported, not yet
+            with suppress(Exception):  # not in this version, or the module is half imported
                 yield reader(module)
 
 
 def _decimals(decimal: Any) -> Switch:
-    # A context variable, but of a context that can change: a copy, or two threads would share it.
+    # The context variable holds a mutable context: copy it, or two threads would share it.
     switch: Switch = decimal.localcontext
     return switch
 
 
 def _errors(numpy: Any) -> Switch:
-    # Of the thread in NumPy 1; from 2 on a context variable.
+    # One for each thread in NumPy 1, a context variable from NumPy 2 on.
     return partial(numpy.errstate, **numpy.geterr())
 
 
@@ -63,7 +63,7 @@ def _gradients(torch: Any) -> Switch:
 
 def _device(torch: Any) -> Switch:
     device = torch.get_default_device()  # by `with` or by set_default_device
-    # On the CPU nothing: it is there by default, and the switch makes each call a little slower.
+    # The CPU is the default, and the switch would slow each call down a little.
     return nullcontext if device.type == "cpu" else partial(torch.device, device)
 
 
@@ -86,7 +86,7 @@ def _autocast(torch: Any) -> Switch:
 
 
 def _stream(torch: Any) -> Switch:
-    # It brings its device. What was not begun is not begun for this.
+    # The stream sets its device, too. Do not initialize CUDA for this alone.
     if not torch.cuda.is_initialized():
         return nullcontext
     return partial(torch.cuda.stream, torch.cuda.current_stream())
@@ -97,6 +97,6 @@ _AUTOCAST: Final = ("cpu", "cuda", "mps", "xpu", "hpu", "mtia", "maia", "xla")
 _READERS: Final[dict[str, tuple[Callable[[Any], Switch], ...]]] = {
     "decimal": (_decimals,),
     "numpy": (_errors,),
-    # Inference first: it sets the gradients, too. torch.nn.parallel does the same for its threads.
+    # Inference first: it sets the gradients, too. torch.nn.parallel uses the same order.
     "torch": (_inference, _gradients, _device, _autocast, _stream),
 }

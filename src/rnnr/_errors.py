@@ -1,4 +1,4 @@
-"""What rnnr says when something is wrong: expected, got, cure."""
+"""Error messages in three parts: expected, got, cure."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -39,7 +39,7 @@ _NOT_PLAIN: Final = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERAB
 
 
 class RnnrWarning(UserWarning):
-    """The category of every warning that rnnr gives.
+    """The category of every warning of rnnr.
 
     Example:
         Turn them into errors while you debug:
@@ -61,12 +61,12 @@ def wrong_value(name: str, expected: str, got: object, cure: str) -> ValueError:
 
 
 def check_callback(name: str, callback: object) -> None:
-    """Refuse what cannot be called with a state, or does nothing when it is."""
+    """Raise unless it can be called, and calling it runs it: it is not async and no generator."""
     plain: Any = callback.func if type(callback) is partial else callback
     plain = getattr(plain, "__func__", plain)
     is_plain = type(plain) is FunctionType and not plain.__dict__
     if is_plain and not plain.__code__.co_flags & _NOT_PLAIN:
-        return  # nearly all are; what follows takes longer than to add a handler
+        return  # as nearly always; the rest takes longer than to add a handler
     if not callable(callback):
         raise wrong_type(name, "callable", callback, "pass a function of the state")
     expected = "a function that runs when it is called"
@@ -79,19 +79,19 @@ def check_callback(name: str, callback: object) -> None:
 
 
 def check_string(name: str, got: object, cure: str) -> None:
-    """Refuse what is no string."""
+    """Raise unless it is a string."""
     if not isinstance(got, str):
         raise wrong_type(name, "a string", got, cure)
 
 
 def as_integer(name: str, got: Any, least: int, cures: tuple[str, str]) -> int:
-    """Return an integer of any type as an int; refuse others, and those that are too small.
+    """Return an integer of any type as an int; raise for other values and smaller integers.
 
     Args:
         name: Name of the argument.
-        got: What was given.
-        least: The smallest that is accepted.
-        cures: What to do about something else, and about something smaller.
+        got: Value of the argument.
+        least: Smallest integer to accept.
+        cures: The cure for another type, and the cure for a smaller integer.
     """
     expected = f"an integer of {least} or more"
     try:
@@ -106,14 +106,14 @@ def as_integer(name: str, got: Any, least: int, cures: tuple[str, str]) -> int:
 def as_number(
     name: str, got: Any, expected: str, is_right: Callable[[float], bool], cures: tuple[str, str]
 ) -> float:
-    """Return a real number of any type as a float; refuse others, and those that are not right.
+    """Return a real number of any type as a float; raise for other values and wrong numbers.
 
     Args:
         name: Name of the argument.
-        got: What was given.
+        got: Value of the argument.
         expected: Which numbers are right, in words.
-        is_right: Tells whether a float is right.
-        cures: What to do about something else, and about another number.
+        is_right: Returns whether a float is right.
+        cures: The cure for another type, and the cure for a wrong number.
     """
     if not isinstance(got, Real):
         raise wrong_type(name, expected, got, cures[0])
@@ -127,39 +127,39 @@ def as_number(
 
 
 def missing_key(key: str, part: str, state: Mapping[str, Any], cure: str) -> KeyError:
-    """Return the error for a state that lacks what a part of the library reads."""
+    """Return the error for a state that lacks a key which a part of the library reads."""
     present = ", ".join(sorted(map(str, state))) or "nothing"
     return KeyError(f"state[{key!r}] is missing: {part} reads it, the state has {present}; {cure}")
 
 
 def note_failure(error: BaseException, other: BaseException, where: str) -> None:
-    """Keep a second error, with its traceback, as a note on the first."""
+    """Add a second error, with its traceback, to the first as a note."""
     if other is error:  # a handler raised it again
         return
     add_note(error, f"{where} failed too:\n{''.join(_traceback_without(error, other)).rstrip()}")
 
 
 def _traceback_without(error: BaseException, other: BaseException) -> Iterable[str]:
-    """Return the traceback of an error up to that of the first, while it was handled."""
-    whole = TracebackException.from_exception(other)
-    told: TracebackException | None = whole
-    one: BaseException | None = other
-    while told is not None and one is not None:
-        one = one.__cause__ or one.__context__
-        if one is error:
-            told.__cause__ = told.__context__ = None
-        told = told.__cause__ or told.__context__
-    return whole.format()
+    """Return the traceback of another error, without the first one as its cause or context."""
+    traceback = TracebackException.from_exception(other)
+    part: TracebackException | None = traceback
+    cause: BaseException | None = other
+    while part is not None and cause is not None:
+        cause = cause.__cause__ or cause.__context__
+        if cause is error:
+            part.__cause__ = part.__context__ = None
+        part = part.__cause__ or part.__context__
+    return traceback.format()
 
 
 class _Note(str):
-    """A note that knows in which runs it was made, the outermost first."""
+    """A note that records in which runs it was made, the outermost first."""
 
     runs: tuple[object, ...] = ()
     place: str = ""
 
     def stays_beside(self, newer: "_Note") -> bool:
-        """Return whether it is of another place in the same run, or of a run inside of that."""
+        """Return whether it comes from another place in the same run, or from a run inside it."""
         is_inside = self.runs[: len(newer.runs)] == newer.runs
         return is_inside and (self.runs, self.place) != (newer.runs, newer.place)
 
@@ -170,21 +170,21 @@ class _Note(str):
 def add_note(error: BaseException, text: str, *, place: str | None = None) -> None:
     """Add a note to an exception, if it takes one (a frozen dataclass does not).
 
-    The same object may be raised again and again, and must not grow: our notes of other runs than
-    those that it is leaving now are of an earlier time, and go.
+    An exception object that is raised again and again must not collect notes: rnnr's notes of runs
+    other than those that it leaves now are old, and are removed.
 
     Args:
         error: The exception.
         text: The note.
-        place: What the note is of: a later one of the same place and run takes its place. The
-            text, unless it is given.
+        place: What the note is about: it replaces an earlier note about the same place in the same
+            run. The text, if not given.
     """
     note = _Note(text)
     note.place = text if place is None else place
     note.runs = tuple(token for _, token, _ in runs_on_this_thread())
     with suppress(Exception):
         notes = getattr(error, "__notes__", [])
-        notes[:] = [one for one in notes if not isinstance(one, _Note) or one.stays_beside(note)]
+        notes[:] = [old for old in notes if not isinstance(old, _Note) or old.stays_beside(note)]
         error.add_note(note)
 
 

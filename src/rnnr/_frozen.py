@@ -1,4 +1,4 @@
-"""A dict that does not change: what is taken out of the state to be kept."""
+"""An immutable dict, for values that are taken out of the state and kept."""
 
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 __all__ = ["Frozen"]
 
 
-def _refuse(self: "Frozen", *_: Any, **__: Any) -> NoReturn:
+def _raise(self: "Frozen", *_: Any, **__: Any) -> NoReturn:
     raise TypeError(
         f"{type(self).__name__} does not support item assignment or any other change: it is "
         "what the state held at one moment; change a copy, dict(snapshot), instead"
@@ -14,7 +14,7 @@ def _refuse(self: "Frozen", *_: Any, **__: Any) -> NoReturn:
 
 
 class Frozen(dict[str, Any]):
-    """A dict that refuses to be changed.
+    """A dict that cannot be changed.
 
     A ``MappingProxyType`` would be shorter, but neither pickles nor becomes JSON, so a list
     of them in the state would make the state unpicklable. The values are not copied.
@@ -22,9 +22,9 @@ class Frozen(dict[str, Any]):
 
     __slots__ = ()
 
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
+    __setitem__ = __delitem__ = __ior__ = _raise
+    clear = pop = popitem = setdefault = update = _raise
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[dict[str, Any]]]:
-        """Pickle and copy by making it anew, since items cannot be set."""
+        """Pickle and copy by constructing it again, since items cannot be set."""
         return type(self), (dict(self),)

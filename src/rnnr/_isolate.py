@@ -21,11 +21,11 @@ def isolate(callback: Callable[[Any], object]) -> Callable[[Any], None]:
 
     It is meant for views: a dashboard, a logger, a message to a phone. An exception is logged at
     ERROR with its traceback on ``rnnr.isolation``; the callback stays subscribed and
-    is called again at the next event. ``KeyboardInterrupt`` and ``SystemExit`` pass. For a stream
-    with operators there is `rnnr.operators.isolate`.
+    is called again at the next event. ``KeyboardInterrupt`` and ``SystemExit`` are not caught.
+    For a stream with operators there is `rnnr.operators.isolate`.
 
     Args:
-        callback: Callable that accepts the state, or whatever else it is called with.
+        callback: Callable that accepts the state, or another single argument.
 
     Raises:
         TypeError: If the callback cannot be called.
@@ -42,40 +42,45 @@ def isolate(callback: Callable[[Any], object]) -> Callable[[Any], None]:
         >>> runner.state["n_iters"]
         3
     """
-    _refuse_stream(callback)
+    _check_not_a_stream(callback)
     check_callback("callback", callback)
 
     @wraps(callback, updated=())
     def isolated(state: Any) -> None:
-        _refuse_stream(state)
+        _check_not_a_stream(state)
         try:
             callback(state)
         except Exception as error:  # noqa: BLE001  (it is logged)
             log_failure(error, callback)
 
-    if hasattr(callback, "reserve_on"):  # what it writes in the state it reserves all the same
+    if hasattr(callback, "reserve_on"):  # it still reserves its key of the state
         vars(isolated)["reserve_on"] = callback.reserve_on
     return isolated
 
 
-def _refuse_stream(thing: object) -> None:
+def _check_not_a_stream(thing: object) -> None:
     if isinstance(thing, Observable):
         cure = "in a pipe write rnnr.operators.isolate()"
         raise wrong_type("what isolate wraps", "a callback", thing, cure)
 
 
 def log_failure(error: Exception, *what: object) -> None:
-    """Log what was caught, with its traceback."""
+    """Log an exception with its traceback.
+
+    Args:
+        error: The exception.
+        what: What it was caught from.
+    """
     with suppress(Exception):  # a logging handler may fail, too
         message = f"isolate({'%r' * len(what)}) caught an exception; the run goes on"
         logger.error(message, *what, exc_info=error)
 
 
 class Failures:
-    """What fails in a view, which may fail at every batch: logged once for each kind.
+    """Logs the failures of a view, each kind once, since a view may fail at every batch.
 
     Args:
-        logger: Where it is logged, at ERROR and with its traceback.
+        logger: Where to log them, at ERROR and with the traceback.
     """
 
     def __init__(self, logger: logging.Logger) -> None:
@@ -86,8 +91,8 @@ class Failures:
         """Log that something failed, unless it has failed with an error of this type before.
 
         Args:
-            what: What is not done, as a sentence: "ProgressBar cannot draw its bar".
-            error: What was caught.
+            what: What failed, as a sentence: "ProgressBar cannot draw its bar".
+            error: The exception.
         """
         kind = (what, type(error))
         if kind in self._logged:

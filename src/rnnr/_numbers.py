@@ -1,4 +1,4 @@
-"""What is one number, what can be added exactly, and how a number looks in JSON."""
+"""Numbers of any type: as a float, in an exact sum, in JSON."""
 
 import sys
 from array import array
@@ -39,7 +39,7 @@ _ROUNDED: Final = {
 def number_of(value: Any, part: str) -> float:
     """Return a metric as a float, whether it is a float, a NumPy scalar or a tensor of one item.
 
-    ``__float__`` and not ``float()``, which would take a text for the number that it spells.
+    It calls ``__float__`` and not ``float()``, which would read a number from a text.
 
     Raises:
         TypeError: If it is not a number.
@@ -52,7 +52,7 @@ def number_of(value: Any, part: str) -> float:
 
 
 def numbers_in(values: Mapping[Any, Any]) -> dict[str, float]:
-    """Return those of many values that are numbers, as floats, under their names as text."""
+    """Return the values that are numbers, as floats, by their names as strings."""
     found = {}
     for name, value in values.items():
         try:
@@ -63,16 +63,16 @@ def numbers_in(values: Mapping[Any, Any]) -> dict[str, float]:
 
 
 def as_json(number: float) -> float | str:
-    """Return a number as strict JSON can hold it: what is not finite as a text."""
+    """Return a number as strict JSON can hold it: one that is not finite as a string."""
     if isfinite(number):
         return number
     return "NaN" if isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 
 def own(value: Any) -> Any:
-    """Return a copy of what its owner may fill again: an array, a tensor, a container.
+    """Return a copy of a value that its owner may change: an array, a tensor, a container.
 
-    Anything else is returned as it is: numbers and texts never change, and only an object of the
+    Anything else is returned as it is: numbers and strings never change, and only an object of the
     user's own class knows how to copy itself. A tensor keeps its graph.
     """
     if type(value) in _EXACT:
@@ -94,11 +94,12 @@ def own(value: Any) -> Any:
 
 
 def addend(value: Any) -> Any:
-    """Return a value as a sum adds it: without a graph, in a type that holds sums, a copy.
+    """Return a copy of a value that can be added to a sum: without a graph, in a wide type.
 
-    Booleans and integers of NumPy, PyTorch and their like become 64-bit integers, floats become
-    64-bit floats, on the device where they are. Where a library has no such type (JAX unless it
-    is told to, Apple's GPUs), it is the widest that there is. Anything else is `own`.
+    Booleans and integers of NumPy, PyTorch and similar libraries become 64-bit integers, floats
+    become 64-bit floats, on the device where they are. Where such a type is missing (in JAX by
+    default, on Apple's GPUs), they get the widest type that there is. For anything else it is
+    `own`.
     """
     if type(value) in _EXACT:
         return value
@@ -111,9 +112,9 @@ def addend(value: Any) -> Any:
 
 
 def result_type(value: Any) -> str | None:
-    """Return the type to which a sum of such values is rounded in the end, if it is rounded.
+    """Return the name of the type to which a sum of such values is rounded in the end, or ``None``.
 
-    Sums of single and half precision have single precision; all others stay as they were added.
+    Sums of single and half precision are rounded to single precision; all others are not rounded.
     """
     if type(value) in _EXACT:
         return None
@@ -122,7 +123,7 @@ def result_type(value: Any) -> str | None:
 
 
 def rounded(total: Any, name: str | None) -> Any:
-    """Return a sum, or a mean, in the type that `result_type` has named."""
+    """Return a sum, or a mean, in the type that `result_type` has returned."""
     if name is None or _types_of(total) == _NO_ARRAY:
         return total
     if _is_tensor(total):
@@ -131,9 +132,9 @@ def rounded(total: Any, name: str | None) -> Any:
 
 
 def quotient(total: Any, size: Any) -> Any:
-    """Return a total divided by a size: NaN, and not an error, where the size is zero.
+    """Return a total divided by a size; NaN, not an error, if the size is zero.
 
-    Integers of PyTorch are divided as 64-bit floats; it would take 32 bits for them.
+    Integers of PyTorch are divided as 64-bit floats; PyTorch itself would use 32 bits.
     """
     if type(total) in _EXACT and type(size) in _EXACT:
         return total / size if size else nan
@@ -141,7 +142,7 @@ def quotient(total: Any, size: Any) -> Any:
         total = total.to(getattr(sys.modules["torch"], _widest("float64", total)))
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(size, numpy.generic):
-        size = size.item()  # else a float divided by it becomes NumPy's
+        size = size.item()  # a float divided by it would become NumPy's
     if _is_tensor(size) and not size.ndim:
         size = size.item()
     if isinstance(size, Number) and not size:
@@ -154,15 +155,15 @@ def quotient(total: Any, size: Any) -> Any:
 
 
 class Sums:
-    """Adds values of any type: exactly, without graphs, and without keeping anybody's buffer.
+    """Adds values of any type: exactly, without graphs, and without keeping the caller's arrays.
 
-    Sums pickle as what they are. One that is to be rounded in the end is a dict until then, of the
-    sum in a wider type and the name of the type that it will have; a dict has no ``+``, so it is
-    nobody's value.
+    Sums are plain values and pickle as such. A sum that has to be rounded in the end is a dict
+    until then: the sum in a wider type, and the name of its final type. A dict has no ``+``, so it
+    cannot be mistaken for a value.
 
     Args:
         what: What is added, for messages.
-        part: Who adds it.
+        part: Class or function that adds it.
         name: Its name.
         is_divided: Whether the sums will be divided.
     """
@@ -173,11 +174,11 @@ class Sums:
 
     @property
     def _part(self) -> str:
-        what, part, name = self._who  # put together where it is needed: a short run makes many
+        what, part, name = self._who  # formatted on demand: a short run makes many
         return f"{what} for {part}({name!r})"
 
     def begin(self, value: Any) -> Any:
-        """Return the sum of one value.
+        """Return the sum of a first value.
 
         Raises:
             TypeError: If such values cannot be added, or their sum cannot be divided.
@@ -188,7 +189,7 @@ class Sums:
         can = hasattr(kind, "__add__") and (not self._is_divided or hasattr(kind, "__truediv__"))
         name, wide = _types_of(value)
         if can and name and wide is None and not name.startswith(_ADDED_AS_THEY_ARE):
-            # an array has both operators, its items may not
+            # an array has both operators, but its items may not
             try:
                 (value + value) / 1 if self._is_divided else value + value
             except TypeError:
@@ -204,8 +205,8 @@ class Sums:
         """Return a sum with one more value.
 
         Raises:
-            TypeError: If it cannot be added to those before.
-            Exception: What else ``+`` raises, with a note that tells who was adding.
+            TypeError: If it cannot be added to the earlier values.
+            Exception: Whatever else ``+`` raises, with a note that names the part that adds.
         """
         try:
             if type(total) is not dict:
@@ -236,16 +237,16 @@ def _float_of(value: Any) -> float:
 
 
 def _is_tensor(value: Any) -> bool:
-    """Return whether it is a tensor of PyTorch, which is loaded then."""
+    """Return whether it is a tensor of PyTorch, without importing PyTorch."""
     tensor = getattr(sys.modules.get("torch"), "Tensor", None)
     return tensor is not None and isinstance(value, tensor)
 
 
 def _types_of(value: Any) -> tuple[str, str | None]:
-    """Return the name of an array's type, and that of the type in which to add such arrays.
+    """Return the name of an array's type, and the name of the type in which to add such arrays.
 
-    An array is a tensor of PyTorch, or what has a type of NumPy: its scalars and arrays, and
-    those of JAX, CuPy, pandas. The second name is ``None`` for types that add up as they are.
+    An array is a tensor of PyTorch, or a value with a type of NumPy: NumPy's scalars and arrays,
+    and those of JAX, CuPy, pandas. The second name is ``None`` for types that add up as they are.
     """
     if _is_tensor(value):
         wide = "int64"
@@ -265,7 +266,7 @@ def _types_of(value: Any) -> tuple[str, str | None]:
 
 
 def _widest(name: str, value: Any) -> str:
-    """Return the name of a 64-bit type, or of the widest that there is where the value lives."""
+    """Return the name of a 64-bit type, or of the widest type that the value's device has."""
     if getattr(getattr(value, "device", None), "type", None) == "mps":
         return _NARROWER[name]
     jax = sys.modules.get("jax")

@@ -1,4 +1,4 @@
-"""Which runs are under way on a thread, and which of them is inside which."""
+"""The runs under way on a thread, and which of them is the outermost."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -15,61 +15,63 @@ _local = threading.local()
 
 
 class Slot:
-    """The place of a runner among the runs: it runs once at a time, and some watch it.
+    """What is known of a runner's runs: which one is under way, and whether views watch it.
 
-    Nobody who keeps it keeps the runner alive, whose state may hold a model.
+    It refers to the runner weakly: the state of the runner may hold a model, which a view that
+    keeps the slot must not keep alive.
 
     Args:
         runner: The runner.
 
     Attributes:
         runner: Returns the runner, or ``None`` when it is gone.
-        token: Under "running" what stands for the run that is under way. A dict and not a lock: an
-            interrupt right after ``acquire`` would leave it locked.
+        token: Holds under "running" the token of the run that is under way. A dict and not a lock:
+            an interrupt right after ``acquire`` would leave a lock locked.
         has_run: Whether a run has begun.
-        n_holds: Grows while a run is held: the time of a pause is not part of its speed.
+        n_pauses: Grows while a run is paused: the time of a pause is not part of its speed.
     """
 
-    __slots__ = ("_watchers", "has_run", "n_holds", "runner", "token")
+    __slots__ = ("_watchers", "has_run", "n_pauses", "runner", "token")
 
     def __init__(self, runner: Any) -> None:
         self.runner: Callable[[], Any] = ref(runner)
         self.token: dict[str, object] = {}
-        self.n_holds = 0
+        self.n_pauses = 0
         self.has_run = False
         self._watchers: dict[object, None] = {}
 
     def watch(self) -> Disposable:
-        """Have the runs count for `outermost`, until disposed."""
+        """Make the runs count for `outermost`, until disposed."""
         watcher = object()
         self._watchers[watcher] = None
         return Disposable(lambda: self._watchers.pop(watcher, None))
 
     @property
     def is_watched(self) -> bool:
-        """Whether somebody watches the runs."""
+        """Whether a view watches the runs."""
         return bool(self._watchers)
 
     @property
     def is_done_with(self) -> bool:
-        """Whether its runner has run, and is gone: what was kept of it is of no use any more."""
+        """Whether its runner has run and is gone, so that nothing of it has to be kept."""
         return self.has_run and self.runner() is None
 
     @property
     def is_running(self) -> bool:
-        """Whether a run is under way, which a state that was saved meanwhile does not tell."""
+        """Whether a run is under way; a state saved during a run says so even after its end."""
         return "running" in self.token
 
 
 Run: TypeAlias = tuple[Slot, object, State]
-"""A run that has begun on this thread: its slot, its token, its state. A named tuple would take as
-long to make as all else that a run does here."""
+"""A run that has begun on this thread: its slot, its token, its state. To make a named tuple would
+take as long as everything else that a run does here."""
 
 
 def runs_on_this_thread() -> list[Run]:
-    """Return the runs under way on this thread, the outermost first: a list to add the next to.
+    """Return the list of runs under way on this thread, the outermost first; a run appends itself.
 
-    An interrupt may have kept the end of one from being told, and ``running`` does not tell it.
+    A run that an interrupt kept from removing itself is removed here: its token is no longer the
+    one under "running".
     """
     runs: list[Run] | None = getattr(_local, "runs", None)
     if runs is None:
@@ -80,19 +82,19 @@ def runs_on_this_thread() -> list[Run]:
 
 
 def outermost(state: State, among: Iterable[Slot] | None = None) -> State:
-    """Return the state of the watched run on this thread that all others are inside of.
+    """Return the state of the outermost watched run on this thread.
 
-    A run that nobody watches does not count: a loop over folds is not the axis of a training.
+    A run that is not watched does not count: a loop over folds is not the axis of a training.
 
     Args:
-        state: Of a run, which is the outermost itself if there is no other.
-        among: Slots of the runners whose runs count; those of all watched ones if left out.
+        state: State of a run; it is returned if no other run is around it.
+        among: Slots of the runners whose runs count; all watched runners if not given.
     """
     runs: list[Run] = getattr(_local, "runs", [])
     for slot, token, other in runs:
         if other is state:
-            break  # the others are inside of this one
-        is_among = among is None or any(slot is one for one in among)
+            break  # the others are inside this one
+        is_among = among is None or any(slot is each for each in among)
         if is_among and slot.is_watched and slot.token.get("running") is token:
             return other
     return state

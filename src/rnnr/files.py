@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and which of them we have written ourselves."""
+"""Write files atomically, and recognize the files that a run has written."""
 
 import os
 import sys
@@ -30,7 +30,7 @@ else:
     import fcntl
 
     def _lock(file: IO[bytes], *, wait: bool) -> None:
-        """Take the lock that a process holds while it writes a file, and loses when it dies."""
+        """Take the lock that a process holds while it writes a file; it ends with the process."""
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -38,9 +38,9 @@ class SavedFile(NamedTuple):
     """A file, or a folder, that was saved during a run.
 
     Attributes:
-        savers: Who saved it and still keeps it.
-        stamp: The time of its last change that it was given then, in nanoseconds since 1970; by it
-            it is known again. ``None`` if there was no such file.
+        savers: Names of the callbacks that saved it and still keep it.
+        stamp: Modification time that it was given then, in nanoseconds since 1970, by which it is
+            recognized. ``None`` if there was no such file.
     """
 
     savers: tuple[str, ...]
@@ -50,8 +50,8 @@ class SavedFile(NamedTuple):
 class SavedFiles(deque[Path]):
     """The paths of the files that `rnnr.callbacks.checkpoint` keeps, the oldest first.
 
-    It pickles as text, and its paths are those of the system that reads it. ``torch.save`` writes
-    an ordered dict of text, which ``torch.load`` takes by default: there the paths are the keys.
+    It pickles as text, so the paths become those of the system that reads it. ``torch.save`` writes
+    an ordered dict with the paths as keys, which ``torch.load`` accepts by default.
 
     Attributes:
         files (Mapping[str, SavedFile]): What is known of each, under its path.
@@ -69,13 +69,13 @@ class SavedFiles(deque[Path]):
 
     @classmethod
     def of(cls, value: object) -> "SavedFiles":
-        """Return what a state has under the key of saved files, whichever way it was stored.
+        """Return the saved files of a state from the value of their key, however it was stored.
 
-        Paths that were taken out of it are forgotten; others that were put in are not ours.
+        Paths that a callback has removed are forgotten; paths that it has added are ignored.
         """
         if isinstance(value, SavedFiles):
-            there = {str(path) for path in value}
-            return cls({path: file for path, file in value.files.items() if path in there})
+            present = {str(path) for path in value}
+            return cls({path: file for path, file in value.files.items() if path in present})
         if isinstance(value, OrderedDict) and all(map(_is_plain_file, value.values())):
             return _restored(value)
         return cls()
@@ -84,7 +84,7 @@ class SavedFiles(deque[Path]):
         return SavedFiles.of(self)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickle as text, and for ``torch.save``, which uses protocol 2, as plain types alone."""
+        """Pickle as text; for ``torch.save``, which uses protocol 2, as plain types only."""
         plain = {path: [list(file.savers), file.stamp] for path, file in self.files.items()}
         if protocol == 2:
             return OrderedDict, (), None, None, iter(plain.items())
@@ -118,23 +118,23 @@ def _is_plain_file(value: object) -> bool:
 
 
 def new_stamp() -> int:
-    """Return a time to `stamp` a file with: no other file has it, to the microsecond."""
-    return time.time_ns() // 1000 * 1000  # no file system counts finer than this in other units
+    """Return the present time in whole microseconds, as a `stamp` that no other file has."""
+    return time.time_ns() // 1000 * 1000  # so that file systems that count in 100 ns can store it
 
 
 def stamp(path: Path, time_ns: int) -> int | None:
-    """Set the time of the last change of a file, or of a folder and all that is in it.
+    """Set the modification time of a file, or of a folder and everything in it.
 
-    A later change by somebody else gives it another time. The time is chosen before the file is
-    written, so that a state that is saved in the file knows it, too.
+    A later change by another program sets another time. The time is chosen before the file is
+    written, so that a state that is saved in the file holds it, too.
 
     Returns:
-        The time that it has now, which file systems round; ``None`` where there is no such file.
+        The time as the file system has rounded it; ``None`` if there is no such file.
     """
     try:
         for file in _files_of(path):
             if not _has_another_name(file):
-                with suppress(OSError, NotImplementedError):  # not ours; a link on Windows
+                with suppress(OSError, NotImplementedError):  # of another owner; a link on Windows
                     os.utime(file, ns=(time_ns, time_ns), follow_symlinks=False)
         return path.lstat().st_mtime_ns
     except OSError:
@@ -142,7 +142,7 @@ def stamp(path: Path, time_ns: int) -> int | None:
 
 
 def is_stamped(path: Path, time_ns: int | None) -> bool:
-    """Return whether a file, or a folder and all that is in it, is as it was stamped."""
+    """Return whether a file, or a folder and everything in it, still has the time of its stamp."""
     try:
         return all(
             file.lstat().st_mtime_ns == time_ns
@@ -154,21 +154,21 @@ def is_stamped(path: Path, time_ns: int | None) -> bool:
 
 
 def _files_of(path: Path) -> list[Path]:
-    """Return a path, before it what is in it."""
+    """Return the contents of a folder, if the path is one, and then the path itself."""
     is_folder = path.is_dir() and not path.is_symlink()
     return [*(path.rglob("*") if is_folder else ()), path]
 
 
 def _has_another_name(file: Path) -> bool:
-    """Return whether it is a file with a hard link elsewhere, whose time is not ours to set."""
+    """Return whether it is a file with another hard link, whose time we must not change."""
     return not file.is_dir() and file.lstat().st_nlink > 1
 
 
 def delete(path: Path) -> None:
-    """Delete a file, or a folder with all that is in it; a link, and not what it points to.
+    """Delete a file, or a folder with everything in it; a link itself, not its target.
 
     Raises:
-        OSError: If it cannot be deleted; not where it is gone already.
+        OSError: If it is there and cannot be deleted.
     """
     if path.is_dir() and not path.is_symlink():
         from shutil import rmtree
@@ -181,23 +181,23 @@ def delete(path: Path) -> None:
 def write_atomic(
     path: Path, write: Callable[[IO[bytes]], object], *, time_ns: int | None = None
 ) -> None:
-    """Write a file so that nobody ever sees a part of it.
+    """Write a file atomically: a reader sees the old file or the new one, never a part of it.
 
-    The bytes go to a file aside in the same directory, are flushed to disk, and are renamed
-    to ``path``; then the directory is flushed. A process that is killed meanwhile leaves what was
-    at ``path`` before, and perhaps the file aside, which the next call for a file in that
-    directory removes. Several processes may write into one directory: the file aside is
-    locked while it is being written, so only what a dead process left is removed.
+    The bytes go to a temporary file in the same directory, are flushed to disk, and are renamed
+    to ``path``; then the directory is flushed. If the process is killed meanwhile, ``path`` keeps
+    its old contents, and the temporary file may stay; the next call for a file in that directory
+    removes it. Several processes may write into one directory: a temporary file is locked while
+    it is being written, so only the files of dead processes are removed.
 
     Args:
-        path: File to write. A link is followed: what it points to is replaced.
+        path: File to write. A link is followed: its target is replaced.
         write: Called with a binary file to write to.
-        time_ns: Time of the last change that it is to have, in nanoseconds since 1970; the present
-            time, unless you say otherwise.
+        time_ns: Modification time of the file, in nanoseconds since 1970; the present time, if
+            not given.
 
     Raises:
-        BaseException: Whatever ``write`` raises; ``path`` is as it was then, and nothing else
-            is left.
+        BaseException: Whatever ``write`` raises; ``path`` is unchanged then, and the temporary
+            file is removed.
 
     Example:
         >>> from pathlib import Path
@@ -210,43 +210,43 @@ def write_atomic(
     """
     target = path.resolve()
     _remove_leftovers(target.parent)
-    file, aside = _open_aside(target.parent)
+    file, temporary = _open_temporary(target.parent)
     try:
         with file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
             if time_ns is not None:
-                stamp(aside, time_ns)
+                stamp(temporary, time_ns)
             if sys.platform == "win32":  # pragma: no cover  (an open file cannot be renamed there)
                 file.close()
-            os.replace(aside, target)
+            os.replace(temporary, target)
     except BaseException:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     _flush_directory(target.parent)
 
 
-def _open_aside(folder: Path) -> tuple[IO[bytes], Path]:
+def _open_temporary(folder: Path) -> tuple[IO[bytes], Path]:
     while True:
-        aside = folder / f".rnnr-{uuid4().hex}.tmp"
-        file = open(aside, "xb")  # noqa: SIM115  (not tempfile: its files are private)
+        temporary = folder / f".rnnr-{uuid4().hex}.tmp"
+        file = open(temporary, "xb")  # noqa: SIM115  (not tempfile: its files are private)
         with suppress(OSError):  # a file system without locks: nothing is removed there
             _lock(file, wait=True)
-        if aside.exists():  # else another process took it for a leftover, before the lock
-            return file, aside
+        if temporary.exists():  # else another process removed it as a leftover, before the lock
+            return file, temporary
         file.close()
 
 
 def _remove_leftovers(folder: Path) -> None:
-    for aside in folder.glob(".rnnr-*.tmp"):
-        with suppress(OSError), open(aside, "rb") as file:  # locked: another process writes it
+    for leftover in folder.glob(".rnnr-*.tmp"):
+        with suppress(OSError), open(leftover, "rb") as file:  # locked: another process writes it
             _lock(file, wait=False)
-            aside.unlink()
+            leftover.unlink()
 
 
 def _flush_directory(folder: Path) -> None:
-    with suppress(OSError):  # Windows and some file systems flush no directory
+    with suppress(OSError):  # Windows and some file systems cannot flush a directory
         fd = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(fd)

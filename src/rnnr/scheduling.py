@@ -1,6 +1,6 @@
-"""Where ReactiveX's deferral would lose or delay states, and what is done about it.
+"""Schedulers and Observables that work around ReactiveX's deferral, which may lose states.
 
-Inside a subscription ReactiveX puts off whatever is scheduled on the current thread until that
+Inside a subscription ReactiveX defers whatever is scheduled on the current thread until that
 subscription returns: for a run inside one, until after its end. That queue is its trampoline.
 """
 
@@ -32,11 +32,11 @@ _T = TypeVar("_T")
 
 
 class InPlaceScheduler(TimeoutScheduler):
-    """Runs what is due now in place, and what is due later by a timer.
+    """A scheduler that runs an action that is due now at once, and a later one by a timer.
 
-    Pass it to ``subscribe`` where ReactiveX's default would come too late, inside a subscription or
-    below an operator that subscribes while it delivers. Pipelines over
-    `rnnr.Runner.stream` use it there by themselves.
+    Pass it to ``subscribe`` where ReactiveX's default would run an action too late: inside a
+    subscription, or below an operator that subscribes while it delivers. Pipelines over
+    `rnnr.Runner.stream` use it by themselves.
 
     Example:
         >>> import reactivex as rx
@@ -52,7 +52,7 @@ class InPlaceScheduler(TimeoutScheduler):
     """
 
     def __new__(cls) -> "InPlaceScheduler":
-        """Return a new one, with a queue of its own; TimeoutScheduler would return the same."""
+        """Return a new scheduler with its own queue; TimeoutScheduler would return a shared one."""
         return object.__new__(cls)
 
     def __init__(self) -> None:
@@ -61,19 +61,19 @@ class InPlaceScheduler(TimeoutScheduler):
     def schedule(
         self, action: abc.ScheduledAction[_T], state: _T | None = None
     ) -> abc.DisposableBase:
-        """Run an action now, or right after the one of this scheduler that is running."""
+        """Run an action now, or right after the action of this scheduler that is running."""
         return self._now.schedule(lambda _, state: action(self, state), state)
 
 
 IN_PLACE = (InPlaceScheduler, ImmediateScheduler, TrampolineScheduler)
-"""Schedulers that run what is due within the very call: before anybody can dispose of it."""
+"""Schedulers that run an action before ``schedule`` returns, so that it cannot be disposed of."""
 
 
 class InPlaceObservable(Observable[_T]):
     """An Observable whose pipelines deliver in place, wherever they are subscribed."""
 
     works_in_subscribe = False
-    """Whether ``subscribe`` works until the end; to await it then takes a thread."""
+    """Whether ``subscribe`` blocks until the end, so that awaiting it needs a thread."""
 
     if not TYPE_CHECKING:  # pragma: no branch  (the overloads of the original give the types)
 
@@ -87,21 +87,21 @@ class InPlaceObservable(Observable[_T]):
     def run(self, scheduler: abc.SchedulerBase | None = None) -> _T:
         """Subscribe on this thread, wait for the end, and return the last item.
 
-        ReactiveX does this in a new thread, which an interrupt of this one does not reach.
+        ReactiveX does this on a new thread, which an interrupt of this one does not reach.
         """
-        with idle_trampoline():  # whose owner would wait for us, and we for it
+        with idle_trampoline():  # a busy one would wait for us, and we for it
             return super().run(scheduler or InPlaceScheduler())
 
     def __await__(self) -> Generator[Any, None, _T]:
         """Return the last item to ``await``, while the event loop goes on.
 
-        ReactiveX subscribes on the thread of the loop, which a run would keep to its end.
+        ReactiveX subscribes on the thread of the loop, which a run would block until its end.
         """
         return last_item(self).__await__() if self.works_in_subscribe else super().__await__()
 
 
 class _Piped(InPlaceObservable[_T]):
-    """What operators made of such an Observable."""
+    """The Observable that operators make of an `InPlaceObservable`."""
 
     def __init__(self, source: Observable[_T], works_in_subscribe: bool) -> None:
         super().__init__(source._subscribe_core)
@@ -115,13 +115,13 @@ class _Piped(InPlaceObservable[_T]):
 
 
 def is_inside_subscription() -> bool:
-    """Tell whether ReactiveX is in the middle of a subscription on this thread."""
+    """Return whether ReactiveX is in the middle of a subscription on this thread."""
     return not CurrentThreadScheduler.singleton().schedule_required()
 
 
 @contextmanager
 def idle_trampoline() -> Iterator[None]:
-    """Give the thread a trampoline of its own for a while, as if it were in no subscription.
+    """Replace the thread's trampoline in a ``with`` block, as if it were in no subscription.
 
     ReactiveX has no public way to do so. The attribute is the same from 4.0 to 6.1.
     """

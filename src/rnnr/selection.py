@@ -1,4 +1,4 @@
-"""Some of what happens: events are values that can be selected from."""
+"""Select some of the events: every n-th batch, the first, those of a predicate."""
 
 import math
 import time
@@ -13,35 +13,35 @@ __all__ = ["Predicate", "Predicates", "Selectable", "Selection", "always"]
 
 Predicate: TypeAlias = Callable[[State], object]
 Predicates: TypeAlias = Mapping[Any, Predicate]
-"""For each `Event`, which is made of what is here, the test that a state has to pass."""
+"""The test of the states of each event. The keys are of type `Event`, which imports this module."""
 
 
 class Selectable:
-    """What can be listened to: an `Event`, or a `Selection` of events.
+    """Something to listen to: an `Event`, or a `Selection` of events.
 
-    The methods select, and what they give can be selected from again. A selection is a value: it
-    remembers nothing, so it can be kept and used for several runners and callbacks. What
-    `first` and `seconds` remember belongs to each subscription.
+    Each method returns a selection, from which you can select again. A selection is a value: it
+    has no memory, so you can keep it and use it for several runners and callbacks. The memory of
+    `first` and `seconds` belongs to each subscription.
     """
 
     __slots__ = ()
 
     @abstractmethod
     def predicates(self) -> Predicates:
-        """Return the events, each with a new predicate that tells which states are selected."""
+        """Return the events, each with a new predicate for the states that are selected."""
         ...
 
     def every(self, n: int) -> "Selection":
         """Select every n-th batch or epoch.
 
         It selects the multiples of ``n`` by the run's own count, ``n_iters`` for ``BATCH`` and
-        ``epoch`` for ``EPOCH_STARTED`` and ``EPOCH_FINISHED``: a resumed run goes on in step.
+        ``epoch`` for ``EPOCH_STARTED`` and ``EPOCH_FINISHED``: a resumed run stays in step.
 
         Args:
-            n: Distance of what is selected, in batches or epochs.
+            n: Distance between two that are selected, in batches or epochs.
 
         Raises:
-            TypeError: If ``n`` is no integer.
+            TypeError: If ``n`` is not an integer.
             ValueError: If ``n`` is below 1, or an event is counted neither in batches nor epochs.
 
         Example:
@@ -69,13 +69,13 @@ class Selectable:
         return Selection(f"{self}.every({n})", predicates)
 
     def first(self, n: int) -> "Selection":
-        """Select the first ``n`` that a subscription comes to see, in this run and later ones.
+        """Select the first ``n`` occurrences, counted per subscription and across runs.
 
         Args:
             n: How many to select.
 
         Raises:
-            TypeError: If ``n`` is no integer.
+            TypeError: If ``n`` is not an integer.
             ValueError: If ``n`` is below 1.
 
         Example:
@@ -101,7 +101,7 @@ class Selectable:
         return self._narrowed(f"first({n})", make)
 
     def once(self) -> "Selection":
-        """Select the first that a subscription comes to see; the same as ``first(1)``.
+        """Select the first occurrence, for each subscription; the same as ``first(1)``.
 
         Example:
             >>> from rnnr import Event, Runner
@@ -115,7 +115,7 @@ class Selectable:
         return self.first(1)
 
     def where(self, predicate: Callable[[State], object]) -> "Selection":
-        """Select the states of which a predicate is true.
+        """Select the states for which a predicate is true.
 
         Args:
             predicate: Called with the state at every event.
@@ -135,14 +135,14 @@ class Selectable:
         return self._narrowed(f"where({predicate!r})", lambda: predicate)
 
     def seconds(self, s: float, clock: Callable[[], float] = time.monotonic) -> "Selection":
-        """Select at most one in a time: the first, and then the first after ``s`` seconds.
+        """Select the first, then the first after ``s`` seconds, and so on.
 
         Args:
             s: Least time between two that are selected, in seconds.
             clock: Returns a time in seconds that never goes back.
 
         Raises:
-            TypeError: If ``s`` is no number or ``clock`` cannot be called.
+            TypeError: If ``s`` is not a number or ``clock`` cannot be called.
             ValueError: If ``s`` is not positive and finite.
 
         Example:
@@ -179,7 +179,7 @@ class Selectable:
         return self._narrowed(f"seconds({s})", make)
 
     def __or__(self, other: object) -> "Selection":
-        """Select what one of the two selects; what both do is selected once."""
+        """Select the states that either of the two selects, each once."""
         if not isinstance(other, Selectable):
             return NotImplemented
         return Selection(
@@ -187,17 +187,17 @@ class Selectable:
         )
 
     def _narrowed(self, text: str, make: Callable[[], Predicate]) -> "Selection":
-        """Return the selection whose events share one new test for each subscription."""
+        """Return a selection whose events share one new test for each subscription."""
 
         def predicates() -> Predicates:
             test = make()
-            return {event: _both(before, test) for event, before in self.predicates().items()}
+            return {event: _both(first, test) for event, first in self.predicates().items()}
 
         return Selection(f"{self}.{text}", predicates)
 
 
 class Selection(Selectable):
-    """Some of what happens in a run; made by the methods of an `Event`, or of another selection.
+    """Some of the events of a run; made by the methods of an `Event`, or of another selection.
 
     `rnnr.Runner.on` and `rnnr.Runner.stream` take it wherever they take an `Event`.
 
@@ -224,7 +224,7 @@ class Selection(Selectable):
         return self._text
 
     def predicates(self) -> Predicates:
-        """Return the events, each with a new predicate that tells which states are selected."""
+        """Return the events, each with a new predicate for the states that are selected."""
         return self._make()
 
 
@@ -238,7 +238,7 @@ def _multiples(key: str, n: int) -> Predicate:
 
 
 def _both(first: Predicate, second: Predicate) -> Predicate:
-    """Return a test whose second part sees only what the first passes."""
+    """Return a test whose second part sees only the states that pass the first."""
     if first is always:
         return second
     return lambda state: first(state) and second(state)
@@ -250,7 +250,7 @@ def _joined(one: Predicates, other: Predicates) -> Predicates:
 
 
 def _either(one: Predicate, other: Predicate) -> Predicate:
-    """Return a test whose two parts see everything, since they may count it."""
+    """Return a test whose two parts see every state, since they may count them."""
 
     def test(state: State) -> object:
         passed = one(state)

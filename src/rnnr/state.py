@@ -1,4 +1,4 @@
-"""The state of a run: one plain dict, and what in it is rnnr's own memory.
+"""The state of a run: one plain dict, and rnnr's own keys in it.
 
 The docstring of `rnnr.Runner` lists the keys that a run sets. These are rnnr's own:
 
@@ -10,8 +10,8 @@ key                     what it holds
                         this run has begun to write, under ``_begun``
 ``_counter``            `maybe_stop_early`: failures in a row (the name is its argument)
 ``_early_stopping_{key}``
-                        `early_stopping`: the best so far, failures in a row, copies of what is
-                        to be restored, a dict (the name is its argument ``memory``)
+                        `early_stopping`: a dict of the best so far, the failures in a row, and
+                        copies of the values to restore (the name is its argument ``memory``)
 ``_saved_{what}``       `checkpoint`: the files kept, `rnnr.files.SavedFiles` (the name is its
                         argument)
 ``_started_at``         `reports`: the time at which the run began, in seconds since 1970
@@ -25,10 +25,10 @@ key                     what it holds
 ``_open``               whether batches, or the end of the epoch, are still to be delivered
 ``_first_iter``         ``n_iters`` before the first batch
 ``_spent``              whether the batches were a generator that was exhausted before
-``_failed_at``          how many batches were drawn when an error came instead of the next
+``_failed_at``          how many batches were drawn when drawing the next one failed
 ``_broken_at``          how many batches were drawn when the batches raised an error
 ``_started_at``         the time at which the epoch began, for the timer
-``_bar``                where the bar stands, in items
+``_bar``                position of the progress bar, in items
 ``_reducer {name}``     what a reducer has accumulated
 ``_results``            the names of the reducers that have stored their results, a tuple
 ======================  ==================================================================
@@ -73,7 +73,7 @@ RUN: Final = "_run"
 """Key of the memory that lives for one run."""
 
 RESULTS: Final = "_results"
-"""Key, in that memory, of the names of the reducers that have stored their results."""
+"""Key, in the memory of an epoch, of the names of the reducers that have stored their results."""
 
 RUN_KEYS: Final = (
     "batches",
@@ -91,7 +91,7 @@ RUN_KEYS: Final = (
 STARTED_AT: Final = "_started_at"
 """Key of the time at which the run began, which reports need."""
 
-# "error" is a usual name for a metric, and the run puts that back
+# "error" is a usual name for a metric, and the run restores it
 _NOT_FREE: Final = frozenset({*RUN_KEYS, STARTED_AT} - {"error"})
 
 _BEGUN: Final = "_begun"
@@ -100,9 +100,9 @@ _BEGUN: Final = "_begun"
 def epoch_memory(state: State) -> dict[str, Any]:
     """Return the dict in the state that lives for one epoch.
 
-    Reducers keep their accumulators here, a bar its position, the timer its clock. It is
-    a new dict in every epoch, so nothing has to be reset, and a pickled state carries it. Keys
-    that start with an underscore are rnnr's own.
+    Reducers keep their accumulators here, a bar its position, the timer its clock. It is a new
+    dict in every epoch, so nothing has to be reset, and it is part of a pickled state. Keys that
+    start with an underscore are rnnr's own.
     """
     memory: dict[str, Any] = state.setdefault(EPOCH, {})
     return memory
@@ -119,15 +119,15 @@ def run_memory(state: State) -> dict[str, Any]:
 
 
 def new_run_memory() -> dict[str, Any]:
-    """Return the memory with which a run begins."""
+    """Return the memory of a new run."""
     return {_BEGUN: {}}
 
 
 def begin_key(state: State, key: str) -> None:
-    """Remove what an earlier run has left under a key, at the first call in each run.
+    """Remove the value that an earlier run has left under a key, at the first call in each run.
 
-    A state without the memory of a run is left as it is: what saved it was an older version, whose
-    run goes on, or it is of no run.
+    A state without the memory of a run is not changed: an older version has saved it in the middle
+    of a run, or it is not the state of a run.
     """
     begun: dict[str, bool] = state.get(RUN, {}).get(_BEGUN, {key: True})
     if key not in begun:
@@ -166,30 +166,30 @@ def check_metric(argument: str, key: str) -> None:
 
 
 def open_epoch(state: State) -> None:
-    """Begin an epoch: its memory is empty, no batch has been drawn."""
+    """Begin an epoch, with an empty memory."""
     state.update({"epoch": state["epoch"] + 1, EPOCH: {"_open": True}})
 
 
 def close_epoch(state: State) -> None:
-    """End an epoch: its batches are exhausted. Its memory stays until the next one begins."""
+    """End an epoch whose batches are exhausted; its memory stays until the next one begins."""
     epoch_memory(state)["_open"] = False
 
 
 def is_open(state: State) -> bool:
-    """Tell whether the epoch still has batches, or its end, to deliver."""
+    """Return whether batches of the epoch, or its end, are still to be delivered."""
     return bool(state.get(EPOCH, {}).get("_open"))
 
 
 def mark_epoch_start(state: State) -> None:
-    """Remember where ``n_iters`` stands before the first batch of the epoch."""
+    """Remember ``n_iters`` as it is before the first batch of the epoch."""
     epoch_memory(state).setdefault("_first_iter", state["n_iters"])
 
 
 def n_batches_drawn(state: State) -> int:
     """Return how many batches the open epoch has drawn.
 
-    It is the distance of ``n_iters`` from its value at the first draw: a counter of its own
-    would cost every batch a tenth of the loop, to agree with this one.
+    It is the difference of ``n_iters`` from its value before the first draw: a counter of its own
+    would cost a tenth of the loop for every batch, and hold nothing new.
     """
     n_iters: int = state["n_iters"]
     first: int = state.get(EPOCH, {}).get("_first_iter", n_iters)
@@ -197,7 +197,7 @@ def n_batches_drawn(state: State) -> int:
 
 
 def drawing_failed(state: State) -> bool:
-    """Tell whether an error came while a batch was drawn, after those that the epoch has."""
+    """Return whether the error of the run came from drawing the next batch of the epoch."""
     return epoch_memory(state).get("_failed_at") == n_batches_drawn(state)
 
 
@@ -205,15 +205,15 @@ Reader: TypeAlias = Callable[[State], Any]
 
 
 def reader(key: str, part: str, cure: str) -> Reader:
-    """Make the function with which a part of the library reads a key of the state.
+    """Return the function with which a part of the library reads a key of the state.
 
     Args:
         key: Key to read.
-        part: Who reads it, for the message if it is missing.
-        cure: What to do then.
+        part: Name of the part, for the message if the key is missing.
+        cure: The cure in that message.
 
     Raises:
-        TypeError: If the key is no string.
+        TypeError: If the key is not a string.
         KeyError: From the function, if a state lacks the key.
     """
     check_string(f"a key of the state for {part}", key, "write its name")

@@ -367,7 +367,7 @@ class Refusing:
             raise self.error
 
 
-NO_BAR = "ProgressBar cannot draw its bar, and does without it for this epoch"
+NO_BAR = "ProgressBar cannot draw its bar, and shows none for this epoch"
 NO_STATS = "ProgressBar cannot show statistics"
 CANNOT = {"constructor": NO_BAR, "set_postfix": NO_STATS, "update": NO_BAR, "close": NO_BAR}
 
@@ -1133,7 +1133,7 @@ except TypeError as error:
 
 def test_in_a_notebook_a_widget_that_fails_breaks_no_run_either() -> None:
     pytest.importorskip("torch")
-    cannot = "ERROR ProgressBar cannot draw its bar, and does without it for thi"
+    cannot = "ERROR ProgressBar cannot draw its bar, and shows none for this epo"
     assert said_in_a_notebook(A_NOTEBOOK_THAT_FAILS) == [
         *("4 2 0", "{2}"),
         *(cannot, "4 2 0"),
@@ -1179,7 +1179,7 @@ class TestAnArgument:
 
     @pytest.mark.parametrize("own", ["initial", "iterable"])
     def test_of_the_bars_own_is_refused(self, own: str) -> None:
-        expected = f"kwargs must be arguments other than the bar's own, got .*; leave out {own}"
+        expected = f"kwargs must be arguments that the bar does not set, got .*; leave out {own}"
         with pytest.raises(TypeError, match=expected):
             ProgressBar(**{own: 3})  # type: ignore[arg-type]
 

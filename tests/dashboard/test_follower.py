@@ -161,7 +161,7 @@ def test_damaged_lines_are_left_out_and_told(path: Path) -> None:
     follower = Follower(path, track)
     follower.catch_up(10)
     assert steps(track) == [1, 2, 3]
-    assert notes(track) == ["left out, whole or in part: 2 damaged (line 2, 9)"]
+    assert notes(track) == ["skipped, whole or in part: 2 damaged (line 2, 9)"]
     follower.catch_up(10)
     assert len(notes(track)) == 1  # told once
 
@@ -175,7 +175,7 @@ def test_another_file_in_its_place_begins_anew(path: Path) -> None:
     path.write_bytes(b"damaged\n")
     follower.catch_up(10)
     assert steps(track) == []
-    assert notes(track) == ["left out, whole or in part: 1 damaged (line 1)"]
+    assert notes(track) == ["skipped, whole or in part: 1 damaged (line 1)"]
     recorded(path, 2)
     follower.catch_up(10)
     assert steps(track) == [1, 2]

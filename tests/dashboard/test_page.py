@@ -493,12 +493,12 @@ FACTS = {
     ),
     "a long evaluation": (
         {"silent": 40},
-        "epoch 3 of 10 · batch 42 of 100 · 1.0 s elapsed · no news for 40 s",
+        "epoch 3 of 10 · batch 42 of 100 · 1.0 s elapsed · no report for 40 s",
     ),
     "a process that was killed": (
         {"status": "silent", "silent": 93_700},
         "epoch 3 of 10 · batch 42 of 100 · 1.0 s elapsed "
-        "· no news for 1 d 2 h; it may have been killed or be paused",
+        "· no report for 1 d 2 h; it may have been killed or paused",
     ),
     "a recording that is being read": ({"status": "reading"}, "1,242 batches so far"),
     "no clock": (

@@ -52,7 +52,7 @@ def test_a_pause_does_not_count_as_time_that_a_batch_takes() -> None:
     for each in [*BEGINNING, report(Event.BATCH, 4)]:
         progress.add(each)
     held = report(Event.BATCH, 5)
-    progress.add(held, is_held=True)
+    progress.add(held, is_paused=True)
     assert progress.of(held)["seconds_left"] == 15.0
     for n_iters in (6, 10):  # a thousand seconds later, as fast as before
         after = report(Event.BATCH, n_iters, seconds=1000.0 + n_iters)
@@ -70,9 +70,9 @@ def test_the_speed_begins_again_after_a_pause_and_a_pause_is_not_in_the_mean(
     for n_iters in range(1, 11):
         pause = 1000.0 if n_iters > 5 else 0.0
         one = report(Event.BATCH, n_iters, seconds=pause + n_iters / 2)
-        progress.add(one, is_held=n_iters == 5 and not is_inside_another)
+        progress.add(one, is_paused=n_iters == 5 and not is_inside_another)
         if n_iters == 5 and is_inside_another:
-            progress.hold()
+            progress.pause()
         speeds.append(progress.of(one)["batches_per_second"])
     assert speeds == [2.0] * 5 + [None] + [2.0] * 4
     end = report(Event.FINISHED, 10, seconds=1005.0)
@@ -108,7 +108,7 @@ def test_a_clock_that_tells_nonsense_gives_no_negative_speed_and_no_negative_tim
     progress = Progress()
     for event, n_iters, seconds, is_held in story:
         one = report(event, n_iters, seconds=seconds)
-        progress.add(one, is_held=is_held)
+        progress.add(one, is_paused=is_held)
         answer = progress.of(one)
         for known in ("batches_per_second", "seconds_left"):
             assert answer[known] is None or answer[known] >= 0

@@ -265,8 +265,8 @@ CURSORS = [
 
 @pytest.mark.parametrize("cursor", CURSORS)
 def test_an_unknown_cursor_begins_anew(dashboard: Dashboard, cursor: str) -> None:
-    view = dashboard._view
-    key = next(iter(view._shown.values())).track.key
+    view = dashboard._page
+    key = next(iter(view._runners.values())).model.key
     cursor = cursor.replace("VIEW", view._name).replace("KEY", key)
     answer = data(dashboard.address, cursor)
     assert [series["from"] for run in answer["runs"] for series in run["series"]] == [

@@ -350,7 +350,7 @@ class Live:
     def __init__(self) -> None:
         self.now = 100.0
         self.status: ControlStatus | bool = False
-        self.track = RunModel("a", is_held=lambda: self.status, clock=lambda: self.now)
+        self.track = RunModel("a", control_status=lambda: self.status, clock=lambda: self.now)
         self.n_iters = 0
         self.add(Event.STARTED)
         self.add(Event.EPOCH_STARTED)

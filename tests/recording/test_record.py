@@ -804,7 +804,7 @@ runner.run("ab")
     def test_what_a_forked_process_lets_go_of_it_can_open_again(self, path: Path) -> None:
         runner = Runner()
         Record(path).attach_on(runner)
-        _file._forget()  # as after a fork
+        _file._close_all()  # as after a fork
         with Record(path).attach_on(Runner()):
             pass
         runner.run("ab")

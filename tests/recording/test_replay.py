@@ -354,7 +354,7 @@ class TestWhatIsLeftOut:
         assert seen == [*reports, reports[0]]
         assert [str(warning.message) for warning in caught] == [
             f"each line of '{path}' must hold a report whose metrics are numbers, got 2 damaged "
-            "(line 3, 4) and a last one that is torn; damaged lines are skipped; a process that "
+            "(line 3, 4) and a torn last line; damaged lines are skipped; a process that "
             "is killed and a full disk leave such lines"
         ]
 
@@ -365,7 +365,7 @@ class TestWhatIsLeftOut:
 
     def test_a_torn_line_alone_is_told_too(self, path: Path) -> None:
         path.write_bytes(b'{"event": "BA')
-        with pytest.warns(RnnrWarning, match=r"are numbers, got a last one that is torn;"):
+        with pytest.warns(RnnrWarning, match=r"are numbers, got a torn last line;"):
             replay(path, inf).subscribe()
 
     def test_who_leaves_early_is_not_warned(self, path: Path) -> None:

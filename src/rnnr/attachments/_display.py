@@ -1,4 +1,4 @@
-"""What a bar shows of a value: its number, or one line of text."""
+"""How a bar shows a value: as a number, or as one line of text."""
 
 from contextlib import suppress
 from numbers import Number
@@ -7,17 +7,17 @@ from typing import Any, Final
 __all__ = ["one_line", "plain_number"]
 
 LENGTH: Final = 80
-"""Characters of what is not a text itself: a tensor may have thousands of items."""
+"""Most characters of a value that is not a string: a tensor may have thousands of items."""
 
 
 def plain_number(value: Any) -> Any:
-    """Return the number in a tensor or array of one item, and everything else as it is.
+    """Return the number in a tensor or array of one item, and everything else unchanged.
 
-    It is the item, not a float of it: an integer is shown as an integer.
+    The number keeps its type: an integer is shown as an integer.
     """
     if type(value) in (int, float, str):
         return value
-    with suppress(Exception):  # it has more items, or none, or calls something else an item
+    with suppress(Exception):  # it has several items or none, or its `item` is something else
         item = value.item()
         if isinstance(item, Number):
             return item

@@ -1,4 +1,4 @@
-"""How long each epoch takes."""
+"""Log how long each epoch takes."""
 
 import logging
 import time
@@ -26,11 +26,11 @@ _STARTED_AT = "_started_at"
 class EpochTimer(Attachment):
     """An attachment that logs when each epoch begins and how long it took.
 
-    It logs at INFO on ``rnnr.attachments.epoch_timer``, and not where ``state["max_epoch"]`` is
-    1 or less. The time contains everything that happens in the epoch; for a run that was stopped
-    and resumed, also the time in between. A clock that is set meanwhile does not change it; where
-    another process began the epoch, it is that of the wall clock. What cannot be logged is
-    logged once, at ERROR on the same logger, and the run goes on.
+    It logs at INFO on ``rnnr.attachments.epoch_timer``, unless ``state["max_epoch"]`` is 1 or
+    less. The time includes everything that happens in the epoch, and the pause between a stop and
+    ``resume``. It does not change when the wall clock is set, except in an epoch that another
+    process began. If logging fails, that is logged once, at ERROR on the same logger, and the run
+    goes on.
 
     Example:
         >>> import logging, sys
@@ -90,10 +90,10 @@ class EpochTimer(Attachment):
 
 
 class _Began:
-    """When the latest epoch of one runner began, by two clocks, and what failed meanwhile.
+    """When the latest epoch of one runner began, by two clocks, and the failures since then.
 
-    The wall time is in the state, too. So an epoch that another process, or another runner,
-    began is known by its other wall time.
+    The state holds the wall time, too: an epoch that another process or another runner began is
+    recognized by a different wall time.
     """
 
     def __init__(self, logger: logging.Logger) -> None:
@@ -101,7 +101,7 @@ class _Began:
         self.wall = self.monotonic = nan
 
     def seconds_since(self, wall: float) -> float:
-        """Return how long ago an epoch began that did so at a wall time."""
+        """Return how long ago an epoch began, given the wall time of its beginning."""
         if wall == self.wall:
             return time.monotonic() - self.monotonic
         return max(0.0, time.time() - wall)

@@ -1,4 +1,4 @@
-"""A bar that shows how far an epoch has come."""
+"""A progress bar for each epoch."""
 
 import logging
 from collections.abc import Callable
@@ -26,14 +26,14 @@ logger = logging.getLogger("rnnr.attachments.progress_bar")
 
 _STATS_CURE = "set it to a dict of statistics in a BATCH callback"
 
-# What may fail while it runs, as the log names it.
-_DRAWING: Final = "ProgressBar cannot draw its bar, and does without it for this epoch"
+# What may fail during a run, as the log says it.
+_DRAWING: Final = "ProgressBar cannot draw its bar, and shows none for this epoch"
 _STATS: Final = "ProgressBar cannot show statistics"
 _ITEMS: Final = "ProgressBar cannot count the items of a batch"
 
 
 class Bar(Protocol):
-    """What the bars of ``tqdm_cls`` must be able to do."""
+    """The methods that the bars of ``tqdm_cls`` need."""
 
     def set_postfix(self, **stats: Any) -> object:
         """Show statistics."""
@@ -42,11 +42,11 @@ class Bar(Protocol):
         """Advance by ``n``."""
 
     def close(self) -> object:
-        """Show the last and leave the screen."""
+        """Draw for the last time and close the bar."""
 
 
-class _Shown(Protocol):
-    """A bar that is shown, whatever its class."""
+class _AnyBar(Protocol):
+    """A bar of any class."""
 
     def show(self, stats: Any) -> object:
         """Show statistics, a mapping of any names to any values."""
@@ -55,35 +55,35 @@ class _Shown(Protocol):
         """Advance by ``n``."""
 
     def close(self) -> object:
-        """Show the last and leave the screen."""
+        """Draw for the last time and close the bar."""
 
 
 class ProgressBar(Attachment):
     r"""An attachment that shows a `tqdm <https://tqdm.github.io>`_ bar for each epoch.
 
-    The bar closes at the end of the epoch, and when the run stops or fails; a resumed epoch goes
-    on where its bar stood. Statistics are drawn no more often than tqdm draws, the last ones
+    The bar closes at the end of the epoch, and when the run stops or fails; the bar of a resumed
+    epoch continues from its position. Statistics are drawn only when tqdm draws, the last ones
     always; a tensor or array of one item is shown as its number. In a notebook the bar is a widget.
 
-    It asks the batches for their length, and never iterates over them. It breaks no run: where
-    the screen cannot be written to, or statistics cannot be shown, that is logged once, at ERROR on
+    It asks the batches for their length, and never iterates over them. It never breaks a run: if
+    it cannot write to the screen or show statistics, it logs that once, at ERROR on
     ``rnnr.attachments.progress_bar``, and the run goes on.
 
     Args:
         n_items: Key of the number of items in the batch, by which the bar advances; a batch
             without it counts as 1.
-        stats: If given, ``state[stats]`` is shown beside the bar: a dict from the names of the
-            statistics to their values.
+        stats: Key of the statistics to show beside the bar, a dict from their names to their
+            values. None are shown unless given.
         tqdm_cls: Class to use instead of tqdm. It is called as ``tqdm_cls(batches, initial=n,
-            **kwargs)``; its instances get ``set_postfix(**stats)`` and ``update(n)`` for each
-            batch, and ``close()``.
+            **kwargs)``; for each batch ``set_postfix(**stats)`` and ``update(n)`` of its instance
+            are called, and ``close()`` in the end.
         **kwargs: Keyword arguments for the bar, such as ``desc`` or ``unit``. If ``total`` is
             among them, the batches are not asked for their length.
 
     Raises:
-        TypeError: If a key is not a string, ``tqdm_cls`` cannot be called, or ``kwargs`` has
-            arguments that tqdm does not know, or ``initial`` or ``iterable``, which are the bar's
-            own.
+        TypeError: If a key is not a string, if ``tqdm_cls`` cannot be called, or if ``kwargs`` has
+            arguments that tqdm does not know, or ``initial`` or ``iterable``, which the bar sets
+            itself.
 
     Example:
         >>> import io
@@ -116,7 +116,7 @@ class ProgressBar(Attachment):
         if own:
             raise wrong_type(
                 "kwargs",
-                "arguments other than the bar's own",
+                "arguments that the bar does not set",
                 own,
                 f"leave out {', '.join(own)}",
             )
@@ -151,24 +151,24 @@ class ProgressBar(Attachment):
         return CompositeDisposable(attached, Disposable(live.close), reserved)
 
     def _make_bar(
-        self, log_unshown: Callable[[Exception], object], batches: Any, initial: Any
-    ) -> _Shown:
+        self, log_failure: Callable[[Exception], object], batches: Any, initial: Any
+    ) -> _AnyBar:
         if self._make is not None:
             return _UserBar(self._make(batches, initial=initial, **self._kwargs))
         from rnnr.attachments._tqdm import LazyBar
 
-        return LazyBar(batches, log_unshown, initial=initial, **self._kwargs)
+        return LazyBar(batches, log_failure, initial=initial, **self._kwargs)
 
 
 class _LiveBar:
-    """The bar of one runner while an epoch is under way; its position is in the state.
+    """The bar of one runner during an epoch; its position is in the state.
 
-    A bar that fails is closed, and there is none until the next epoch begins.
+    A bar that fails is closed, and the next epoch makes a new one.
     """
 
     def __init__(
         self,
-        make: Callable[[Any, Any], _Shown],
+        make: Callable[[Any, Any], _AnyBar],
         position: str,
         n_items: str,
         stats: Reader | None,
@@ -179,10 +179,10 @@ class _LiveBar:
         self._n_items = n_items
         self._stats = stats
         self._failures = failures
-        self._bar: _Shown = _NO_BAR
+        self._bar: _AnyBar = _NO_BAR
 
     def open(self, state: State) -> None:
-        """Show a bar that stands where the epoch does."""
+        """Show a bar at the position of the epoch."""
         try:
             self._bar = self._make(state["batches"], epoch_memory(state).get(self._position, 0))
         except Exception as error:  # noqa: BLE001  (it is logged)
@@ -216,7 +216,7 @@ class _LiveBar:
     def close(self, _: State | None = None) -> None:
         """Close the bar, if one is shown."""
         try:
-            self._bar.close()  # first: where it is interrupted, FAILED closes it again
+            self._bar.close()  # first: if it is interrupted, FAILED closes it again
         except Exception as error:  # noqa: BLE001  (it is logged)
             self._failures.log(_DRAWING, error)
         self._bar = _NO_BAR
@@ -224,11 +224,11 @@ class _LiveBar:
     def _drop(self, error: Exception) -> None:
         bar, self._bar = self._bar, _NO_BAR
         self._failures.log(_DRAWING, error)
-        with suppress(Exception):  # what it says now is a consequence
+        with suppress(Exception):  # a further error is a consequence of the first
             bar.close()
 
     def _counted(self, n_items: Any) -> Any:
-        """Return a number of items as a plain number, and 0 for what is not a number."""
+        """Return a number of items as a plain number, and 0 for anything else."""
         try:
             number = plain_number(n_items)
             if isfinite(number):
@@ -250,7 +250,7 @@ class _UserBar:
         self.close = bar.close
 
     def show(self, stats: Any) -> None:
-        """Show statistics; names of arguments are strings."""
+        """Show statistics, with their names as strings, since they become keyword arguments."""
         stats = dict(stats)
         self._bar.set_postfix(**{str(name): plain_number(value) for name, value in stats.items()})
 

@@ -1,4 +1,4 @@
-"""The default bar. It imports tqdm, so it is imported when the first bar is made."""
+"""The default bar. It imports tqdm, so this module is imported when the first bar is made."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ _IS_WIDGET = tqdm is not text_tqdm  # tqdm.auto has found a notebook
 
 
 def check_arguments(names: Iterable[str]) -> None:
-    """Raise unless tqdm knows all arguments: it would say so in the first epoch only."""
+    """Raise unless tqdm knows all arguments; tqdm itself would raise only in the first epoch."""
     known = {
         name
         for name, parameter in signature(std_tqdm.__init__).parameters.items()
@@ -41,37 +41,37 @@ def check_arguments(names: Iterable[str]) -> None:
 class LazyBar(tqdm):  # type: ignore[type-arg]
     """A tqdm that formats its statistics when it draws, not whenever they change.
 
-    It never gets the batches, since tqdm may iterate over them. What fails while it draws is
-    raised when tqdm has released its lock, which it would keep otherwise. On the thread of tqdm's
-    monitor that is when the run draws next.
+    It never gets the batches, since tqdm may iterate over them. An error while drawing is raised
+    after tqdm has released its lock, which would stay locked otherwise; an error on the thread of
+    tqdm's monitor is raised when the run draws next.
 
     Args:
-        batches: What to ask for the length, if it is needed.
-        log_unshown: Called with the error where a statistic cannot be shown.
+        batches: Batches to ask for their length, if it is needed.
+        log_failure: Called with the error when a statistic cannot be shown.
         **kwargs: Arguments of tqdm.
     """
 
     _stats: dict[Any, Any] = {}  # noqa: RUF012  (replaced, never changed)
     _formatted = _stats
     _failure: BaseException | None = None
-    _unshown: Exception | None = None
+    _stats_failure: Exception | None = None
 
     def __init__(
-        self, batches: Any, log_unshown: Callable[[Exception], object], **kwargs: Any
+        self, batches: Any, log_failure: Callable[[Exception], object], **kwargs: Any
     ) -> None:
-        self._log_unshown = log_unshown
+        self._log_failure = log_failure
         try:
             file = kwargs.get("file")
             kwargs["file"] = _Screen(sys.stderr if file is None else file)
             if kwargs.get("total") is None and not _is_disabled(**kwargs):
                 kwargs["total"] = length_of(batches)
             super().__init__(**kwargs)
-            self._tell_failures()
+            self._raise_failures()
         except BaseException:
             self.disable = True  # for __del__, which closes it
             instances: WeakSet[Any] = tqdm._instances  # type: ignore[attr-defined]
             with tqdm.get_lock():  # type: ignore[no-untyped-call]
-                instances.discard(self)  # those that the monitor draws
+                instances.discard(self)  # else the monitor would draw it
             raise
 
     def show(self, stats: Any) -> None:
@@ -79,10 +79,10 @@ class LazyBar(tqdm):  # type: ignore[type-arg]
         self._stats = dict(stats)
 
     def refresh(self, nolock: bool = False, lock_args: Any = None) -> Any:
-        """Draw now, with tqdm's lock unless somebody else holds it."""
+        """Draw now, with tqdm's lock unless the caller holds it."""
         is_drawn = super().refresh(nolock=nolock, lock_args=lock_args)
         if not nolock:
-            self._tell_failures()
+            self._raise_failures()
         return is_drawn
 
     def close(self) -> None:
@@ -91,21 +91,21 @@ class LazyBar(tqdm):  # type: ignore[type-arg]
             super().close()
         except Exception as error:  # noqa: BLE001  (it is raised with what failed before)
             self._failure = error
-        self._tell_failures()
+        self._raise_failures()
 
     def display(self, *args: Any, **kwargs: Any) -> Any:
         """Draw now."""
         try:
             return super().display(*args, **kwargs)
-        except BaseException as error:  # noqa: BLE001  (it is raised when the lock is released)
+        except BaseException as error:  # noqa: BLE001  (it is raised after the lock is released)
             self._failure = error
             return False
 
     @property
     def format_dict(self) -> Any:
-        """Return what is to be drawn now."""
+        """Return the values to draw now."""
         stats = self._stats
-        if stats is not self._formatted:  # tqdm's monitor may draw, too, from its thread
+        if stats is not self._formatted:  # tqdm's monitor may draw, too, on its own thread
             self.set_postfix(self._texts(stats), refresh=False)
             self._formatted = stats
         return super().format_dict
@@ -116,19 +116,19 @@ class LazyBar(tqdm):  # type: ignore[type-arg]
             try:
                 texts[one_line(name)] = self._text(plain_number(value))
             except Exception as error:  # noqa: BLE001  (the others are shown)
-                self._unshown = error
+                self._stats_failure = error
         return dict(sorted(texts.items()))  # as tqdm does
 
     def _text(self, number: Any) -> str:
-        with suppress(Exception):  # tqdm cannot format a fraction, or an integer beyond the floats
+        with suppress(Exception):  # tqdm cannot format a Fraction, or an integer beyond the floats
             if isinstance(number, Number):
                 return self.format_num(number)  # type: ignore[arg-type]
         return one_line(number)
 
-    def _tell_failures(self) -> None:
-        if self._unshown is not None:
-            self._log_unshown(self._unshown)
-            self._unshown = None
+    def _raise_failures(self) -> None:
+        if self._stats_failure is not None:
+            self._log_failure(self._stats_failure)
+            self._stats_failure = None
         failure, self._failure = self._failure, None
         if failure is not None:
             try:
@@ -138,7 +138,7 @@ class LazyBar(tqdm):  # type: ignore[type-arg]
 
 
 class _Screen:
-    """A file of which tqdm hears every failure: of some it would say nothing."""
+    """A file whose errors all reach tqdm's caller: tqdm suppresses some types of them."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -161,7 +161,7 @@ class _Screen:
 
 
 def _is_disabled(disable: Any = False, file: Any = None, **_: Any) -> bool:
-    """Return whether tqdm will show no bar; ``None`` stands for one on terminals alone."""
+    """Return whether tqdm will show no bar; ``None`` shows one on a terminal only."""
     if disable is None and not _IS_WIDGET:
         return hasattr(file, "isatty") and not file.isatty()
     return bool(disable)

@@ -1,4 +1,4 @@
-"""A page in the browser that shows runs while they go on, and steers them."""
+"""A page in the browser that shows runs live, and controls them."""
 
 from rnnr.dashboard._dashboard import Dashboard
 

@@ -1,4 +1,4 @@
-"""Who may come in: those who have the address, on the host that it names."""
+"""Admit requests that have the token of the address, to the host that it names."""
 
 import re
 from collections.abc import Awaitable, Collection
@@ -24,17 +24,17 @@ _SCOPED = re.compile(r"(\[[0-9A-Fa-f:.]+)%[A-Za-z0-9._-]+(\](?::[0-9]{1,5})?)")
 
 
 class AccessControl(Router):
-    """Lets requests through to an application whose address has the token, and refuses others.
+    """Routes requests that have the token to an application, and rejects others.
 
-    The token is the first part of the path, so every address carries it: the page, its files, the
-    data, the buttons. A page of another site that has its name resolve to this machine (DNS
-    rebinding) shows in the ``Host`` header, and one that asks from elsewhere in ``Origin``.
+    The token is the first part of the path, so every address has it: the page, its files, the data,
+    the buttons. The ``Host`` header reveals a page of another site whose name resolves to this
+    machine (DNS rebinding), the ``Origin`` header a request from a page of another site.
 
     Args:
-        application: What answers those who may come in.
-        refusal: What answers the others; it takes a ``status_code``.
-        token: What the address has to begin with.
-        names: Names under which this host is asked for; numbers always are.
+        application: Handles the requests that are admitted.
+        refusal: Handles the others; it takes a ``status_code``.
+        token: First part of every path.
+        names: Host names to accept; IP addresses are always accepted.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class AccessControl(Router):
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection
     ) -> HTTPMessageDelegate:
-        """Return what takes in a request."""
+        """Return the delegate that receives a request."""
         return _Unscoped(super().start_request(server_conn, request_conn))
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate | None:
-        """Return what answers a request."""
+        """Return the handler of a request."""
         if self._admits(request):
             return self._application.find_handler(request, **kwargs)
         return self._application.get_handler_delegate(request, self._refusal, {"status_code": 403})
@@ -67,20 +67,20 @@ class AccessControl(Router):
         origin = request.headers.get("Origin")
         return (
             compare_digest("".join(token).encode(), self._token)
-            and self._is_ours(host)
+            and self._is_accepted(host)
             and (origin is None or _host_of(origin) == host.lower())
         )
 
-    def _is_ours(self, host: str) -> bool:
+    def _is_accepted(self, host: str) -> bool:
         found = _HOST.fullmatch(host)
         name = found[1].strip("[]").lower() if found else ""
-        return name in self._names or _is_number(name)
+        return name in self._names or _is_ip_address(name)
 
 
 class _Unscoped(HTTPMessageDelegate):
-    """Takes the interface out of the host, ``[fe80::1%eth0]``, which is of use to the sender alone.
+    """Removes the interface from the host, as in ``[fe80::1%eth0]``: only the sender needs it.
 
-    Some programs send it, and tornado understands no such request.
+    Some programs send it, and tornado rejects such a request.
     """
 
     def __init__(self, delegate: HTTPMessageDelegate) -> None:
@@ -101,7 +101,7 @@ def _host_of(origin: str) -> str:
     return origin.lower().partition("://")[2]
 
 
-def _is_number(name: str) -> bool:
+def _is_ip_address(name: str) -> bool:
     try:
         ip_address(name)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The dashboard: who is shown on it, and where it is."""
+"""The dashboard: which runners it shows, and its address."""
 
 import atexit
 import logging
@@ -40,39 +40,40 @@ __all__ = ["Dashboard"]
 
 logger = logging.getLogger("rnnr.dashboard")
 
-_FREE = ControlStatus.NONE  # to look it up takes as long as the rest of what asks at each batch
+_NONE = ControlStatus.NONE  # its lookup would double the cost of a check at each batch
 
 
 class Dashboard(Attachment):
-    """A page in the browser that shows runs while they go on, and steers them.
+    """A page in the browser that shows runs live, and controls them.
 
-    It shows how far each run is, a chart of each metric, which callback is slow, the last events
-    and log records, and why a run has failed. It opens with the first runner that it is attached
-    to, on a thread of its own, and ends with the process, or by `close`; later runs use it
-    again. It logs its address at INFO on ``rnnr.dashboard``, or writes it to ``stderr`` where
-    that would show nothing.
+    It shows the progress of each run, a chart of each metric, which callback is slow, the last
+    events and log records, and why a run has failed. The page is served on its own thread from the
+    first `attach_on` or `follow` to the end of the process, or to `close`; later runs use it, too.
+    It logs its address at INFO on ``rnnr.dashboard``, or writes it to ``stderr`` if no logging
+    handler would show it.
 
-    Whoever has the address sees everything and, unless ``control`` is false, may pause and stop
-    the run. Without the token in it the answer is 403. It listens on this machine alone unless
-    ``host`` says otherwise. The connection is not encrypted: from elsewhere, come by SSH.
+    Everyone who has the address sees everything and, unless ``control`` is false, may pause and
+    stop the run. Without the token in the address, the answer is 403. The page can be reached from
+    this machine only, unless ``host`` says otherwise. The connection is not encrypted: from another
+    machine, use SSH.
 
     Needs ``pip install 'rnnr[dashboard]'``. It works offline.
 
     Args:
         port: Port to listen on; 0 picks a free one.
-        host: Address of this machine to listen on, by name or number; ``"0.0.0.0"`` is all of
-            them, ``"::"`` those of version 6, too.
+        host: Address of this machine to listen on, a name or an IP address; ``"0.0.0.0"`` stands
+            for all addresses, ``"::"`` for all including IPv6.
         control: Whether the page has buttons to pause, step and stop the run.
         allowed_hosts: Additional host names to accept, for example those of a proxy.
 
     Attributes:
-        address (str): Where the page is, once it is attached.
-        control (Control): What the buttons do, as methods; also where the page has none.
+        address (str): Address of the page, once it is attached.
+        control (Control): The buttons as methods, also if the page has no buttons.
 
     Raises:
         ImportError: If the extra is not installed.
         TypeError: If an argument has the wrong type.
-        ValueError: If ``port`` is not from 0 to 65535, or ``host`` can be no address.
+        ValueError: If ``port`` is not from 0 to 65535, or ``host`` cannot be an address.
 
     Example:
         >>> from rnnr import Runner
@@ -98,9 +99,9 @@ class Dashboard(Attachment):
         self._port = as_integer("port", port, 0, (cure, cure))
         if self._port > 65535:
             raise wrong_value("port", "at most 65535", port, cure)
-        cure = 'write for example "127.0.0.1", this machine alone'
+        cure = 'write for example "127.0.0.1", for this machine only'
         check_string("host", host, cure)
-        if not host or "\0" in host:  # which C would take for all addresses, and for an end
+        if not host or "\0" in host:  # C takes an empty name for all addresses, "\0" for an end
             raise wrong_value("host", "an address of this machine", host, cure)
         if isinstance(allowed_hosts, str):
             cure = f"write allowed_hosts=({allowed_hosts!r},)"
@@ -111,7 +112,7 @@ class Dashboard(Attachment):
         _check_extra()
         self._host = host
         self._allowed_hosts = {host, "localhost", socket.gethostname(), *allowed_hosts}
-        self._view = Page(is_steered=bool(control))
+        self._page = Page(is_steered=bool(control))
         self._lock = Lock()
         self._server: Server | None = None
         self._token = token_urlsafe(24)
@@ -119,75 +120,76 @@ class Dashboard(Attachment):
 
     @property
     def control(self) -> Control:
-        """What the buttons do, as methods."""
-        return self._view.control
+        """The buttons as methods."""
+        return self._page.control
 
     def attach_on(self, runner: Runner, *keys: str, name: str = "training") -> abc.DisposableBase:
         """Show the runs of a runner.
 
         Args:
             runner: Runner to attach to.
-            keys: Names of keys of the state that hold metrics, beside those that
+            keys: Names of keys of the state that hold metrics, in addition to those that
                 `rnnr.reporting.reports` finds by itself.
             name: Name on the page.
 
         Returns:
-            A Disposable that detaches again; what was seen stays on the page.
+            A Disposable that detaches again; the page goes on showing what it has.
 
         Raises:
-            TypeError: If ``runner`` is no runner, or a name is no string.
-            ValueError: If another runner on the page has that name, the runner is there already,
-                or ``host`` is no address of this machine.
+            TypeError: If ``runner`` is not a runner, or a name is not a string.
+            ValueError: If another runner on the page has that name, if the runner is there already,
+                or if ``host`` is not an address of this machine.
             OSError: If the port is in use, or may not be used.
         """
         check_runner(runner)
-        track = RunModel(name, is_held=self._is_held)
-        seen = reports(runner, *keys, on=Event.BATCH.where(track.wants) | _ALL_BUT_BATCHES)
-        attached = self._show(name, PageRunner(track, times=HandlerTimes(runner)), runner._slot)
-        attached.add(seen.subscribe(isolate(track.add)))
+        model = RunModel(name, control_status=self._control_status)
+        # made first: it checks the keys before the page is opened
+        source = reports(runner, *keys, on=Event.BATCH.where(model.wants) | _ALL_BUT_BATCHES)
+        attached = self._show(name, PageRunner(model, times=HandlerTimes(runner)), runner._slot)
+        attached.add(source.subscribe(isolate(model.add)))
         attached.add(self.control.attach_on(runner))
-        # Only during runs: where root has a handler, logging.basicConfig does nothing.
+        # Only during runs: while the root logger has a handler, logging.basicConfig does nothing.
         for event in BEGINNINGS:
-            attached.add(runner.stream(event).add(self._listen, layer=Layer.CLOCK))
+            attached.add(runner.stream(event).add(self._start_logging, layer=Layer.CLOCK))
         for event in ENDS:
-            listen_no_more = partial(self._listen_no_more, runner._slot)
-            attached.add(runner.stream(event).add(listen_no_more, layer=last_layer(event)))
+            stop_logging = partial(self._stop_logging, runner._slot)
+            attached.add(runner.stream(event).add(stop_logging, layer=last_layer(event)))
         if runner._slot.is_running:
-            self._listen(runner.state)
+            self._start_logging(runner.state)
         return attached
 
     def follow(self, path: str | Path, name: str | None = None) -> abc.DisposableBase:
-        """Show what a recording holds, and what is still added to it.
+        """Show a recording, and what is added to it later.
 
         Args:
             path: File that a `rnnr.recording.Record` writes or has written.
-            name: Name on the page; the path, unless you say otherwise.
+            name: Name on the page; the path, if not given.
 
         Returns:
-            A Disposable that ends it; what was seen stays on the page.
+            A Disposable that ends it; the page goes on showing what it has.
 
         Raises:
             FileNotFoundError: If there is no such file.
             ValueError, OSError: As for `attach_on`.
         """
         name = str(path) if name is None else name
-        track = RunModel(name)
-        return self._show(name, PageRunner(track, follower=Follower(path, track)))
+        model = RunModel(name)
+        return self._show(name, PageRunner(model, follower=Follower(path, model)))
 
     @property
     def address(self) -> str:
-        """Where the page is."""
+        """Address of the page."""
         if self._server is None:
             raise RuntimeError(
                 "the dashboard has no address yet: expected it to be attached, got nothing to "
-                "show; write dashboard.attach_on(runner) first"
+                "show; first write dashboard.attach_on(runner)"
             )
         return self._address
 
     def close(self) -> None:
-        """End the page and its thread, and detach; the runs go on, also one that is paused.
+        """End the page and its thread, and detach; the runs go on, also a paused one.
 
-        To attach it again begins anew.
+        You may attach it again, which opens a new page.
         """
         with self._lock:
             server, self._server = self._server, None
@@ -198,52 +200,52 @@ class Dashboard(Attachment):
             for each in attached:
                 each.dispose()
             self.control.unpause()
-            logging.getLogger().removeHandler(self._view.log)
-            self._view.clear()
+            logging.getLogger().removeHandler(self._page.log)
+            self._page.clear()
 
-    def _show(self, name: str, shown: PageRunner, slot: Slot | None = None) -> CompositeDisposable:
+    def _show(self, name: str, runner: PageRunner, slot: Slot | None = None) -> CompositeDisposable:
         check_string("name", name, 'write for example name="validation"')
         attached = CompositeDisposable(Disposable(lambda: self._release(name)))
-        self._leave_those_gone()
+        self._detach_from_garbage()
         with self._lock:
             if name in self._attached:
                 cure = 'give each its own, as in attach_on(runner, name="validation")'
                 raise wrong_value("name", "of one runner on the page alone", name, cure)
             if slot is not None and any(slot is other for other, _ in self._attached.values()):
-                cure = "dispose of what attach_on has returned before"
+                cure = "first dispose of the Disposable that attach_on has returned"
                 raise wrong_value("runner", "on the page once", slot.runner(), cure)
-            self._begin()
+            self._open()
             self._attached[name] = slot, attached
-            self._view.show(name, shown)
+            self._page.show(name, runner)
         return attached
 
-    def _leave_those_gone(self) -> None:
-        """Detach from runners that nobody else has: a sweep makes a runner for each trial."""
+    def _detach_from_garbage(self) -> None:
+        """Detach from runners that no longer exist: a sweep makes a runner for each trial."""
         with self._lock:
-            known = list(self._attached.values())
-        for slot, attached in known:
+            all_attached = list(self._attached.values())
+        for slot, attached in all_attached:
             if slot is not None and slot.is_done_with:
                 attached.dispose()
 
     def _release(self, name: str) -> None:
         with self._lock:
             del self._attached[name]
-            self._view.leave(name)
+            self._page.leave(name)
 
-    def _is_held(self) -> ControlStatus | Literal[False]:
+    def _control_status(self) -> ControlStatus | Literal[False]:
         status = self.control.status
-        return status is not _FREE and status
+        return status is not _NONE and status
 
-    def _listen(self, _: State) -> None:
-        logging.getLogger().addHandler(self._view.log)
+    def _start_logging(self, _: State) -> None:
+        logging.getLogger().addHandler(self._page.log)
 
-    def _listen_no_more(self, ended: Slot, _: State) -> None:
+    def _stop_logging(self, ended: Slot, _: State) -> None:
         with self._lock:
             others = [slot for slot, _ in self._attached.values() if slot is not ended]
         if not any(slot is not None and slot.is_running for slot in others):
-            logging.getLogger().removeHandler(self._view.log)
+            logging.getLogger().removeHandler(self._page.log)
 
-    def _begin(self) -> None:
+    def _open(self) -> None:
         """Open the page, unless it is open."""
         if self._server is not None:
             return
@@ -252,9 +254,9 @@ class Dashboard(Attachment):
 
         listening = bound(self._host, self._port)
         port = listening.getsockname()[1]
-        self._server = Server(self._view, listening, self._token, self._allowed_hosts)
+        self._server = Server(self._page, listening, self._token, self._allowed_hosts)
         self._address = f"http://{reached_as(self._host, listening)}:{port}/{self._token}/"
-        self._is_alone = ip_address(listening.getsockname()[0]).is_loopback
+        self._is_local = ip_address(listening.getsockname()[0]).is_loopback
         atexit.register(self.close)
         self._announce()
 
@@ -263,14 +265,14 @@ class Dashboard(Attachment):
         if logger.isEnabledFor(logging.INFO) and any(map(_shows_info, handlers_of(logger.name))):
             logger.info(message)
         else:
-            with suppress(OSError, ValueError):  # a screen that is away
+            with suppress(OSError, ValueError):  # stderr is closed or gone
                 print(message, file=sys.stderr)
-        if not self._is_alone:
+        if not self._is_local:
             logger.warning(
                 "Other machines can reach the dashboard at %s, and nothing is encrypted: whoever "
-                "reads the address on its way sees the run%s. Prefer host='127.0.0.1' and SSH.",
+                "intercepts the address sees the run%s. Prefer host='127.0.0.1' and SSH.",
                 self._host,
-                " and may stop it" if self._view.is_steered else "",
+                " and may stop it" if self._page.is_steered else "",
             )
 
 

@@ -14,7 +14,7 @@ _LENGTH = 4000  # characters of one record
 
 
 def handlers_of(name: str) -> list[logging.Handler]:
-    """Return the handlers that get what a logger is told."""
+    """Return the handlers that get the records of a logger."""
     logger: logging.Logger | None = logging.getLogger(name)
     handlers: list[logging.Handler] = []
     while logger:
@@ -27,7 +27,7 @@ class LogTail(logging.Handler):
     """A logging handler that keeps the last records as text.
 
     Attributes:
-        n_records: How many there have been.
+        n_records: Number of all records so far.
     """
 
     def __init__(self) -> None:
@@ -38,15 +38,15 @@ class LogTail(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record."""
-        self._stand_aside(record)
+        self._pass_to_last_resort(record)
         if record.name == "rnnr.dashboard" and record.levelno <= logging.INFO:
-            return  # an address: it may be that of a dashboard with more rights
+            return  # an address, perhaps of a dashboard with more rights
         cached = record.exc_text
         try:
             text = self.format(record)
-        except Exception:  # noqa: BLE001  (what logs wrongly is told so by its own handlers)
+        except Exception:  # noqa: BLE001  (other handlers report a wrong logging call)
             text = shown(record.msg)
-        record.exc_text = cached  # other handlers may have a format of their own for it
+        record.exc_text = cached  # other handlers may format it otherwise
         self.n_records += 1
         self._records.append(
             {
@@ -57,11 +57,14 @@ class LogTail(logging.Handler):
             }
         )
 
-    def _stand_aside(self, record: logging.LogRecord) -> None:
-        """Show a record as Python does where nobody has set up logging, which this does not."""
+    def _pass_to_last_resort(self, record: logging.LogRecord) -> None:
+        """Show a record as Python does without handlers, if there are only handlers of this class.
+
+        With several of them only the first does it.
+        """
         last, handlers = logging.lastResort, handlers_of(record.name)
-        alone = handlers[0] is self and all(isinstance(each, LogTail) for each in handlers)
-        if last and alone and record.levelno >= last.level:
+        is_alone = handlers[0] is self and all(isinstance(each, LogTail) for each in handlers)
+        if last and is_alone and record.levelno >= last.level:
             last.handle(record)
 
     def last(self) -> list[dict[str, Any]]:

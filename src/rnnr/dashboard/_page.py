@@ -1,4 +1,4 @@
-"""All that a page shows and does: what it is told, and its buttons."""
+"""The contents of a dashboard's page, and its buttons."""
 
 import json
 import time
@@ -23,12 +23,11 @@ __all__ = ["Page", "PageRunner"]
 
 _ORDERS = ("pause", "step", "unpause", "stop")
 _N_HANDLERS, _N_EVENTS = 15, 50
-_READING, _LITTLE = 0.1, 0.001  # seconds to read recordings for one answer; beside a training
-_SOON = 0.2  # seconds after which a page asks again while a run comes to a halt
-_PATIENCE = 10.0  # seconds without a question after which nobody watches
+_READING, _LITTLE = 0.1, 0.001  # seconds to read recordings for one answer; during a training
+_SOON = 0.2  # seconds after which a page asks again while a run is about to pause or stop
+_PATIENCE = 10.0  # seconds without a request after which no page is taken to be open
 
-
-# what a cursor may raise that is none of ours
+# exceptions that reading a cursor from elsewhere may raise
 _UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
@@ -36,22 +35,22 @@ class PageRunner(NamedTuple):
     """One runner on the page.
 
     Attributes:
-        track: What is known of its runs.
-        times: What measures its handlers; ``None`` for a recording.
-        follower: What brings new reports; ``None`` for a live run.
-        is_attached: Whether there may be more to come.
+        model: Model of its runs.
+        times: Measures its handlers; ``None`` for a recording.
+        follower: Reads new reports; ``None`` for a live run.
+        is_attached: Whether more reports may come.
     """
 
-    track: RunModel
+    model: RunModel
     times: HandlerTimes | None = None
     follower: Follower | None = None
     is_attached: bool = True
 
 
 class Page:
-    """What all pages of a dashboard see.
+    """The contents of all pages of a dashboard.
 
-    Questions come from the serving thread, who is shown from others.
+    Requests come from the serving thread, runners are added and removed on other threads.
 
     Args:
         is_steered: Whether the page has buttons.
@@ -65,51 +64,52 @@ class Page:
         self.log = LogTail()
         self._clock = clock
         self._lock = Lock()
-        self._shown: dict[str, PageRunner] = {}
-        self._n_gone = 0  # events of those who were shown before
-        self._name = token_hex(4)  # a page that knows another one has to begin anew
+        self._runners: dict[str, PageRunner] = {}
+        self._n_replaced = 0  # events of runners that others have replaced
+        self._name = token_hex(4)  # a cursor with another name starts again
         self._measuring: dict[str, abc.DisposableBase] = {}
-        self._asked = 0.0
+        self._asked_at = 0.0
 
     def updates(self, cursor: str) -> tuple[dict[str, Any], str]:
-        """Return what has happened since a page asked last, and what it has to ask with next.
+        """Return what has changed since the last request of a page, and its next cursor.
 
         Args:
-            cursor: What it got with the last answer; anything else begins anew.
+            cursor: The cursor of the last answer; after any other text all is returned.
         """
-        return self._news(self._woken(), cursor)
+        return self._changes(self._refreshed(), cursor)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return all that is to be seen, as it is, without waking anything."""
+        """Return all that the page shows, without reading or measuring anything."""
         with self._lock:
-            return self._news(dict(self._shown), "")[0]
+            return self._changes(dict(self._runners), "")[0]
 
-    def _news(self, shown: dict[str, PageRunner], cursor: str) -> tuple[dict[str, Any], str]:
-        had, has = self._parsed(cursor), self._counts(shown)
+    def _changes(self, runners: dict[str, PageRunner], cursor: str) -> tuple[dict[str, Any], str]:
+        had, has = self._parsed(cursor), self._counts(runners)
         runs = []
-        for each in shown.values():
-            key = each.track.key
-            run, has["runs"][key] = each.track.since(had["runs"].get(key))
+        for runner in runners.values():
+            key = runner.model.key
+            run, has["runs"][key] = runner.model.since(had["runs"].get(key))
             runs.append(run)
-        is_live = any(each.times for each in shown.values())
-        news: dict[str, Any] = {
+        is_live = any(runner.times for runner in runners.values())
+        changes: dict[str, Any] = {
             "control": self.is_steered and is_live,
             "control_status": self.control.status.value,
             "live": is_live,
             "runs": runs,
         }
         if is_live:
-            news["handlers"] = _slowest(shown)
+            changes["handlers"] = _slowest(runners)
         if had["events"] != has["events"]:
-            news["events"] = _events(shown)
+            changes["events"] = _events(runners)
         if had["log"] != has["log"]:
-            news["log"] = [{**record, "time": _clock(record["time"])} for record in self.log.last()]
-        return news, json.dumps(has)
+            records = self.log.last()
+            changes["log"] = [{**record, "time": _clock(record["time"])} for record in records]
+        return changes, json.dumps(has)
 
     @property
     def patience(self) -> float:
-        """Seconds after which a page should ask again at the latest; at once to have more read."""
-        is_alone = not any(each.times and each.is_attached for each in self._shown.values())
+        """Most seconds until a page should ask again; 0 if recordings have more to read."""
+        is_alone = not any(each.times and each.is_attached for each in self._runners.values())
         if self.is_behind and is_alone:
             return 0.0
         return (
@@ -117,43 +117,43 @@ class Page:
         )
 
     def steer(self, order: str) -> bool:
-        """Do what a button says; return whether there is such a button."""
+        """Carry out the order of a button; return whether there is such a button."""
         if order not in _ORDERS:
             return False
         getattr(self.control, order)()
         return True
 
-    def show(self, name: str, shown: PageRunner) -> None:
-        """Show a runner, in the place of one that had its name before."""
+    def show(self, name: str, runner: PageRunner) -> None:
+        """Show a runner, in place of an earlier one with its name."""
         with self._lock:
-            before = self._shown.get(name)
-            self._n_gone += before.track.n_events + 1 if before else 0
-            self._shown[name] = shown
+            replaced = self._runners.get(name)
+            self._n_replaced += replaced.model.n_events + 1 if replaced else 0
+            self._runners[name] = runner
 
     def leave(self, name: str) -> None:
-        """Show what is known of a runner, and let go of it."""
+        """Detach from a runner, and go on showing what is known of it."""
         with self._lock:
-            self._shown[name] = self._shown[name]._replace(is_attached=False)
-            self._shown[name].track.leave()
-            self._measure_no_more([name])
+            self._runners[name] = self._runners[name]._replace(is_attached=False)
+            self._runners[name].model.leave()
+            self._stop_measuring([name])
 
     def pause(self) -> None:
-        """Measure no handlers any more, if nobody has asked for a while."""
+        """Stop measuring handlers, if no page has asked for a while."""
         with self._lock:
-            if self._clock() - self._asked > _PATIENCE:
-                self._measure_no_more(list(self._measuring))
+            if self._clock() - self._asked_at > _PATIENCE:
+                self._stop_measuring(list(self._measuring))
 
     def clear(self) -> None:
-        """Show nothing any more."""
+        """Remove all runners."""
         with self._lock:
-            self._shown.clear()
+            self._runners.clear()
 
-    def _woken(self) -> dict[str, PageRunner]:
-        """Bring what is shown up to date."""
+    def _refreshed(self) -> dict[str, PageRunner]:
+        """Bring all runners up to date, and return them."""
         with self._lock:
-            self._asked = self._clock()
-            shown = dict(self._shown)
-            attached = {name: each for name, each in shown.items() if each.is_attached}
+            self._asked_at = self._clock()
+            runners = dict(self._runners)
+            attached = {name: each for name, each in runners.items() if each.is_attached}
             for name, each in attached.items():
                 if each.times and name not in self._measuring:
                     self._measuring[name] = each.times.measure()
@@ -163,10 +163,10 @@ class Page:
         for each in attached.values():
             if each.follower:
                 self.is_behind |= each.follower.catch_up(reading)
-            each.track.ask()
-        return shown
+            each.model.ask()
+        return runners
 
-    def _measure_no_more(self, names: list[str]) -> None:
+    def _stop_measuring(self, names: list[str]) -> None:
         for name in names:
             self._measuring.pop(name, Disposable()).dispose()
 
@@ -179,39 +179,39 @@ class Page:
                 return {"runs": series, "events": parsed["events"], "log": parsed["log"]}
         return {"runs": {}, "events": None, "log": None}
 
-    def _counts(self, shown: dict[str, PageRunner]) -> dict[str, Any]:
-        n_events = self._n_gone + sum(each.track.n_events for each in shown.values())
+    def _counts(self, runners: dict[str, PageRunner]) -> dict[str, Any]:
+        n_events = self._n_replaced + sum(each.model.n_events for each in runners.values())
         log = self.log.n_records
         return {"view": self._name, "runs": {}, "events": n_events, "log": log}
 
 
-def _slowest(shown: dict[str, PageRunner]) -> list[dict[str, Any]]:
+def _slowest(runners: dict[str, PageRunner]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for name, each in shown.items():
-        times = each.times.slowest_first() if each.times else []
-        whole = sum(one.seconds for one in times) or 1.0
+    for name, runner in runners.items():
+        times = runner.times.slowest_first() if runner.times else []
+        total = sum(handler.seconds for handler in times) or 1.0
         rows += [
             {
                 "run": name,
-                "event": one.event.name,
-                "name": one.name,
-                "where": one.where,
-                "calls": one.calls,
-                "seconds": one.seconds,
-                "share": one.seconds / whole,
+                "event": handler.event.name,
+                "name": handler.name,
+                "where": handler.where,
+                "calls": handler.calls,
+                "seconds": handler.seconds,
+                "share": handler.seconds / total,
             }
-            for one in times
+            for handler in times
         ]
     return sorted(rows, key=lambda row: -row["seconds"])[:_N_HANDLERS]
 
 
-def _events(shown: dict[str, PageRunner]) -> list[dict[str, str]]:
-    told = [
+def _events(runners: dict[str, PageRunner]) -> list[dict[str, str]]:
+    events = [
         (when, {"time": clock, "run": name, "text": text})
-        for name, each in shown.items()
-        for when, clock, text in tuple(each.track.events)
+        for name, runner in runners.items()
+        for when, clock, text in tuple(runner.model.events)
     ]
-    return [event for _, event in sorted(told, key=itemgetter(0))][-_N_EVENTS:]
+    return [event for _, event in sorted(events, key=itemgetter(0))][-_N_EVENTS:]
 
 
 def _clock(seconds: float) -> str:

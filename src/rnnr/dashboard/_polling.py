@@ -1,4 +1,4 @@
-"""How often pages may ask: as often as leaves the training alone."""
+"""Polling interval of the pages, bounded by a share of one core."""
 
 import time
 from collections.abc import Callable
@@ -7,19 +7,19 @@ from itertools import count
 __all__ = ["PollingRate"]
 
 _SHARE = 0.003  # of one core, for all pages together
-_LEAST, _MOST = 0.2, 5.0  # seconds from one answer to the next question
-_GONE = 15.0  # seconds after which a page that asks no more is forgotten
+_LEAST, _MOST = 0.2, 5.0  # seconds from one answer to the next request
+_GONE = 15.0  # seconds without a request after which a page is dropped
 _SMOOTHING = 0.1
 
 
 class PollingRate:
-    """Tells pages when to ask again, so that answering them takes a third of a percent of a core.
+    """Computes when pages may ask again, so that all answers take a third of a percent of a core.
 
-    Python runs one thread at a time: what the answers take, a training in Python loses.
+    Python runs one thread at a time, so a training in Python loses the time that answers take.
 
     Args:
         clock: Returns a time in seconds that never goes back.
-        cpu: Returns the seconds of processor time that the serving thread has taken so far.
+        cpu: Returns the processor time of the serving thread so far, in seconds.
     """
 
     def __init__(
@@ -29,13 +29,13 @@ class PollingRate:
     ) -> None:
         self._clock = clock
         self._cpu = cpu
-        self._taken: float | None = None  # when the latest answer was given
-        self._an_answer = 0.001
+        self._taken: float | None = None  # processor time at the latest answer
+        self._an_answer = 0.001  # mean processor time of an answer, in seconds
         self._seen: dict[str, float] = {}
         self._pages = count(1)
 
     def newcomer(self) -> str:
-        """Return a name for a page that asks for the first time."""
+        """Return a name for a new page."""
         return str(next(self._pages))
 
     def seconds(self, page: str, *, at_most: float = _MOST) -> float:
@@ -43,8 +43,8 @@ class PollingRate:
 
         Args:
             page: Name of the page.
-            at_most: After which it should ask again in any case; 0 where there is no training to be
-                slowed down, so that nothing is counted.
+            at_most: Most seconds to return; 0 if there is no training to slow down, so that the
+                answer is not counted.
         """
         now, taken = self._clock(), self._cpu()
         if self._taken is not None and at_most:

@@ -1,4 +1,4 @@
-"""What the page knows of the runs of one runner, from their reports alone."""
+"""The model of one runner's runs on the page, built from their reports alone."""
 
 import math
 import time
@@ -19,53 +19,53 @@ from rnnr.state import State
 __all__ = ["Cursor", "RunModel"]
 
 Cursor: TypeAlias = list[list[int]]
-"""What a page has: for each each_series how often it was rewritten, and how many points it has."""
+"""What a page has: for each series the number of rewrites and the number of points."""
 
 _Point: TypeAlias = tuple[int, Mapping[str, float]]
 
 _N_EVENTS = 50
-_N_METRICS = 1000  # whose latest values are kept
-_N_FIRST = 100  # batches of a run that are all reported
-_LEAST_SECONDS = 0.05  # between two of the others
+_N_METRICS = 1000  # metrics of which to keep the latest value
+_N_FIRST = 100  # number of first points after which batches are reported less often
+_LEAST_SECONDS = 0.05  # between two of the later reports
 
-_SILENT = 30.0  # seconds without a line after which a recording may be that of a dead process
-_LATE = 1.0  # seconds without a batch, though one was asked for, after which no speed is told
-_STALE = 10.0  # seconds without a report, though none was asked for, after which none is told
-_USUAL = 3.0  # times as long as usual is no news
+_SILENT = 30.0  # seconds without a line after which the process of a recording may be dead
+_LATE = 1.0  # seconds without a requested report after which no speed is shown
+_STALE = 10.0  # seconds without any report after which no speed is shown
+_USUAL = 3.0  # up to so many times the usual interval, a report is not late
 
 _STATUS = {Event.FINISHED: "finished", Event.STOPPED: "stopped", Event.FAILED: "failed"}
 _OVER = frozenset(_STATUS.values())
 
 
 class RunModel:
-    """Keeps what the reports of one runner tell, in bounded memory, for pages that ask.
+    """Keeps the reports of one runner, in bounded memory, for the pages.
 
-    Reports come from the training thread, questions from another one.
+    Reports come from the training thread, requests from another one.
 
     Args:
         name: Name of the runner on the page.
-        is_held: Returns what is done to the run from outside, false where nothing is; ``None`` for
+        control_status: Returns the status of the control, or false if it does nothing; ``None`` for
             a recorded run.
         clock: Returns a time in seconds that never goes back.
 
     Attributes:
-        key: What tells it from another of the same name.
-        heard_at: When there was news last, in seconds since 1970.
-        read: Part of a recording that is read; ``None`` when all is.
+        key: Distinguishes it from an earlier model of the same name.
+        heard_at: Time of the latest report, in seconds since 1970.
+        read: Part of a recording that was read so far; ``None`` after all of it.
     """
 
     def __init__(
         self,
         name: str,
         *,
-        is_held: Callable[[], ControlStatus | bool] | None = None,
+        control_status: Callable[[], ControlStatus | bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.key = token_hex(4)
         self.events: deque[tuple[float, str, str]] = deque(maxlen=_N_EVENTS)
-        self._is_live = is_held is not None
-        self._is_held = is_held or _never
+        self._is_live = control_status is not None
+        self._control_status = control_status or _no_status
         self.n_events = 0
         self.heard_at = 0.0
         self.read: float | None = None
@@ -75,56 +75,53 @@ class RunModel:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all reports, those that pages have already, too."""
+        """Drop all reports, also from the pages."""
         with self._lock:
-            for each_series in self._series:
-                each_series.go_back(-1)
+            for series in self._series:
+                series.go_back(-1)
             self._report: Report | None = None
             self._metrics: dict[str, float] = {}
             self._status = "waiting"
             self._error: str | None = None
             self._progress = Progress()
-            self._of_batches: set[str] = set()  # metrics that batches have
+            self._of_batches: set[str] = set()  # names of the metrics of batches
             self._is_asked = self._is_inner = self._has_place = False
             self._due = self._not_before = 0.0
             self._asked_at = self._heard_at = 0.0
 
     def note(self, text: str) -> None:
-        """Tell something among the events.
-
-        With the time of the day; of a recording, the time since its run began is all that is known.
-        """
+        """Add a text to the events, with the time of day; for a recording, since its run began."""
         now, report = time.time(), self._report
-        seconds = _told_of(report.seconds) if report else 0.0
+        seconds = _plausible(report.seconds) if report else 0.0
         clock = time.strftime("%H:%M:%S", time.localtime(now))
         since = "" if seconds is None else f"+{seconds:.1f} s"
         self.n_events += 1
         self.events.append((now, clock if self._is_live else since, text))
 
     def wants(self, state: State) -> bool:
-        """Tell whether a batch is worth a report: it is a point to keep, or a page has asked.
+        """Return whether to report a batch: it is a point to keep, or a page has asked.
 
-        After the first batches, which show at once whether a run begins well, at most so many
-        are reported a second: a report takes ten times as long when all else sleeps. Where a run
-        is held, the page must be exact.
+        After the first batches, which show at once whether a run begins well, the number of reports
+        per second is limited: a report takes ten times as long when all else sleeps. During a pause
+        the page must be exact.
         """
         if state["n_iters"] >= self._due and self._clock() >= self._not_before:
             return True
-        return self._is_asked or bool(self._is_held())
+        return self._is_asked or bool(self._control_status())
 
     def ask(self) -> None:
-        """Ask for a report of the next batch, whichever it is."""
+        """Request a report of the next batch, whether or not it is a point to keep."""
         if not self._is_asked:
             self._asked_at = self._clock()
             self._is_asked = True
 
     def leave(self) -> None:
-        """Keep what there is: no more will come, and nobody holds it."""
-        self._is_held, self.read = _never, None
+        """Expect no more reports, and keep those that there are; the control is gone, too."""
+        self._control_status, self.read = _no_status, None
         self.ask()
 
     def add(self, report: Report) -> None:
-        """Take in a report."""
+        """Add a report."""
         with self._lock:
             self._is_asked = False
             self._heard_at = self._clock()
@@ -134,62 +131,57 @@ class RunModel:
                 self._begin(report)
             elif report.event is Event.EPOCH_FINISHED and self._has_place:
                 self._series[1].add(report.step, self._of_epoch(report))
-            elif report.event is Event.BATCH and not self._is_inner:  # else it does not move on
+            elif report.event is Event.BATCH and not self._is_inner:  # inside, the step stays
                 self._series[0].add(report.step, report.metrics)
                 self._of_batches.update(report.metrics)
-            self._progress.add(report, is_held=bool(self._is_held()))
+            self._progress.add(report, is_paused=bool(self._control_status()))
             self._status = _STATUS.get(report.event, "running")
             self._report = report
             self._error = report.error
             self._metrics.update(report.metrics)
-            while len(self._metrics) > _N_METRICS:  # a run may make up names without end
+            while len(self._metrics) > _N_METRICS:  # a run may use ever new names
                 del self._metrics[next(iter(self._metrics))]
             self._due = math.inf if self._is_inner else self._series[0].due
             if len(self._series[0].points) > _N_FIRST:
                 self._not_before = self._clock() + _LEAST_SECONDS
             if report.event is not Event.BATCH:
-                self.note(_told(report))
+                self.note(_text(report))
 
     def since(self, cursor: Cursor | None) -> tuple[dict[str, Any], Cursor]:
-        """Return what a page has to know, and what it has then.
+        """Return what a page does not have yet, and its new cursor.
 
         Args:
-            cursor: What it has already; ``None`` for nothing.
+            cursor: What the page has already; ``None`` for nothing.
         """
         with self._lock:
-            is_whole = cursor is not None and len(cursor) == len(self._series)
-            has = cursor if cursor is not None and is_whole else [[-1, 0]] * len(self._series)
-            new = [
-                _new(each_series, *each)
-                for each_series, each in zip(self._series, has, strict=True)
-            ]
-            now = [
-                [each_series.n_rewritten, len(each_series.points)] for each_series in self._series
-            ]
+            is_valid = cursor is not None and len(cursor) == len(self._series)
+            has = cursor if cursor is not None and is_valid else [[-1, 0]] * len(self._series)
+            new = [_new(series, *had) for series, had in zip(self._series, has, strict=True)]
+            now = [[series.n_rewritten, len(series.points)] for series in self._series]
             summary = self._summary()
         return {**summary, "series": [_columns(*each) for each in new]}, now
 
     def _find_axis(self, report: Report) -> None:
-        """Once it is seen inside of another run, its curves are along that one's batches."""
+        """Choose the axis: once a run is seen inside another run, the batches of that run."""
         if report.is_inside and not self._is_inner:
             self._is_inner = True
-            for each_series in self._series:
-                each_series.go_back(-1)
-        self._has_place = report.is_inside == self._is_inner  # not a test set at the end
+            for series in self._series:
+                series.go_back(-1)
+        self._has_place = report.is_inside == self._is_inner  # false for a test after the training
 
     def _begin(self, report: Report) -> None:
         if self._has_place:
-            for each_series in self._series:
-                each_series.go_back(report.step)
+            for series in self._series:
+                series.go_back(report.step)
         if report.event is Event.STARTED and not report.is_inside:
             self._metrics = {}
 
     def _of_epoch(self, report: Report) -> Mapping[str, float]:
-        """Return the metrics of an epoch, and not what its last batch alone has left."""
+        """Return the metrics of an epoch, without those that only its last batch has left."""
         if self._is_inner:
             return report.metrics
         of_batches = self._of_batches.difference(report.results)
-        return {name: one for name, one in report.metrics.items() if name not in of_batches}
+        return {name: value for name, value in report.metrics.items() if name not in of_batches}
 
     def _summary(self) -> dict[str, Any]:
         report = self._report
@@ -201,8 +193,8 @@ class RunModel:
         speed, silent = progress["batches_per_second"], self._silent()
         status = self._status_after(silent, report)
         if status == "paused":
-            self._progress.hold()
-            self._asked_at = self._clock()  # it owes nothing meanwhile
+            self._progress.pause()
+            self._asked_at = self._clock()  # a paused run is not silent
         is_on = status == "running" and not self._is_late(silent, speed)
         if status == "reading":
             progress["fraction"] = self.read
@@ -215,16 +207,16 @@ class RunModel:
             "max_epoch": None if is_endless else report.max_epoch,
             "n_iters": report.n_iters,
             **progress,
-            "seconds": _told_of(report.seconds),
-            "seconds_left": _told_of(progress["seconds_left"]) if is_on else None,
-            "batches_per_second": _told_of(speed) if is_on or status in _OVER else None,
+            "seconds": _plausible(report.seconds),
+            "seconds_left": _plausible(progress["seconds_left"]) if is_on else None,
+            "batches_per_second": _plausible(speed) if is_on or status in _OVER else None,
             "silent": silent if status in ("running", "silent") else 0.0,
             "latest": {name: as_json(value) for name, value in self._metrics.items()},
             "error": self._error,
         }
 
     def _silent(self) -> float:
-        """Return the seconds without news: of a live run, since a page has asked for some."""
+        """Return the seconds without a report; for a live run, since a page has requested one."""
         if not self._is_live:
             return max(0.0, time.time() - self.heard_at)
         return max(0.0, self._clock() - self._asked_at) if self._is_asked else 0.0
@@ -237,23 +229,23 @@ class RunModel:
         if not self._is_live:
             is_dead = silent > max(_SILENT, _USUAL * self._progress.longest_gap)
             return "silent" if is_dead else "running"
-        asked = self._is_held()
-        if asked is ControlStatus.STOPPING and not report.is_inside:  # which goes on to its end
+        control = self._control_status()
+        if control is ControlStatus.STOPPING and not report.is_inside:  # an inner run is finished
             return "stopping"
-        return "paused" if asked is ControlStatus.PAUSED else "running"
+        return "paused" if control is ControlStatus.PAUSED else "running"
 
     def _is_late(self, silent: float, speed: float | None) -> bool:
-        """Return whether a live run makes no batches as it did, or nobody knows whether it does."""
+        """Return whether a live run has slowed down, or its last report is too old to know."""
         usual = _USUAL / speed if speed else 0.0
         since = self._clock() - self._heard_at
         return self._is_live and (silent > max(_LATE, usual) or since > _STALE + usual)
 
 
 def _new(
-    each_series: History[Mapping[str, float]], n_rewritten: int, n_points: int
+    series: History[Mapping[str, float]], n_rewritten: int, n_points: int
 ) -> tuple[int, list[_Point], _Point | None]:
-    start = n_points if n_rewritten == each_series.n_rewritten else 0
-    return start, each_series.points[start:], each_series.last
+    start = n_points if n_rewritten == series.n_rewritten else 0
+    return start, series.points[start:], series.last
 
 
 def _columns(start: int, points: list[_Point], last: _Point | None) -> dict[str, Any]:
@@ -274,8 +266,8 @@ def _names(many: Iterable[Mapping[str, float]]) -> list[str]:
     return list(dict.fromkeys(name for metrics in many for name in metrics))
 
 
-def _told_of(number: float | None) -> float | None:
-    """Return a time or a speed, if it can be one: a clock may be set back, or tell nonsense."""
+def _plausible(number: float | None) -> float | None:
+    """Return a time or a speed, or ``None`` for an impossible one: a clock may be wrong."""
     return number if number is not None and 0 <= number < math.inf else None
 
 
@@ -283,10 +275,10 @@ def _value(metrics: Mapping[str, float], name: str) -> float | str | None:
     return as_json(metrics[name]) if name in metrics else None
 
 
-def _told(report: Report) -> str:
+def _text(report: Report) -> str:
     of = "" if report.max_epoch >= ENDLESS else f" of {report.max_epoch}"
     return f"{report.event.name} · epoch {report.epoch}{of}, {report.n_iters} batches"
 
 
-def _never() -> bool:
+def _no_status() -> bool:
     return False

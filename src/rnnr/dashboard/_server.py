@@ -1,4 +1,4 @@
-"""The page's server: a thread of its own, which answers and never pushes."""
+"""The page's server: it answers requests on its own thread, and never pushes."""
 
 import asyncio
 import json
@@ -25,10 +25,10 @@ logger = logging.getLogger("rnnr.dashboard")
 _PAGE = Path(__file__).with_name("page")
 _OURS = r"(\w+\.\w+)"
 _SCRIPTS = r"(bokeh\.min\.js|bokeh-api\.min\.js)"
-_LARGEST_BODY = 1024  # bytes; there is none that anybody has to send
+_LARGEST_BODY = 1024  # bytes; no request needs a body
 _IDLE_SECONDS = 60.0
-_FAREWELL = 1.0  # seconds at most in which pages are told how it ended
-_REST = 5.0  # seconds between two looks at whether anybody watches
+_FAREWELL = 1.0  # seconds at most to send the final state to the pages
+_INTERVAL = 5.0  # seconds between two checks whether a page is open
 _TORNADO = ("tornado.access", "tornado.application", "tornado.general")
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -41,37 +41,37 @@ _HEADERS = {
 
 
 class Server:
-    """Serves a view on a thread of its own, which ends with the process.
+    """Serves a page on its own thread, which ends with the process.
 
     Args:
-        view: What the page shows and does.
-        listening: Where to listen.
-        token: What every address has to begin with.
-        names: Names of this host that requests may use.
+        page: Contents and buttons of the page.
+        listening: Socket to listen on.
+        token: First part of every path.
+        names: Host names to accept.
     """
 
-    def __init__(self, view: Page, listening: socket.socket, token: str, names: set[str]) -> None:
-        parked = set[_End]()
-        pace, scripts = PollingRate(), _bokeh_folder() / "server" / "static" / "js"
+    def __init__(self, page: Page, listening: socket.socket, token: str, names: set[str]) -> None:
+        waiting = set[_End]()
+        rate, scripts = PollingRate(), _bokeh_folder() / "server" / "static" / "js"
         application = Application(
             [
-                (r"/[^/]+", _Cut),
-                (r"/[^/]+/", _Page),
+                (r"/[^/]+", _NoSlash),
+                (r"/[^/]+/", _Index),
                 (rf"/[^/]+/page/{_OURS}", _File, {"path": _PAGE}),
                 (rf"/[^/]+/bokeh/js/{_SCRIPTS}", _File, {"path": scripts}),
-                (r"/[^/]+/data", _Data, {"view": view, "pace": pace}),
-                (r"/[^/]+/end", _End, {"view": view, "parked": parked}),
-                (r"/[^/]+/control/(\w+)", _Control, {"view": view}),
+                (r"/[^/]+/data", _Data, {"page": page, "rate": rate}),
+                (r"/[^/]+/end", _End, {"page": page, "waiting": waiting}),
+                (r"/[^/]+/control/(\w+)", _Control, {"page": page}),
             ],
             default_handler_class=_Refusal,
             default_handler_args={"status_code": 404},
-            log_function=lambda _: None,  # else every question is a line in the user's log
+            log_function=lambda _: None,  # else every request is a line in the user's log
         )
-        self._view = view
-        self._gate = AccessControl(application, _Refusal, token, names)
+        self._page = page
+        self._access = AccessControl(application, _Refusal, token, names)
         self._listening = listening
         self._loop = asyncio.new_event_loop()
-        self._parked = parked
+        self._waiting = waiting
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="rnnr dashboard", daemon=True)
         self._thread.start()
@@ -87,7 +87,7 @@ class Server:
             logging.getLogger(name).removeFilter(self._is_not_ours)
 
     def _is_not_ours(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is not of this server: a stranger could fill the log with them."""
+        """Return whether a record is not from this server, whose log a stranger could fill."""
         return record.thread != self._thread.ident
 
     def _run(self) -> None:
@@ -96,7 +96,7 @@ class Server:
 
     async def _serve(self) -> None:
         server = LimitedServer(
-            self._gate,
+            self._access,
             idle_connection_timeout=_IDLE_SECONDS,
             body_timeout=_IDLE_SECONDS,
             max_body_size=_LARGEST_BODY,
@@ -105,45 +105,45 @@ class Server:
             accepting = asyncio.create_task(server.accept(self._listening))
             while not self._ended.is_set():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._ended.wait(), _REST)
-                self._view.pause()
+                    await asyncio.wait_for(self._ended.wait(), _INTERVAL)
+                self._page.pause()
             accepting.cancel()
-            with suppress(OSError):  # a forked process may hold it, too, and the port with it
+            with suppress(OSError):  # a forked process may keep the socket, and so the port, open
                 self._listening.shutdown(socket.SHUT_RDWR)
             await asyncio.wait([accepting])
-        await self._say_how_it_ended()
+        await self._send_final_state()
         await server.close_all_connections()
 
-    async def _say_how_it_ended(self) -> None:
-        parked = list(self._parked)
-        for each in parked:
-            each.is_wanted.set()
-        if parked:
-            over = [asyncio.create_task(each.is_over.wait()) for each in parked]
-            await asyncio.wait(over, timeout=_FAREWELL)
+    async def _send_final_state(self) -> None:
+        waiting = list(self._waiting)
+        for request in waiting:
+            request.may_answer.set()
+        if waiting:
+            answered = [asyncio.create_task(request.is_over.wait()) for request in waiting]
+            await asyncio.wait(answered, timeout=_FAREWELL)
 
 
 class _Handler(RequestHandler):
-    """What all answers have in common."""
+    """The common part of all answers."""
 
     def set_default_headers(self) -> None:
-        """Tell the browser to keep the page to itself."""
+        """Set the headers that isolate the page from other sites."""
         self.clear_header("Server")
         for name, value in _HEADERS.items():
             self.set_header(name, value)
 
     def log_exception(self, *what: Any) -> None:
-        """Log what went wrong, but not the address, which lets in whoever reads the log."""
+        """Log an error, but not the address, which would admit everyone who reads the log."""
         if not isinstance(what[1], HTTPError):
             logger.error("The dashboard could not answer a page", exc_info=what[1])
 
 
 class _Refusal(_Handler, ErrorHandler):
-    """What those get who may not come in, or ask for what is not there."""
+    """The answer to requests that are not admitted, or ask for an unknown path."""
 
 
-class _Cut(_Handler):
-    """The address without its last slash, as a chat or a terminal may cut it."""
+class _NoSlash(_Handler):
+    """Redirects the address without its last slash, which a chat or a terminal may drop."""
 
     def get(self) -> None:
         token, query = self.request.path.strip("/"), self.request.query
@@ -153,74 +153,74 @@ class _Cut(_Handler):
     head = get
 
 
-class _Page(_Handler):
+class _Index(_Handler):
     def get(self) -> None:
         self.write((_PAGE / "index.html").read_text(encoding="utf-8"))
 
-    head = get  # as what makes a preview of a link may ask
+    head = get  # as link previews request it
 
 
 class _File(_Handler, StaticFileHandler):
     """The page's own files, and Bokeh's."""
 
     def set_extra_headers(self, path: str) -> None:  # noqa: ARG002  (tornado passes it)
-        """Let the browser keep the file, if it asks whether it has changed."""
+        """Let the browser cache the file, and check each time whether it has changed."""
         self.set_header("Cache-Control", "no-cache")
 
 
 class _Data(_Handler):
-    def initialize(self, view: Page, pace: PollingRate) -> None:
-        self._view = view
-        self._pace = pace
+    def initialize(self, page: Page, rate: PollingRate) -> None:
+        self._page = page
+        self._rate = rate
 
     def compute_etag(self) -> None:
-        """Leave it out: no two answers are the same."""
+        """Leave the etag out: no two answers are the same."""
 
     def get(self) -> None:
-        page, _, cursor = self.get_query_argument("cursor", "").partition(" ")
-        page = page or self._pace.newcomer()
-        news, cursor = self._view.updates(cursor)
-        again = self._pace.seconds(page, at_most=self._view.patience)
+        client, _, cursor = self.get_query_argument("cursor", "").partition(" ")
+        client = client or self._rate.newcomer()
+        updates, cursor = self._page.updates(cursor)
+        again = self._rate.seconds(client, at_most=self._page.patience)
         self.set_header("Content-Type", "application/json")
-        self.write(json.dumps({**news, "cursor": f"{page} {cursor}", "again": again}))
+        self.write(json.dumps({**updates, "cursor": f"{client} {cursor}", "again": again}))
 
 
 class _End(_Handler):
-    """Waits for the end, and tells the page how it was: a script is gone before a page asks."""
+    """Answers with the final state at the end: a script exits before the page polls again."""
 
-    def initialize(self, view: Page, parked: set["_End"]) -> None:
-        self._view = view
-        self._parked = parked
-        self.is_wanted = asyncio.Event()
+    def initialize(self, page: Page, waiting: set["_End"]) -> None:
+        self._page = page
+        self._waiting = waiting
+        self.may_answer = asyncio.Event()
         self.is_over = asyncio.Event()
 
     async def get(self) -> None:
-        self._parked.add(self)
-        await self.is_wanted.wait()
-        self._parked.discard(self)
-        with suppress(StreamClosedError):  # the page has left
+        self._waiting.add(self)
+        await self.may_answer.wait()
+        self._waiting.discard(self)
+        with suppress(StreamClosedError):  # the page was closed
             self.set_header("Content-Type", "application/json")
-            await self.finish(json.dumps(self._view.snapshot()))
+            await self.finish(json.dumps(self._page.snapshot()))
         self.is_over.set()
 
     def on_connection_close(self) -> None:
-        """Wait no longer: the page has left."""
-        self.is_wanted.set()
+        """Stop waiting: the page was closed."""
+        self.may_answer.set()
 
 
 class _Control(_Handler):
-    def initialize(self, view: Page) -> None:
-        self._view = view
+    def initialize(self, page: Page) -> None:
+        self._page = page
 
     def post(self, order: str) -> None:
-        if not self._view.is_steered:
+        if not self._page.is_steered:
             raise HTTPError(403)
-        if not self._view.steer(order):
+        if not self._page.steer(order):
             raise HTTPError(404)
         self.set_status(204)
 
 
 def _bokeh_folder() -> Path:
-    """Find Bokeh without importing it, which takes half a second; its files are all we need."""
+    """Find Bokeh's files without importing it, which takes half a second."""
     spec = find_spec("bokeh")
     return Path(*(spec.submodule_search_locations or () if spec else ()))

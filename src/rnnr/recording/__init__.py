@@ -1,4 +1,4 @@
-"""Recordings: the reports of a run in a file of JSON lines, read while it grows, and replayed."""
+"""Recordings: write the reports of a run to a file of JSON lines, follow it, replay it."""
 
 from rnnr.recording._record import Record
 from rnnr.recording._replay import replay

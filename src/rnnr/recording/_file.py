@@ -1,4 +1,4 @@
-"""The file of a recording while somebody records: only added to, and by nobody else."""
+"""The open file of a recording, to which one `Record` alone appends."""
 
 import io
 import os
@@ -22,15 +22,15 @@ else:
     import fcntl
 
     def _lock(file: io.FileIO) -> None:
-        """Take the lock that ends with the process, and does not hinder who reads."""
+        """Take a lock that ends with the process, and does not block readers."""
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class Owner(Protocol):
-    """Who records to a file, also while it is closed between two runs."""
+    """The writer of a file, which keeps it reserved while it is closed between two runs."""
 
     def needs(self, path: Path) -> bool:
-        """Return whether it may go on to record, to what a path leads to."""
+        """Return whether it may still record to the file at a path."""
 
 
 _taken: WeakValueDictionary[tuple[int, int], Owner] = WeakValueDictionary()
@@ -38,24 +38,24 @@ _open: WeakSet["RecordingFile"] = WeakSet()
 
 
 class RecordingFile(io.FileIO):
-    """A file that one `rnnr.recording.Record` alone adds to, unbuffered.
+    """A file to which one `rnnr.recording.Record` alone appends, unbuffered.
 
-    It is known by its place on the disk, so however its path is spelled. Within the process a
-    dict tells who has it, until that one gives it up or is garbage; beyond it a lock of the file,
-    where the file system has any, as long as it is open. It is closed without a warning when it
-    is garbage. A forked process has it closed: the lock would last as long as that one otherwise.
+    It is identified by its place on the disk, however its path is spelled. Within the process a
+    dict maps it to its owner, until the owner releases it or is collected. Other processes are kept
+    out by a lock on the open file, if the file system has locks. It is closed without a warning
+    when it is collected. In a forked process it is closed: else the child would keep the lock.
 
     Args:
-        path: File to open, made if it is not there.
-        owner: Who records to it.
+        path: File to open; created if it is not there.
+        owner: Writer that records to it.
 
     Raises:
-        ValueError: If it is taken.
+        ValueError: If another `Record` has it.
         OSError: If it cannot be opened.
     """
 
     def __init__(self, path: Path, owner: Owner) -> None:
-        _forget_in_children()
+        _close_in_children()
         super().__init__(os.fspath(path), "a+")
         try:
             found = os.fstat(self.fileno())
@@ -64,7 +64,7 @@ class RecordingFile(io.FileIO):
             if holder is not owner:
                 if holder.needs(path):
                     raise _wrong_file(path, "this process")
-                _taken[key] = owner  # that one opens its path again, if it has a runner
+                _taken[key] = owner  # the other one opens its path again, if it has a runner
             try:
                 _lock(self)
             except BlockingIOError:
@@ -81,32 +81,32 @@ class RecordingFile(io.FileIO):
         """Return whether a path leads to this file."""
         try:
             return os.path.samestat(os.stat(path), os.fstat(self.fileno()))
-        except (OSError, ValueError):  # it is gone; a forked process has it closed
+        except (OSError, ValueError):  # the path is gone, or a fork has closed the file
             return False
 
     def ends_in_half_a_line(self) -> bool:
-        """Return whether it ends in what a killed process has left."""
+        """Return whether it ends in the middle of a line, which a killed process has left."""
         return self.last_bytes(1) not in (b"", b"\n")
 
     def last_bytes(self, n: int) -> bytes:
-        """Return what is at its end, at most so much."""
+        """Return the last ``n`` bytes, or all if there are fewer."""
         self.seek(max(0, self.seek(0, os.SEEK_END) - n))
         return self.readall()
 
     def __del__(self) -> None:
-        """Close it: most scripts let go of it without a word."""
+        """Close it without a warning, since most scripts do not close it."""
         with suppress(Exception):
             self.close()
 
 
 @cache
-def _forget_in_children() -> None:
+def _close_in_children() -> None:
     if hasattr(os, "register_at_fork"):  # pragma: no branch  (Windows has none)
-        os.register_at_fork(after_in_child=_forget)
+        os.register_at_fork(after_in_child=_close_all)
 
 
-def _forget() -> None:
-    """Let go of the files of the parent process, which has them still."""
+def _close_all() -> None:
+    """Close the files of the parent process in a child; the parent keeps them."""
     for file in [*_open]:
         with suppress(Exception):
             file.close()
@@ -114,14 +114,14 @@ def _forget() -> None:
 
 
 def release(owner: Owner) -> None:
-    """Let others have what was taken."""
-    for key in [key for key, one in list(_taken.items()) if one is owner]:
+    """Release the files of an owner for others."""
+    for key in [key for key, holder in list(_taken.items()) if holder is owner]:
         _taken.pop(key, None)
 
 
 def _wrong_file(path: Path, who: str) -> ValueError:
     cure = (
         f"a Record of {who} writes it: give each run its own, as in Record('evaluation.jsonl'), "
-        "record in one process alone, or dispose first of what attach_on has returned"
+        "record in one process only, or first dispose of the Disposable from attach_on"
     )
     return wrong_value("path", "a file that nobody else records to", str(path), cure)

@@ -1,4 +1,4 @@
-"""What a recording looks like: a file, and in it a line of strict JSON for each report."""
+"""The format of a recording: a file with a line of strict JSON for each report."""
 
 import os
 import sys
@@ -26,20 +26,20 @@ _DEFAULTS = [Report._field_defaults.get(name, _NO_DEFAULT) for name in Report._f
 _encode = JSONEncoder(allow_nan=False, separators=(",", ":"), default=index).encode
 
 DAMAGES = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
-"""What `decode` raises for a line that holds no report."""
+"""Exceptions that `decode` raises for a line without a report."""
 
 
 def _do_nothing(_: str) -> None:
-    """Ignore what is left out."""
+    """Ignore the name of a metric that is left out."""
 
 
 def encode(report: Report) -> bytes:
-    r"""Write a report as a line; fields at their default are left out.
+    r"""Return a report as a line; fields with their default value are left out.
 
-    A metric that is not a number is left out, the others are kept.
+    Metrics that are not numbers are left out.
 
     Raises:
-        TypeError: If another field has a value that JSON does not know.
+        TypeError: If another field has a value that JSON cannot hold.
 
     Example:
         >>> from rnnr import Event
@@ -56,7 +56,7 @@ def encode(report: Report) -> bytes:
     fields["event"] = report.event.name
     try:
         line = _encode(fields)
-    except Exception:  # noqa: BLE001  (seldom, so it is not looked for each time)
+    except Exception:  # noqa: BLE001  (it is rare, so it is not checked for each time)
         fields = {name: _spelled(value) for name, value in fields.items()}
         metrics = numbers_in(report.metrics)
         line = _encode(fields | {"metrics": {name: as_json(one) for name, one in metrics.items()}})
@@ -64,22 +64,22 @@ def encode(report: Report) -> bytes:
 
 
 def decode(line: bytes, leave_out: Callable[[str], object] = _do_nothing) -> Report:
-    """Read a report from a line.
+    """Return the report on a line.
 
-    What is unknown is ignored and what is missing has its default, so that the files of earlier
-    and later versions can be read. A metric that is not a number is left out, the others are kept.
+    Unknown fields are ignored and missing ones get their default, so that files of earlier and
+    later versions can be read. Metrics that are not numbers are left out.
 
     Args:
         line: The line.
         leave_out: Called with the name of each metric that is left out; does nothing unless given.
 
     Raises:
-        Exception: One of `DAMAGES`, if there is no report in it.
+        Exception: One of `DAMAGES`, if the line does not hold a report.
     """
     text = str(line, "utf-8")
     try:
         fields = loads(text)
-    except ValueError:  # an integer of more digits than Python reads may be a metric
+    except ValueError:  # a metric may be an integer with more digits than Python accepts
         fields = loads(text, parse_int=_integer_or_text)
     found = {name: read(fields[name]) for name, read in _READERS.items() if name in fields}
     if len(found["metrics"]) < len(fields["metrics"]):
@@ -89,14 +89,14 @@ def decode(line: bytes, leave_out: Callable[[str], object] = _do_nothing) -> Rep
 
 
 def as_path(path: Any) -> Path:
-    """Return a path that stays the same when the working directory changes."""
+    """Return an absolute path, which does not depend on the working directory."""
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise wrong_type("path", "a path", path, "pass for example 'run.jsonl'")
     return Path(path).absolute()
 
 
 def check_file(path: Path, mode: str, cure: str) -> None:
-    """Refuse what is no file, or cannot be opened; where the mode says so, it is created.
+    """Raise unless it is a file that can be opened; the mode may create it.
 
     Raises:
         ValueError: If it is a directory or a device.
@@ -130,7 +130,7 @@ def _number(value: object) -> float:
 
 def _integer(value: Any) -> int:
     is_whole = type(value) is int or (type(value) is float and value.is_integer())
-    if is_whole and abs(value) <= sys.maxsize:  # more would break who computes with it
+    if is_whole and abs(value) <= sys.maxsize:  # a larger one would break later computations
         return int(value)
     raise wrong_type("a counter", "an integer", value, "write it as JSON does")
 

@@ -1,4 +1,4 @@
-"""A run that is written down: its reports, a line each."""
+"""Record the reports of a run to a file, a line each."""
 
 import errno
 import gc
@@ -30,8 +30,8 @@ from rnnr.streams._layer import last_layer
 
 __all__ = ["Record"]
 
-_END = 65_536  # bytes in which the last reports are looked for
-_SECONDS = 1.0  # between two looks, at batches, whether the path still is the file
+_END = 65_536  # bytes at the end of the file in which to look for the last reports
+_SECONDS = 1.0  # between two checks, at batches, whether the path still leads to the file
 
 logger = logging.getLogger("rnnr.recording")
 
@@ -39,28 +39,28 @@ logger = logging.getLogger("rnnr.recording")
 class Record(Attachment):
     """Writes the reports of a runner to a file, a JSON object on each line.
 
-    The file is added to, never emptied: a run that is resumed in another process goes on in it,
-    and a new run follows the one before. Each report is handed to the operating system when it is
-    made, so a process that is killed loses none. Where that left half a line, the next report
-    begins a new one. A process that goes on with a saved state writes first what that will not
-    make again: the report of the batch, or of the begin or end of the epoch, in which the state was
-    saved.
+    Reports are appended; the file is never emptied. A run that is resumed in another process
+    continues in the same file, and a new run follows the earlier one. Each report is handed to the
+    operating system when it is made, so a killed process loses none. If a killed process has left
+    half a line, the next report begins a new one. A process that resumes from a saved state first
+    writes the report that the resumed run will not make again: that of the batch, or of the
+    beginning or end of the epoch, in which the state was saved.
 
-    Nobody else of this process may record to the file until it is detached, or has run and the
-    runner is gone; nobody of another one while a run goes on. It is open from when it is attached
-    to the end of the run, and during the runs after that. At every event but ``BATCH``, and at a
-    ``BATCH`` once a second has passed, it is opened again if the path leads to another file by
-    then, or to none.
+    No other `Record` of this process may write to the file until this one is detached, or until the
+    runner has run and is gone; no other process may write to it during a run. The file is open
+    from `attach_on` to the end of the run, and during later runs. If the path leads to another file
+    or to none, it is opened again: this is checked at every event but ``BATCH``, and at a ``BATCH``
+    after a second.
 
-    A file that cannot be written does not break the run. That is logged once on
-    ``rnnr.recording``, tried again at the next of those moments, and when it works again, the log
-    tells how many reports were left out.
+    A file that cannot be written does not break the run. The failure is logged once on
+    ``rnnr.recording`` and the file is tried again at the next check; when it works again, the
+    number of lost reports is logged.
 
     Args:
-        path: File to write; its directory must be there.
+        path: File to write; its directory must exist.
         keys: Names of further keys of the state that hold metrics, as for
             `rnnr.reporting.reports`.
-        on: Event to record, or a `rnnr.Selection`; every event, unless you say otherwise.
+        on: Event to record, or a `rnnr.Selection`; every event, if not given.
         clock: Returns the time in seconds since 1970.
 
     Raises:
@@ -95,7 +95,7 @@ class Record(Attachment):
         self._on = on
         self._clock = clock
         self._is_attached = False
-        self._reports(Runner())  # judges what it is given
+        self._reports(Runner())  # checks the arguments
 
     def attach_on(self, runner: Runner) -> abc.DisposableBase:
         """Attach to a runner, and create the file if it is not there.
@@ -104,19 +104,19 @@ class Record(Attachment):
             A Disposable that detaches again, and closes the file.
 
         Raises:
-            TypeError: If ``runner`` is no runner.
-            RuntimeError: If it is attached already. A report does not tell whose it is, so each
-                runner has a file of its own.
-            ValueError: If the path is a directory, or a file that another `Record` writes: of
-                this process, however the path is spelled, or of another one, if the file system
-                has locks.
+            TypeError: If ``runner`` is not a runner.
+            RuntimeError: If it is attached already. A report does not name its runner, so each
+                runner has its own file.
+            ValueError: If the path is a directory, or a file that another `Record` writes: in this
+                process, however the path is spelled, or in another one, if the file system has
+                locks.
             OSError: If the file cannot be opened.
         """
         source = self._reports(runner)
         if self._is_attached:
             raise RuntimeError(
                 "a Record must be attached to one runner at a time, got a second one; write for "
-                "example Record('evaluation.jsonl').attach_on(...) for that one"
+                "example Record('evaluation.jsonl').attach_on(...) for the second"
             )
         check_file(self._path, "ab+", "pass a file in a directory that you may write to")
         writer = _new_writer(self._path, self._clock, runner._slot)
@@ -126,20 +126,20 @@ class Record(Attachment):
             writer.close()
             self._is_attached = False
 
-        unpause = partial(self._go_on, runner._slot, writer)
-        resumed = runner.stream(Event.RESUMED).add(unpause, layer=last_layer(Event.RESUMED))
+        complete = partial(self._write_missing, runner._slot, writer)
+        resumed = runner.stream(Event.RESUMED).add(complete, layer=last_layer(Event.RESUMED))
         return CompositeDisposable(
-            resumed,  # before the report of it
+            resumed,  # before the report of RESUMED
             source.subscribe(writer.write),
-            *(runner.stream(end).add(writer.rest, layer=last_layer(end)) for end in ENDS),
+            *(runner.stream(end).add(writer.pause, layer=last_layer(end)) for end in ENDS),
             Disposable(detach),
         )
 
-    def _go_on(self, slot: Slot, writer: "_Writer", state: State) -> None:
-        """Write what a state that was saved by another process will not make again.
+    def _write_missing(self, slot: Slot, writer: "_Writer", state: State) -> None:
+        """Write the report that another process could not write after it had saved the state.
 
-        There the report comes after the callbacks, one of which has saved the state: a kill in
-        between has kept it from being written.
+        A report is written after the callbacks, one of which saves the state. If the process is
+        killed in between, the report is missing, and the resumed run does not make it again.
         """
         runner: Runner = slot.runner()  # it runs, so it is there
         for event in writer.missing(state):
@@ -147,7 +147,7 @@ class Record(Attachment):
                 predicate = self._on.predicates().get(event)
                 if predicate is not None and predicate(state):
                     writer.write(report_of(runner, event, *self._keys, clock=self._clock))
-            except Exception as error:  # noqa: BLE001  (it is logged: a view breaks no run)
+            except Exception as error:  # noqa: BLE001  (it is logged: a view never breaks a run)
                 log_failure(error, Record)
 
     def _reports(self, runner: Runner) -> abc.ObservableBase[Report]:
@@ -155,10 +155,10 @@ class Record(Attachment):
 
 
 class _Writer:
-    """Writes each report to the file when it comes.
+    """Writes each report to the file when it is emitted.
 
     Raises:
-        ValueError: If somebody else records to the file.
+        ValueError: If another `Record` writes to the file.
         OSError: If it cannot be opened.
     """
 
@@ -166,17 +166,17 @@ class _Writer:
         self._path = path
         self._clock = clock
         self._slot = slot
-        self._lock = RLock()  # who disposes may be on another thread, or in a signal handler
+        self._lock = RLock()  # `close` may come from another thread, or from a signal handler
         self._file: RecordingFile | None = None
         self._has_written = False
-        self._may_be_torn = True  # the end of the file, by a process that was killed
-        self._looked_at = -inf
-        self._n_left_out = 0
+        self._may_be_torn = True  # whether a killed process may have left half a line
+        self._checked_at = -inf
+        self._n_lost = 0
         self._is_failing = self._is_writing = self._is_over = False
         self._file = RecordingFile(path, self)
 
     def write(self, report: Report) -> None:
-        """Write a report, or leave it out."""
+        """Write a report, or count it as lost."""
         with self._lock:
             if self._is_over:
                 return
@@ -185,33 +185,33 @@ class _Writer:
                 self._write(report)
             finally:
                 self._is_writing = False
-                if self._is_over:  # a signal handler has detached it meanwhile
-                    self._let_go()
+                if self._is_over:  # a signal handler has detached it in the meantime
+                    self._close_file()
 
     def close(self) -> None:
-        """Close the file for good, but not under a line that is being written."""
+        """Close the file for good, but not while a line is being written."""
         with self._lock:
             self._is_over = True
             if not self._is_writing:
-                self._let_go()
+                self._close_file()
 
-    def rest(self, _: State) -> None:
+    def pause(self, _: State) -> None:
         """Close the file until the next run: a sweep may keep a runner for each trial."""
         with self._lock:
-            self._looked_at = -inf
-            self._let_go(for_good=False)
+            self._checked_at = -inf
+            self._close_file(for_good=False)
 
     def needs(self, path: Path) -> bool:
-        """Return whether it may go on to record, to what a path leads to.
+        """Return whether it may still record to the file at a path.
 
-        After a run it may if its runner is still there: a cell of a notebook that is run again
-        has its old Disposable still, and a new runner.
+        After a run it may if its runner still exists. It does not exist after a notebook cell was
+        run again: the old Disposable remains, but the runner is new.
         """
         if self._file is not None:
             return True
         with suppress(OSError):
-            is_there = self._slot.runner() is not None and not self._is_over
-            return is_there and os.path.samefile(path, self._path)
+            may_run = self._slot.runner() is not None and not self._is_over
+            return may_run and os.path.samefile(path, self._path)
         return False
 
     def missing(self, state: State) -> list[Event]:
@@ -220,35 +220,35 @@ class _Writer:
             if self._has_written:
                 return []
             try:
-                self._look()
+                self._ensure_open()
                 lines = self._file.last_bytes(_END).splitlines() if self._file else []
             except Exception as error:  # noqa: BLE001  (it is logged)
-                self._leave_out(0, error)
+                self._lose(0, error)
                 return []
         reports = [report for line in lines for report in _decoded(line)]
-        starts = [i for i, one in enumerate(reports) if one.event is Event.STARTED]
+        starts = [i for i, report in enumerate(reports) if report.event is Event.STARTED]
         return _missing(reports[starts[-1] :] if starts else reports, state)
 
     def _write(self, report: Report) -> None:
         try:
             now = self._clock()
-            is_soon = 0 <= now - self._looked_at < _SECONDS
+            is_soon = 0 <= now - self._checked_at < _SECONDS
             if report.event is not Event.BATCH or not is_soon:
-                self._looked_at = now
-                self._look()
+                self._checked_at = now
+                self._ensure_open()
             line = encode(report)
         except Exception as error:  # noqa: BLE001  (it is logged)
-            self._leave_out(1, error)
+            self._lose(1, error)
             return
         if self._file is None:
-            self._n_left_out += 1
+            self._n_lost += 1
         else:
             self._append(self._file, line)
 
-    def _look(self) -> None:
+    def _ensure_open(self) -> None:
         """Open the file again, unless it is open and the path leads to it."""
         if self._file is None or not self._file.is_at(self._path):
-            self._let_go()
+            self._close_file()
             self._file = RecordingFile(self._path, self)
             self._may_be_torn = True
 
@@ -264,15 +264,15 @@ class _Writer:
                     raise OSError(errno.EIO, "nothing was written")
                 n_written += n
         except Exception as error:  # noqa: BLE001  (it is logged)
-            # a line that lacks its end alone is whole: the next one adds it
-            self._leave_out(data.count(b"\n", n_written + 1), error)
-            self._let_go()
+            # a line that lacks only its end is not lost: the next one adds the end
+            self._lose(data.count(b"\n", n_written + 1), error)
+            self._close_file()
         else:
             self._may_be_torn = False
             self._has_written = True
-            self._tell_that_it_works()
+            self._log_recovery()
 
-    def _let_go(self, *, for_good: bool = True) -> None:
+    def _close_file(self, *, for_good: bool = True) -> None:
         file, self._file = self._file, None
         if for_good:
             release(self)
@@ -280,41 +280,41 @@ class _Writer:
             try:
                 file.close()
             except Exception as error:  # noqa: BLE001  (it is logged)
-                self._leave_out(0, error)
+                self._lose(0, error)
 
-    def _leave_out(self, n_reports: int, error: Exception) -> None:
-        self._n_left_out += n_reports
+    def _lose(self, n_reports: int, error: Exception) -> None:
+        self._n_lost += n_reports
         if not self._is_failing:
             self._is_failing = True
             with suppress(Exception):  # a logging handler may fail, too
                 message = "Cannot record to %s: %s; the run goes on, and it is tried again"
                 logger.error(message, self._path, error)
 
-    def _tell_that_it_works(self) -> None:
+    def _log_recovery(self) -> None:
         if self._is_failing:
             with suppress(Exception):
                 message = "Recording to %s again; reports left out: %d"
-                logger.warning(message, self._path, self._n_left_out)
-            self._is_failing, self._n_left_out = False, 0
+                logger.warning(message, self._path, self._n_lost)
+            self._is_failing, self._n_lost = False, 0
 
 
 def _missing(reports: list[Report], state: State) -> list[Event]:
-    """Return the events that are between the reports of a run and a state of it."""
+    """Return the events that a state of a run has seen and its reports lack."""
     n_iters, epoch = state["n_iters"], state["epoch"]
-    n_written = max((one.n_iters for one in reports), default=0)
+    n_written = max((report.n_iters for report in reports), default=0)
     if n_written > n_iters:  # the state is older than the recording
         return []
     missing = [Event.BATCH] if n_written < n_iters else []
     if epoch and not (is_open(state) and n_batches_drawn(state)):
         event = Event.EPOCH_STARTED if is_open(state) else Event.EPOCH_FINISHED
-        written = {(one.event, one.epoch) for one in reports}
+        written = {(report.event, report.epoch) for report in reports}
         if (event, epoch) not in written:
             missing.append(event)
     return missing
 
 
 def _decoded(line: bytes) -> list[Report]:
-    """Return the report on a line, or none."""
+    """Return the report on a line in a list, or an empty list."""
     with suppress(*DAMAGES):
         return [decode(line)]
     return []
@@ -323,6 +323,6 @@ def _decoded(line: bytes) -> list[Report]:
 def _new_writer(path: Path, clock: Callable[[], float], slot: Slot) -> _Writer:
     try:
         return _Writer(path, clock, slot)
-    except ValueError:  # it may be taken by a runner that is garbage, as when a cell runs again
+    except ValueError:  # a runner that is garbage may have it, as after a cell has run again
         gc.collect()
         return _Writer(path, clock, slot)

@@ -1,4 +1,4 @@
-"""A recorded run as an Observable."""
+"""Replay a recorded run as an Observable."""
 
 import os
 import warnings
@@ -26,23 +26,22 @@ _AT_A_TIME = 256  # lines to read
 def replay(path: str | os.PathLike[str], speed: float = 1.0) -> Observable[Report]:
     """Return a cold Observable of the reports in a recording.
 
-    What subscribes to `rnnr.reporting.reports` subscribes to this. The first report comes at once,
-    and each of the others as long after it as it did in the run, divided by ``speed``. Where
-    the seconds go back, because another run begins in the same file, there is no wait.
-    It completes at the end of the file. A `rnnr.RnnrWarning` names then the lines of which all, or
-    a metric, was left out, if there were any.
+    Subscribe to it like to `rnnr.reporting.reports`. It emits the first report at once, and each
+    later one after the same time as in the run, divided by ``speed``. Where the seconds go back,
+    because another run begins in the same file, it does not wait. It completes at the end of the
+    file. If lines or metrics were left out, a `rnnr.RnnrWarning` then names those lines.
 
-    The file is read from its beginning for each subscription, a few lines at a time.
-    Without a scheduler the reports come on threads of timers; with ``speed=math.inf`` on the thread
+    The file is read from its beginning for each subscription, a few lines at a time. Without a
+    scheduler, reports come on threads of timers; with ``speed=math.inf``, they come on the thread
     that subscribes, before ``subscribe`` returns.
 
     Args:
         path: File that a `rnnr.recording.Record` has written, or is writing.
-        speed: How many times as fast as the run was; ``math.inf`` does not wait at all.
+        speed: Factor by which to speed the run up; ``math.inf`` does not wait at all.
 
     Raises:
-        TypeError: If ``path`` is no path or ``speed`` no number.
-        ValueError: If ``path`` is no file, or ``speed`` is not above 0.
+        TypeError: If ``path`` is not a path or ``speed`` is not a number.
+        ValueError: If ``path`` is not a file, or ``speed`` is not above 0.
         OSError: If the file is not there, or cannot be read.
 
     Example:
@@ -75,43 +74,44 @@ def replay(path: str | os.PathLike[str], speed: float = 1.0) -> Observable[Repor
     ) -> abc.DisposableBase:
         here = CurrentThreadScheduler.singleton()
         clock = scheduler or (here if rate == inf else TimeoutScheduler.singleton())
-        # In place it would begin before anybody holds what disposes of it, and take(3) below
-        # could not end it. Here it comes when all are subscribed.
-        first = here if isinstance(clock, IN_PLACE) else clock
+        # In place it would begin before the Disposable is returned, so that take(3) below could not
+        # end it. This scheduler begins it when all operators are subscribed.
+        starter = here if isinstance(clock, IN_PLACE) else clock
         player = _Player(paced(_reports_in(file), rate), observer, clock)
-        return CompositeDisposable(first.schedule(player.begin), player.timer)
+        return CompositeDisposable(starter.schedule(player.begin), player.timer)
 
     return Observable(subscribe)
 
 
 def paced(reports: Iterable[Report], speed: float) -> Iterator[tuple[float, Report]]:
-    """Return reports, each with the seconds after the first when it is due.
+    """Yield reports, each with the time when it is due, in seconds after the first.
 
-    The distance is that from the first, or from the last that came without a wait, so that no
-    rounding adds up.
+    The time is computed from the first report, or from the last that came without a wait, so that
+    rounding errors do not add up.
     """
-    at = base = origin = 0.0
-    before = nan
+    due = base = origin = 0.0
+    previous = nan
     for report in reports:
         seconds = report.seconds
-        if 0 <= (seconds - before) / speed <= TIMEOUT_MAX:
-            at = base + (seconds - origin) / speed
-        else:  # the first of a run, or a clock that has told nonsense
-            base, origin = at, seconds
-        before = seconds
-        yield at, report
+        if 0 <= (seconds - previous) / speed <= TIMEOUT_MAX:
+            due = base + (seconds - origin) / speed
+        else:  # the first report of a run, or a clock that was wrong
+            base, origin = due, seconds
+        previous = seconds
+        yield due, report
 
 
 class _Player:
-    """Tells one observer of the reports, when they are due.
+    """Emits reports to one observer when they are due.
 
     Args:
-        items: Reports, and when they are due, in seconds after the beginning.
-        observer: Who is to be told.
-        clock: Schedules what is due later.
+        items: Pairs of the time when a report is due, in seconds after the beginning, and the
+            report.
+        observer: Observer of the reports.
+        clock: Scheduler of the reports that are due later.
 
     Attributes:
-        timer: What is scheduled; disposing of it ends everything.
+        timer: The scheduled report; disposing of it ends the replay.
     """
 
     def __init__(
@@ -126,12 +126,12 @@ class _Player:
         self._clock = clock
 
     def begin(self, *_: object) -> None:
-        """Tell of the first report, and of what is due with it."""
+        """Emit the first report, and those that are due with it."""
         self._began = self._clock.now
-        self._play_on(0.0)
+        self._emit_due(0.0)
 
-    def _play_on(self, at: float) -> None:
-        """Tell of all that is due by now, then wait for the next."""
+    def _emit_due(self, at: float) -> None:
+        """Emit all reports that are due now, then wait for the next one."""
         while not self.timer.is_disposed:
             try:
                 item = next(self._items, None)
@@ -148,17 +148,17 @@ class _Player:
             self._observer.on_next(item[1])
 
     def _is_later(self, due: float, at: float) -> bool:
-        # what is due together comes together, even if the clock is set back meanwhile
+        # reports that are due together come together, even if the clock is set back in between
         return due > at and self._moment(due) > self._clock.now
 
     def _wait_for(self, due: float, report: Report) -> None:
-        def tell(*_: object) -> None:
+        def emit(*_: object) -> None:
             self._observer.on_next(report)
-            self._play_on(due)
+            self._emit_due(due)
 
-        # before it is scheduled: it may come, and schedule the next, within this very call
+        # assigned before scheduling, which may call `emit` at once, and schedule the next report
         self.timer.disposable = waiting = SingleAssignmentDisposable()
-        waiting.disposable = self._clock.schedule_absolute(self._moment(due), tell)
+        waiting.disposable = self._clock.schedule_absolute(self._moment(due), emit)
 
     def _moment(self, at: float) -> datetime:
         return self._began + timedelta(seconds=at)
@@ -169,11 +169,11 @@ def _reports_in(path: Path) -> Iterator[Report]:
     while not tail.is_at_end:
         yield from tail.read(_AT_A_TIME)
     if tail.describe_skipped():
-        # a scheduler calls it: which line of the user's is above is chance, so it names the file
-        warnings.warn(_left_out(path, tail), RnnrWarning, stacklevel=2)
+        # a scheduler calls this, so the stack may lack the user's line: name the file instead
+        warnings.warn(_skipped_message(path, tail), RnnrWarning, stacklevel=2)
 
 
-def _left_out(path: Path, tail: Tail) -> str:
+def _skipped_message(path: Path, tail: Tail) -> str:
     return (
         f"each line of {str(path)!r} must hold a report whose metrics are numbers, got "
         f"{tail.describe_skipped()}; damaged lines are skipped; a process that is killed and a "

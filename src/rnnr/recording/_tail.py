@@ -1,4 +1,4 @@
-"""A recording that is read while it grows."""
+"""Read a recording while it grows."""
 
 import os
 from collections.abc import Iterator
@@ -11,35 +11,35 @@ from rnnr.reporting._report import Report
 
 __all__ = ["Tail"]
 
-_AT_MOST_NUMBERS = 10  # of damaged lines that are kept
-_MARK = 256  # bytes before the place where to go on, by which it is known again
+_N_NUMBERS = 10  # numbers of damaged lines to keep
+_MARK = 256  # bytes before the reading position, by which the file is recognized
 
 
 class Tail:
-    """Reads what was added to a recording since it was read last.
+    """Reads the reports that were added to a recording since the last read.
 
-    Only whole lines are read: one that is being written, or that a killed process has left, stays
-    for the next time. A line that is not a report is left out, and so is a metric that is not a
-    number, while the rest of its line is read; both are counted as damaged. The file is open only
-    while it is being read, and may be larger than the memory.
+    Only whole lines are read: a line that is still being written stays for the next read, as does
+    half a line that a killed process has left. A line that is not a report is skipped, and so is a
+    metric that is not a number; both lines count as damaged. The file is open only while it is
+    being read, and may be larger than the memory.
 
-    When the file is another one (it shrank, or what was read last is no longer in its
-    place), reading starts over. A copy that holds more than the one before, as ``rsync`` makes, is
-    not another one.
+    If the file is a different one (it shrank, or the bytes that were read last are no longer in
+    their place), reading starts over. A longer copy of the same file, as ``rsync`` makes it, is not
+    a different one.
 
     Args:
-        path: File that a `rnnr.recording.Record` writes. It is looked for when it is read.
+        path: File that a `rnnr.recording.Record` writes. It need not exist before it is read.
 
     Attributes:
         damaged (list[int]): Numbers of the first ten damaged lines, from 1.
-        n_damaged (int): Number of all damaged lines: of each, all or a metric was left out.
-        fraction (float): Part of the file that is read, from 0 to 1.
-        is_at_end (bool): Whether the end of the file was seen.
+        n_damaged (int): Number of damaged lines, which were skipped or lost a metric.
+        fraction (float): Part of the file that was read, from 0 to 1.
+        is_at_end (bool): Whether the end of the file was reached.
         is_torn (bool): Whether the file ended in the middle of a line.
-        restarted (int): How often it started over; what was read before is of another file.
+        restarted (int): How often reading started over; earlier reports are of another file.
 
     Raises:
-        TypeError: If ``path`` is no path.
+        TypeError: If ``path`` is not a path.
 
     Example:
         >>> from pathlib import Path
@@ -65,7 +65,7 @@ class Tail:
         self._start_over()
 
     def check(self) -> None:
-        """Refuse a path at which there is no file to be read.
+        """Raise unless the path leads to a file that can be read.
 
         Raises:
             ValueError: If it is a directory or a device.
@@ -74,29 +74,29 @@ class Tail:
         check_file(self._path, "rb", "pass the file that Record('run.jsonl') has written")
 
     def describe_skipped(self) -> str:
-        """Return in words what was left out so far; nothing, if all was read."""
+        """Return in words what was skipped so far; an empty string if nothing was."""
         what = []
         if self.n_damaged:
             numbers = ", ".join(map(str, self.damaged))
             more = ", ..." if self.n_damaged > len(self.damaged) else ""
             what.append(f"{self.n_damaged} damaged (line {numbers}{more})")
         if self.is_torn:
-            what.append("a last one that is torn")
+            what.append("a torn last line")
         return " and ".join(what)
 
     def read(self, at_most: int = 10_000) -> list[Report]:
-        """Read what was added.
+        """Return the reports that were added.
 
         Args:
-            at_most: Number of lines to read, those that are left out among them. While
-                ``is_at_end`` is false, there may be more.
+            at_most: Number of lines to read, including skipped ones. While ``is_at_end`` is false,
+                there may be more.
 
         Returns:
             The reports, in the order in which they were recorded.
 
         Raises:
             OSError: If the file is not there, or cannot be read.
-            TypeError: If ``at_most`` is no integer.
+            TypeError: If ``at_most`` is not an integer.
             ValueError: If ``at_most`` is below 1.
         """
         as_integer("at_most", at_most, 1, ("pass for example 1000",) * 2)
@@ -112,9 +112,9 @@ class Tail:
         return reports
 
     def _find_place(self, file: IO[bytes]) -> None:
-        """Go to where it was read last, or to the beginning if that is not there.
+        """Go to the position of the last read, or to the beginning of a different file.
 
-        By what is in the file, and not by its number on the disk, which a new file may have, too.
+        The file is recognized by its contents, not by its inode, which a new file may reuse.
         """
         file.seek(self._position - len(self._mark))
         if file.read(len(self._mark)) != self._mark:
@@ -130,7 +130,7 @@ class Tail:
         self.restarted += 1
 
     def _reports_on(self, line: bytes) -> list[Report]:
-        """Go on to the next line; return the one report on this one, or none."""
+        """Count a line as read; return a list of its report, or an empty list."""
         self._position += len(line)
         self._mark = line[-_MARK:]
         self._n_lines += 1
@@ -144,13 +144,13 @@ class Tail:
             odd.append("all of it")
         if odd:
             self.n_damaged += 1
-            if len(self.damaged) < _AT_MOST_NUMBERS:
+            if len(self.damaged) < _N_NUMBERS:
                 self.damaged.append(self._n_lines)
         return reports
 
 
 def _until_torn(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """Pass on lines up to one without an end, the rest of which may come in the meantime."""
+    """Yield lines up to one without an end, the rest of which may be written in the meantime."""
     for line in lines:
         yield line
         if not line.endswith(b"\n"):

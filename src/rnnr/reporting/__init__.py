@@ -1,4 +1,4 @@
-"""What a run tells those who watch it."""
+"""Reports of runs, for dashboards, recordings and other views."""
 
 from rnnr.reporting._handler_times import DRAWING_BATCHES, HandlerTime, HandlerTimes
 from rnnr.reporting._history import History

@@ -13,7 +13,7 @@ def described(handler: Any) -> tuple[str, str]:
     """Return the name of a handler, and where it is defined."""
     try:
         return _name_and_place(handler)
-    except Exception:  # noqa: BLE001  (it may answer oddly when asked; the run matters more)
+    except Exception:  # noqa: BLE001  (its attributes may be odd; the run matters more)
         return type(handler).__name__, ""
 
 
@@ -34,20 +34,20 @@ def _name_and_place(handler: Any) -> tuple[str, str]:
 
 
 def _unwrapped(handler: Any) -> Any:
-    """Return what the user wrote, from inside of partials, wrappers and observers."""
-    for _ in range(100):  # and no further: some objects have every attribute
+    """Return the user's function from inside partials, wrappers and observers."""
+    for _ in range(100):  # at most: some objects have every attribute
         owner = getattr(handler, "__self__", None)
         if isinstance(handler, partial):
             handler = handler.func
         elif hasattr(handler, "__wrapped__"):
             handler = handler.__wrapped__
         elif isinstance(owner, AutoDetachObserver) and hasattr(owner, "_on_next"):
-            handler = owner._on_next  # no public name: without it the observer is named
+            handler = owner._on_next  # there is no public name; without it, name the observer
         else:
             break
     return handler
 
 
 def _is_of_a_library(handler: Any) -> bool:
-    """Tell whether a closure is known by the function that made it, as those of operators are."""
+    """Return whether a closure is best named by the function that made it, like an operator's."""
     return str(getattr(handler, "__module__", "")).startswith(("rnnr.", "reactivex."))

@@ -1,4 +1,4 @@
-"""How long each handler takes, while somebody wants to know."""
+"""Measure how long each handler takes."""
 
 import time
 from collections.abc import Callable
@@ -20,18 +20,18 @@ from rnnr.streams._walk import Callback
 __all__ = ["DRAWING_BATCHES", "HandlerTime", "HandlerTimes"]
 
 DRAWING_BATCHES: Final = "(drawing batches)"
-"""Name of the row that tells how long the batches took."""
+"""Name of the row for the time that drawing the batches took."""
 
 
 class HandlerTime(NamedTuple):
-    """What one handler has taken so far.
+    """The time that one handler has taken so far.
 
     Attributes:
         event (Event): Event that it handles.
         name (str): Name of the function or method.
-        where (str): File and line of its definition; empty for what is not written in Python.
-        calls (int): How often it was called.
-        seconds (float): How long all calls took together.
+        where (str): File and line of its definition; empty if it is not written in Python.
+        calls (int): Number of its calls.
+        seconds (float): Total time of all calls.
     """
 
     event: Event
@@ -44,9 +44,9 @@ class HandlerTime(NamedTuple):
 class HandlerTimes:
     """Measures the handlers of a runner: which callback is slow?
 
-    It adds a quarter to half of a microsecond to each call of a handler while it measures, and
+    While it measures, it adds a quarter to half of a microsecond to each call of a handler, and
     nothing before and after. The time of a handler includes what it calls, such as an evaluation.
-    A handler that only waits for somebody is not timed if it has an attribute ``is_untimed``.
+    A handler that only waits is not measured if its attribute ``is_untimed`` is true.
 
     Args:
         runner: Runner whose handlers to measure.
@@ -74,11 +74,11 @@ class HandlerTimes:
         self._clock = clock
         self._taken: dict[tuple[Event, str, str], list[Any]] = {}
         self._drawing = [0, 0.0]
-        self._batch: int | None = None  # the latest that was timed, by the run's count
+        self._batch: int | None = None  # number of the latest batch that was timed
         self._latest: float | None = None  # when the latest handler returned, if measured
 
     def measure(self) -> abc.DisposableBase:
-        """Measure from now on, until disposed; what was measured before is kept."""
+        """Measure until disposed, and add to the earlier times."""
         self._latest = None
         return CompositeDisposable(
             *(self._stream(event).add(self._begin, layer=Layer.CLOCK) for event in BEGINNINGS),
@@ -86,10 +86,10 @@ class HandlerTimes:
         )
 
     def slowest_first(self) -> list[HandlerTime]:
-        """Return what each handler has taken while it was measured, the longest time first.
+        """Return the time of each handler, the longest first.
 
         One row, ``DRAWING_BATCHES``, is not a handler: it is the time between the handlers of a
-        batch and those of the next, which is mostly the time to load a batch.
+        batch and those of the next, mostly the time to load a batch.
         """
         taken = {**self._taken, (Event.BATCH, DRAWING_BATCHES, ""): self._drawing}
         times = [HandlerTime(*key, *each) for key, each in taken.items() if each[0]]
@@ -100,7 +100,7 @@ class HandlerTimes:
         return EventSubject() if runner is None else runner.stream(event)  # nothing to measure
 
     def _begin(self, state: State) -> None:
-        """Begin to wait for the first batch: the time between two runs is not drawing."""
+        """Start the clock for the first batch: the time between two runs is not drawing."""
         self._batch, self._latest = state["n_iters"], self._clock()
 
     def _timed(self, event: Event, handler: Callback) -> Callback:

@@ -1,4 +1,4 @@
-"""What a view remembers of a run: a bounded number of points, however long it takes."""
+"""The points of a curve in bounded memory, however long the run is."""
 
 from typing import Generic, TypeVar
 
@@ -10,24 +10,26 @@ _T = TypeVar("_T")
 
 
 class History(Generic[_T]):
-    """Points along an axis, at most so many, that thin themselves.
+    """A limited number of points along an axis, which thin themselves.
 
-    When it is full, every second point is dropped, and from then on only those are kept that are
-    as far apart as the rest are on average. The first stays, and the newest is there always. So ten
-    million batches show as well as a hundred, in constant memory. A point replaces those at its
-    position and beyond: a run that was set back goes on from there.
+    When it is full, it drops every second point, and from then on keeps only points that are as far
+    apart as the others are on average. The first and the newest point are always there. So ten
+    million batches look as good as a hundred, in constant memory. A point replaces those at its
+    position and beyond: a run that was set back continues from there.
 
     Args:
-        limit: Number of points to keep beside the newest, 3 or more; an odd one counts as one less.
+        limit: Number of points to keep besides the newest, 3 or more; an odd one counts as one
+            less.
 
     Attributes:
-        points: Those that are kept, as pairs of the position and the item.
-        last: The newest, which is not among them; ``None`` before the first, or when forgotten.
-        due: From which position on a further point will be kept.
-        n_rewritten: How often points were dropped; between two of these they are only added.
+        points: The points that are kept, as pairs of the position and the item.
+        last: The newest point, which is not one of ``points``; ``None`` before the first, and after
+            `go_back` has dropped it.
+        due: Position from which on another point will be kept.
+        n_rewritten: How often points were dropped; in between, points are only added.
 
     Raises:
-        TypeError: If ``limit`` is no integer.
+        TypeError: If ``limit`` is not an integer.
         ValueError: If ``limit`` is below 3.
 
     Example:
@@ -51,14 +53,14 @@ class History(Generic[_T]):
     def add(self, position: int, item: _T) -> None:
         """Add the newest point."""
         if self.last is not None and self.last[0] < position:
-            self._keep(self.last)  # nothing can replace it but a run that is set back
+            self._keep(self.last)  # only a run that is set back can replace it
         else:
             self.go_back(position - 1)
         self.last = position, item
         self.due = self._from if position < self._from else position + self._gap_after(position)
 
     def _gap_after(self, position: int) -> float:
-        """Return the least distance between what is kept at a position and what is kept next."""
+        """Return the least distance from a point that is kept to the next one."""
         if len(self.points) < self._limit:
             return self._spacing
         return (position - self.points[0][0]) / (self._limit // 2)
@@ -71,17 +73,17 @@ class History(Generic[_T]):
         self.points.append(point)
         if len(self.points) > self._limit:
             del self.points[1::2]
-            self.n_rewritten += 1  # last: who reads on another thread meanwhile reads again
+            self.n_rewritten += 1  # last, so that a reader on another thread reads again
 
     def go_back(self, position: int) -> None:
-        """Forget what is beyond a position, to which a run was set back."""
+        """Drop the points beyond a position, to which a run was set back."""
         if self.last is not None and self.last[0] > position:
             self.last = None
         if self.points and self.points[-1][0] > position:
-            self._forget(position)
+            self._drop_beyond(position)
         self.due = self._from
 
-    def _forget(self, position: int) -> None:
+    def _drop_beyond(self, position: int) -> None:
         while self.points and self.points[-1][0] > position:
             self.points.pop()
         self._spacing = self._from = 0.0

@@ -1,4 +1,4 @@
-"""What a run tells those who watch: one immutable record."""
+"""An immutable record of a run at one moment."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,28 +9,27 @@ __all__ = ["Report"]
 
 
 class Report(NamedTuple):
-    """How a run stands at one moment; `reports` makes it, and it never changes.
+    """The progress and the metrics of a run at one moment; made by `reports`.
 
-    It pickles, and holds nothing of the state but numbers. `rnnr.recording` writes it to a file.
+    It pickles, and holds only numbers of the state. `rnnr.recording` writes it to a file.
 
     Attributes:
-        event (Event): What happened.
+        event (Event): Event that is reported.
         epoch (int): Number of the current epoch, from 1; 0 before the first.
         max_epoch (int): Number of epochs to run.
         n_iters (int): Number of batches drawn since the run began.
-        seconds (float): Seconds since the run began, pauses between a stop and ``resume`` too; 0
-            where the clock was set back to before that.
+        seconds (float): Seconds since the run began, including pauses between a stop and
+            ``resume``; 0 if the clock was set back to before the beginning.
         metrics (Mapping[str, float]): Numbers by name, in the order in which they were found.
-        batches_per_second (float | None): Throughput over the last second or more, which begins
-            again after a pause; ``None`` before there is any.
-        n_batches (int | None): Length of the batches in this epoch; ``None`` where they have none.
-        step (int): Where it belongs on the axis of a chart, in batches: ``n_iters``; for a run
-            inside a callback of another one, ``n_iters`` of the outermost run.
-        is_inside (bool): Whether it is of such a run.
-        error (str | None): The traceback of what made the run fail; only with ``Event.FAILED``.
-        results (tuple[str, ...]): Names of the metrics that are results of reducers or of the keys
-            that you named, and not ``state["stats"]`` of the last batch; only at
-            ``Event.EPOCH_FINISHED``.
+        batches_per_second (float | None): Throughput over the last second or more, measured again
+            after a pause; ``None`` while it is unknown.
+        n_batches (int | None): Length of the batches in this epoch; ``None`` if they have none.
+        step (int): Position on the axis of a chart, in batches: ``n_iters``; for a run inside a
+            callback of another run, ``n_iters`` of the outermost run.
+        is_inside (bool): Whether the run is inside a callback of another run.
+        error (str | None): Traceback of the exception; only at ``Event.FAILED``.
+        results (tuple[str, ...]): Names of the metrics from reducers and from the keys that you
+            named, not from ``state["stats"]`` of the last batch; only at ``Event.EPOCH_FINISHED``.
     """
 
     event: Event

@@ -1,4 +1,4 @@
-"""What a run tells those who watch it: immutable records, made on the training thread."""
+"""Make reports of runs: immutable records, made on the training thread."""
 
 import sys
 import time
@@ -33,7 +33,7 @@ _WINDOW = 1.0  # seconds over which the throughput is measured
 
 
 ALL_EVENTS = Selection("all events", lambda: dict.fromkeys(Event, always))
-"""All that happens in a run."""
+"""Every event of a run."""
 
 
 def reports(
@@ -42,29 +42,29 @@ def reports(
     on: Selectable = ALL_EVENTS,
     clock: Callable[[], float] = time.time,
 ) -> Observable[Report]:
-    """Return a hot Observable of records of how the runs of a runner stand.
+    """Return a hot Observable of reports on the runs of a runner.
 
-    Every view subscribes to it: a dashboard, a recorder, a logger. A record is made when all
-    other callbacks of its event have had their turn. Its metrics are the numbers
+    Every view subscribes to it: a dashboard, a recorder, a logger. A report is made when all other
+    callbacks of its event have run. Its metrics are the numbers
 
-    * in ``state["stats"]``, where a bar finds them, too,
+    * in ``state["stats"]``, which a bar shows, too,
     * in the results of the reducers, from the end of the epoch on,
-    * in the keys that you name: a number, or a mapping that holds some.
+    * in the keys that you name: a number, or a mapping that holds numbers.
 
-    Tensors and arrays of one item, NumPy scalars, whatever has ``__float__`` become floats; a
-    tensor on a GPU waits for the GPU, so select with ``on`` where that matters. What is no number
-    is left out. A report that cannot be made, since a callback has put nonsense into the counters,
-    is left out, too, and logged on ``rnnr.isolation``. Like the streams of a runner it neither
-    completes nor errors.
+    Tensors and arrays of one item, NumPy scalars, and other values with ``__float__`` become
+    floats. Reading a tensor on a GPU waits for the GPU, so select with ``on`` if that matters.
+    Values that are not numbers are left out. A report that cannot be made, because a callback has
+    put nonsense into the counters, is left out and logged on ``rnnr.isolation``. Like the streams
+    of a runner, the Observable neither completes nor errors.
 
     Args:
         runner: Runner whose runs to report.
         keys: Names of further keys of the state that hold metrics.
-        on: Event at which to report, or a `rnnr.Selection`; every event, unless you say otherwise.
+        on: Event at which to report, or a `rnnr.Selection`; every event, if not given.
         clock: Returns the time in seconds since 1970.
 
     Raises:
-        TypeError: If ``runner`` is no runner, a key no string, or ``on`` no event.
+        TypeError: If ``runner`` is not a runner, a key is not a string, or ``on`` is not an event.
         ValueError: If a key is one that the run writes, such as ``epoch``.
 
     Example:
@@ -96,24 +96,24 @@ def reports(
     ) -> abc.DisposableBase:
         reporter = _Reporter(("stats", *keys), clock, runner._slot)
 
-        def tell(event: Event, state: State) -> None:
+        def emit(event: Event, state: State) -> None:
             try:
                 report = reporter.report(event, state)
-            except Exception as error:  # noqa: BLE001  (it is logged: a view breaks no run)
+            except Exception as error:  # noqa: BLE001  (it is logged: a view never breaks a run)
                 log_failure(error, reports)
             else:
                 observer.on_next(report)
 
-        vars(tell)["__wrapped__"] = observer.on_next  # a table of handlers names who is told
+        vars(emit)["__wrapped__"] = observer.on_next  # a table of handlers names the observer
         return CompositeDisposable(
             runner._slot.watch(),
             *(
                 runner.stream(event).add(partial(reporter.begin, event), layer=last_layer(event))
-                for event in BEGINNINGS  # when counters are restored, if any
+                for event in BEGINNINGS  # after callbacks restore the counters
             ),
             *(
                 runner.stream(event).add(
-                    only_if(test, partial(tell, event)), layer=last_layer(event)
+                    only_if(test, partial(emit, event)), layer=last_layer(event)
                 )
                 for event, test in on.predicates().items()
             ),
@@ -125,48 +125,48 @@ def reports(
 def report_of(
     runner: Runner, event: Event, *keys: str, clock: Callable[[], float] = time.time
 ) -> Report:
-    """Return the report that an event of a run would have now; for the arguments see `reports`."""
+    """Return the report of an event with the present state; for the arguments see `reports`."""
     return _Reporter(("stats", *keys), clock, runner._slot).report(event, runner.state)
 
 
 class Throughput:
-    """Measures batches a second, over the last second or more."""
+    """Measures batches per second, over the last second or more."""
 
     def __init__(self) -> None:
-        self._mark: tuple[float, int] | None = None  # where it is measured from
+        self._mark: tuple[float, int] | None = None  # where the measurement starts
         self._rate: float | None = None
 
     def begin(self, seconds: float, n_iters: int) -> None:
-        """Begin to measure: what was before says nothing of what comes."""
+        """Start to measure again, and ignore what was before."""
         self._mark, self._rate = (seconds, n_iters), None
 
     def at(self, seconds: float, n_iters: int) -> float | None:
-        """Return it at a time, and a number of batches; ``None`` before there is any."""
-        since, before = self._mark or (seconds, n_iters)
-        passed, n = seconds - since, n_iters - before
-        if self._mark is None or not 0 <= passed < inf or n < 0:  # clocks and counters go back
+        """Return the throughput at a time and a number of batches; ``None`` if it is unknown."""
+        start, n_before = self._mark or (seconds, n_iters)
+        elapsed, n = seconds - start, n_iters - n_before
+        if self._mark is None or not 0 <= elapsed < inf or n < 0:  # clocks and counters go back
             self._mark = seconds, n_iters
-        elif passed >= _WINDOW:
-            self._mark, self._rate = (seconds, n_iters), n / passed
-        elif self._rate is None and passed and n:
-            return n / passed  # of so short a time, for want of a better one
+        elif elapsed >= _WINDOW:
+            self._mark, self._rate = (seconds, n_iters), n / elapsed
+        elif self._rate is None and elapsed and n:
+            return n / elapsed  # over less than the window, while there is no better value
         return self._rate
 
 
 class _Reporter:
-    """What one subscription has to remember from report to report."""
+    """Makes the reports of one subscription, and remembers what the next one needs."""
 
     def __init__(self, keys: tuple[str, ...], clock: Callable[[], float], slot: Slot) -> None:
         self._keys = keys
         self._clock = clock
         self._slot = slot
-        self._n_holds = slot.n_holds
+        self._n_pauses = slot.n_pauses
         self._throughput = Throughput()
         self._n_batches: int | None = None
-        self._length_at: int | None = None  # epoch in which a batch has asked for it
+        self._length_at: int | None = None  # epoch of the batch at which it was read
 
     def begin(self, event: Event, state: State) -> None:
-        """Begin to measure, as a run does."""
+        """Start to measure a run."""
         now = self._clock()
         if event is Event.STARTED and not state["n_iters"]:
             state[STARTED_AT] = now
@@ -174,17 +174,17 @@ class _Reporter:
         self._length_at = None
 
     def report(self, event: Event, state: State) -> Report:
-        """Record how a run stands."""
-        now, n_iters = self._clock(), index(state["n_iters"])  # of NumPy, say, from a checkpoint
+        """Return the report of an event."""
+        now, n_iters = self._clock(), index(state["n_iters"])  # NumPy's, say, from a checkpoint
         around = outermost(state)
-        if self._n_holds != self._slot.n_holds:  # a pause is no part of its speed
-            self._n_holds = self._slot.n_holds
+        if self._n_pauses != self._slot.n_pauses:  # the time of a pause is not part of its speed
+            self._n_pauses = self._slot.n_pauses
             self._throughput.begin(now, n_iters)
         seconds = now - state.setdefault(STARTED_AT, now)
         return Report(
             event,
             index(state["epoch"]),
-            _whole(state["max_epoch"]),
+            _as_int(state["max_epoch"]),
             n_iters,
             0.0 if seconds < 0 else seconds,
             self._metrics(state),
@@ -205,8 +205,8 @@ class _Reporter:
     def _length(self, event: Event, state: State) -> int | None:
         """Return the length of the batches, which a loader may take long to compute.
 
-        It may change from epoch to epoch, and may be known only once they are iterated: so ask
-        at the first batch of an epoch, not at the others, and at all other events.
+        It may change from epoch to epoch, and may be known only after iteration has begun. So it is
+        read at the first batch of an epoch and at all other events, but not at further batches.
         """
         epoch = state["epoch"] if event is Event.BATCH else None
         if epoch is None or epoch != self._length_at:
@@ -223,12 +223,12 @@ def _found(state: State, keys: Iterable[str]) -> dict[object, object]:
     found: dict[object, object] = {}
     for key in keys:
         if key in state:
-            with suppress(Exception):  # a mapping may compute when it is read; a view breaks no run
+            with suppress(Exception):  # a mapping may compute on reading; a view never breaks a run
                 value = state[key]
                 found.update(value if isinstance(value, (dict, Mapping)) else {key: value})
     return found
 
 
-def _whole(max_epoch: float) -> int:
-    """Return it as an integer, also where a callback has made it infinity."""
+def _as_int(max_epoch: float) -> int:
+    """Return it as an integer, also if a callback has set it to infinity."""
     return int(max_epoch) if max_epoch < sys.maxsize else sys.maxsize

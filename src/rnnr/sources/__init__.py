@@ -1,4 +1,4 @@
-"""Batches that another thread brings: Observables, async iterables, what is loaded ahead."""
+"""Batches from another thread: of Observables and async iterables, or loaded ahead."""
 
 from rnnr.sources._buffered import Buffered, buffered, prefetch
 

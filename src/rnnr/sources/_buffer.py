@@ -1,4 +1,4 @@
-"""A bounded buffer between the run that draws batches and a source that brings them."""
+"""A bounded buffer between a run, which consumes batches, and their producer."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -13,15 +13,15 @@ __all__ = ["Buffer", "too_few"]
 
 
 class Buffer:
-    """What a source has brought and nobody has drawn, and how the source ended.
+    """The items that were produced and not yet consumed, and how the source ended.
 
     Args:
-        size: Number of items for which there is room.
+        size: Number of items that the buffer holds.
     """
 
     def __init__(self, size: int) -> None:
-        # Re-entrant: the garbage collector may end a feed on a thread that is in here. Used by
-        # itself, not through the condition, which an interrupt would leave locked.
+        # Re-entrant: the garbage collector may end an iterator on a thread that holds the lock.
+        # Used by itself, not through the condition, which an interrupt would leave locked.
         self.lock = RLock()
         self.changed = Condition(self.lock)
         self.items: deque[Any] = deque()
@@ -29,21 +29,21 @@ class Buffer:
         self.producer: Producer | None = None
         self.iterator: Iterator[Any] | None = None  # of an iterable: it outlives the producer
         self.received = 0
-        self.skip = 0  # items that a source which begins again brings a second time
-        self._granted = 0  # items that were drawn, or are just about to be
+        self.skip = 0  # items to skip, which a source that begins again produces a second time
+        self._granted = 0  # items that were consumed, or are about to be
         self._size = size
-        self._consumer = 0  # the thread that draws
-        # Not the condition: what rings before somebody waits is not lost, and a signal handler
-        # may ring it at any moment.
+        self._consumer = 0  # the thread that consumes
+        # Not the condition: a wake-up before the wait is not lost, and a signal handler may wake
+        # at any moment.
         self._wakeups = SimpleQueue[None]()
         self._is_awaited = False
 
     def has_room(self) -> bool:
-        """Tell whether there is room; the thread that draws cannot wait for itself to draw."""
+        """Return whether there is room; the consumer always has room, or it would block itself."""
         return self.received - self._granted < self._size or get_ident() == self._consumer
 
     def add(self, item: Any) -> None:
-        """Take an item in, unless it is one to skip. Needs the lock."""
+        """Add an item, unless it has to be skipped. Needs the lock."""
         if self.skip:
             self.skip -= 1
             return
@@ -52,7 +52,7 @@ class Buffer:
         self._wake_if_awaited()
 
     def end(self, error: BaseException | None) -> None:
-        """Remember how the source ended, to be told when the items are drawn. Needs the lock."""
+        """Remember how the source ended, until the items are consumed. Needs the lock."""
         if self.outcome is None:
             if error is None and self.skip:
                 error = too_few(self.received, self.received - self.skip)
@@ -60,22 +60,22 @@ class Buffer:
             self._wake_if_awaited()
 
     def is_ready(self, producer: "Producer") -> bool:
-        """Tell whether there is something to draw, and make room for the item that goes."""
+        """Return whether an item or the end is there, and make room if an item will be taken."""
         with self.lock:
             self._consumer = get_ident()
             self._is_awaited = not self.items and self.outcome is None
-            if self.items:  # computed, not counted: an interrupted draw is made again
+            if self.items:  # computed, not counted: an interrupted draw is repeated
                 self._granted = self.received - len(self.items) + 1
                 self.changed.notify_all()
                 producer.notify_room()
             return not self._is_awaited
 
     def wait(self) -> None:
-        """Wait for something to draw, or for `ring`."""
+        """Wait for an item or the end, or for `wake`."""
         self._wakeups.get()
 
     def wake(self) -> None:
-        """End a wait, or the next one."""
+        """End the present wait, or else the next one."""
         self._wakeups.put(None)
 
     def _wake_if_awaited(self) -> None:
@@ -84,10 +84,10 @@ class Buffer:
             self.wake()
 
 
-def too_few(drawn: int, given: int) -> RuntimeError:
-    """Return the error for batches that end before those that an epoch has drawn."""
+def too_few(drawn: int, found: int) -> RuntimeError:
+    """Return the error for batches of which there are fewer than an epoch has drawn already."""
     return RuntimeError(
         f"the epoch has drawn {drawn} batches, by n_iters: expected state['batches'] to begin with "
-        f"those, to skip them, got only {given}; put the batches there that the epoch began with, "
-        "or write buffered(source, live=True) of a source that goes on by itself"
+        f"those, to skip them, got only {found}; put the batches there that the epoch began with, "
+        "or write buffered(source, live=True) if the source goes on by itself"
     )

@@ -1,4 +1,4 @@
-"""Batches that another thread brings: Observables, async iterables, what is loaded ahead."""
+"""Batches from another thread: of Observables and async iterables, or loaded ahead."""
 
 from collections.abc import AsyncIterable, Iterable
 from typing import Any
@@ -21,14 +21,14 @@ _SIZE_CURES = ("pass how many batches may wait", "pass 1 for the smallest buffer
 class Buffered:
     """Batches with a buffer between their source and the run; made by `buffered` and `prefetch`.
 
-    It can be iterated as often as its source can, and has a length if that has one. It
-    pickles if the source does: what is alive belongs to its iterators.
+    It can be iterated as often as its source, and has a length if the source has one. It pickles if
+    the source does: threads and subscriptions belong to its iterators.
 
     Attributes:
-        source: What was passed.
-        size (int): Number of batches for which there is room.
-        live (bool): Whether the source goes on by itself, so that one who subscribes again has
-            nothing to skip.
+        source: Source of the batches.
+        size (int): Number of batches that the buffer holds.
+        live (bool): Whether the source goes on by itself, so that a new subscription has nothing
+            to skip.
 
     Example:
         >>> from rnnr.sources import prefetch
@@ -43,17 +43,17 @@ class Buffered:
         self.live = live
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Raise for what belongs to the source: set here, it would have no effect."""
+        """Raise for an attribute of the source: set here, it would have no effect."""
         if name not in ("source", "size", "live"):
             raise AttributeError(_of_the_source(name))
         super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
-        """Raise, and say where it may be."""
+        """Raise, and name the source, which may have the attribute."""
         raise AttributeError(_of_the_source(name))
 
     def __iter__(self) -> BufferedIterator:
-        return BufferedIterator(Buffer(self.size), self._begin)
+        return BufferedIterator(Buffer(self.size), self._new_producer)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -65,7 +65,7 @@ class Buffered:
         name = "buffered" if is_asynchronous(self.source) else "prefetch"
         return f"{name}({self.source!r}, size={self.size})"
 
-    def _begin(self, buffer: Buffer) -> Producer:
+    def _new_producer(self, buffer: Buffer) -> Producer:
         if isinstance(self.source, Observable):
             return ObservableProducer(buffer, self.source, self.live)
         if is_asynchronous(self.source):
@@ -83,31 +83,29 @@ def _of_the_source(name: str) -> str:
 def buffered(
     source: Observable[Any] | AsyncIterable[Any], size: int = 8, *, live: bool | None = None
 ) -> Buffered:
-    """Put a bounded buffer between a run and a source that brings batches from other threads.
+    """Put a bounded buffer between a run and a source that delivers batches from other threads.
 
-    A runner does this by itself, with the defaults, where ``batches`` is an Observable or an
-    async iterable. Each epoch subscribes, or iterates, anew, on a thread of its own, from the
-    first draw to the end of the source or of the run. Nothing is lost or reordered: while the
-    buffer is full a producer waits in its ``on_next``, and an async iterable is not asked for
-    more. Only an ``on_next`` that a callback of the run calls, and which would wait for itself, is
-    taken in beyond the size.
+    A runner does this by itself, with the defaults, if ``batches`` is an Observable or an async
+    iterable. Each epoch subscribes or iterates again, on its own thread, from the first draw to the
+    end of the source or of the run. No batch is lost or reordered: while the buffer is full, a
+    producer waits in its ``on_next``, and an async iterable is not asked for more. Only a callback
+    of the run may exceed the size with an ``on_next``, since it would wait for itself.
 
-    When a run is stopped, or fails, the subscription is disposed of, or the async iterable
-    cancelled. What was received by then is kept for ``resume``. A source begins from its
-    beginning when it is subscribed to or iterated again, so what was received is skipped, unless
-    it is live.
+    When a run is stopped or fails, the subscription is disposed of, or the async iterable is
+    cancelled. Batches that were received by then are kept for ``resume``. A source starts from its
+    beginning when it is subscribed to or iterated again, so the batches that were received are
+    skipped, unless it is live.
 
     Args:
-        source: Observable, or async iterable. An async iterator serves one epoch, which
-            cannot be resumed after a stop.
-        size: Number of batches for which there is room, 1 or more.
+        source: Observable or async iterable. An async iterator serves one epoch, which cannot be
+            resumed after a stop.
+        size: Number of batches that the buffer holds, 1 or more.
         live: Whether the source goes on by itself, so that ``resume`` has nothing to skip.
-            If not given, a Subject (other than a ReplaySubject) and a ConnectableObservable are
-            taken for live, and nothing else: say ``live=True`` for a sensor, or for what an
-            operator makes of a Subject.
+            If not given, only a Subject (other than a ReplaySubject) and a ConnectableObservable
+            count as live. Pass ``live=True`` for a sensor, or for a Subject behind an operator.
 
     Raises:
-        TypeError: If ``source`` is neither, ``size`` is no integer, or ``live`` no bool.
+        TypeError: If ``source`` is neither, ``size`` is not an integer, or ``live`` is not a bool.
         ValueError: If ``size`` is less than 1.
 
     Example:
@@ -130,30 +128,30 @@ def buffered(
         live = isinstance(source, Subject | ConnectableObservable)
         live = live and not isinstance(source, ReplaySubject)
     elif not isinstance(live, bool):
-        raise wrong_type("live", "True, False or None", live, "leave it out for the usual")
+        raise wrong_type("live", "True, False or None", live, "leave it out for the default")
     return Buffered(source, as_integer("size", size, 1, _SIZE_CURES), live)
 
 
 def prefetch(iterable: Iterable[Any], size: int = 2) -> Buffered:
-    """Load batches ahead, on a thread, while the run is busy with those before.
+    """Load batches ahead, on a thread, while the run works on earlier ones.
 
-    Each epoch iterates over ``iterable`` anew, on a thread that loads a batch as soon as there is
-    room for it. When a run is stopped, or fails, the thread ends with the batch that it is
-    loading; what was loaded is kept for ``resume``. It pays where the loader waits, or computes
-    outside of Python's lock, as files, sockets and NumPy do.
+    Each epoch iterates over ``iterable`` again, on a thread that loads a batch as soon as there is
+    room for it. When a run is stopped or fails, the thread ends after the batch that it is loading;
+    the loaded batches are kept for ``resume``. It helps where the loader waits, or computes without
+    Python's lock, as files, sockets and NumPy do.
 
-    The thread sees the context variables and the switches of PyTorch (gradients, default device,
-    autocast, CUDA stream) that the run sees. A seeded run gives the same numbers as without, unless
-    the loader draws from a global random generator for every batch: give it one of its own.
+    The thread sees the same context variables and settings of PyTorch (gradients, default device,
+    autocast, CUDA stream) as the run. A seeded run computes the same numbers as without `prefetch`,
+    unless the loader draws from a global random generator for every batch: give it its own.
 
     Args:
-        iterable: What gives the batches of an epoch. As without `prefetch`, an iterator serves
+        iterable: Iterable of the batches of an epoch. As without `prefetch`, an iterator serves
             one epoch.
         size: Number of batches to load ahead, 1 or more.
 
     Raises:
-        TypeError: If ``iterable`` cannot be iterated or has a buffer already, or ``size`` is no
-            integer.
+        TypeError: If ``iterable`` cannot be iterated or has a buffer already, or ``size`` is not
+            an integer.
         ValueError: If ``size`` is less than 1.
 
     Example:

@@ -1,4 +1,4 @@
-"""Which kind of batches something is, without iterating over it."""
+"""Recognize the kinds of batches without iterating over them."""
 
 from collections.abc import AsyncGenerator
 from contextlib import suppress
@@ -10,15 +10,15 @@ __all__ = ["can_be_iterated", "is_asynchronous", "is_closed_by_a_pause", "length
 
 
 def is_closed_by_a_pause(source: object, live: bool) -> bool:
-    """Tell whether an async iterator is of no use any more when its iteration was cancelled."""
+    """Return whether an async iterator is unusable after its iteration was cancelled."""
     return isinstance(source, AsyncGenerator) or (hasattr(type(source), "__anext__") and not live)
 
 
 def can_be_iterated(thing: object) -> bool:
-    """Tell whether something can be iterated, without doing it.
+    """Return whether an object can be iterated, without calling ``iter``.
 
-    ``iter()`` would tell, but it starts the workers of a loader. An Observable has
-    ``__getitem__``, for slices, and would yield Observables without end.
+    ``iter`` would start the workers of a loader. An Observable has ``__getitem__``, for slices,
+    and would yield Observables without end.
     """
     kind = type(thing)
     if getattr(kind, "__iter__", None) is not None:
@@ -27,7 +27,7 @@ def can_be_iterated(thing: object) -> bool:
 
 
 def is_asynchronous(thing: object) -> bool:
-    """Tell whether something is an Observable, or can be iterated with ``async for`` alone."""
+    """Return whether an object is an Observable, or can be iterated with ``async for`` only."""
     if isinstance(thing, Observable):
         return True
     return getattr(type(thing), "__aiter__", None) is not None and not can_be_iterated(thing)
@@ -36,8 +36,8 @@ def is_asynchronous(thing: object) -> bool:
 def length_of(batches: Any) -> int | None:
     """Return the length of batches, or ``None`` if they do not have one.
 
-    PyTorch's loaders all have ``__len__``, which may raise anything; `len` itself refuses what is
-    negative, infinite, or too large.
+    PyTorch's loaders all have ``__len__``, which may raise anything; ``len`` itself raises for a
+    length that is negative, infinite, or too large.
     """
     with suppress(Exception):
         return len(batches)

@@ -1,4 +1,4 @@
-"""How each kind of source brings its items: loaded, subscribed to, awaited."""
+"""Producers: each kind of source fills the buffer, by iterating, subscribing or awaiting."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -21,48 +21,48 @@ __all__ = ["AsyncProducer", "IterableProducer", "ObservableProducer"]
 
 
 JOIN_TIMEOUT: Final = 1.0
-"""Seconds that a paused source gets to end its thread; one that is blocked is left to itself."""
+"""Seconds to wait for the thread of a paused producer; a blocked thread is left to itself."""
 
 
 class Producer(ABC):
-    """One stay of a source at work, on a thread of its own: to its end, or to a pause.
+    """One run of a producer on its own thread: to the end of the source, or to a pause.
 
-    The thread sees what the one sees that makes the producer, in order to draw.
+    The thread has the context variables and settings of the thread that makes the producer.
 
     Args:
-        buffer: Where to bring the items.
+        buffer: Buffer to fill.
     """
 
     def __init__(self, buffer: Buffer) -> None:
         self.buffer = buffer
-        self.over = False
-        self.failure: BaseException | None = None  # what was raised when the producer was over
+        self.is_paused = False
+        self.failure: BaseException | None = None  # raised after the pause
         self.subscription = SingleAssignmentDisposable()
         self.notify_room: Callable[[], object] = _no_op
-        self.thread = Thread(target=as_owner(self._work), name="rnnr source", daemon=True)
+        self.thread = Thread(target=as_owner(self._run), name="rnnr source", daemon=True)
 
     @abstractmethod
     def produce(self) -> None:
-        """Bring items until the source ends, or the turn is over."""
+        """Add items until the source ends, or the producer is paused."""
 
     @property
     def is_closed_for_good(self) -> bool:
-        """Whether another producer cannot go on with the source."""
+        """Whether no other producer can continue with the source after a pause."""
         return False
 
-    def revive(self) -> bool:
-        """Go on, if that is possible although the producer was over. Needs the lock."""
+    def try_resume(self) -> bool:
+        """Continue after a pause if the thread can; return whether it does. Needs the lock."""
         return False
 
     def end(self, error: BaseException | None = None) -> None:
-        """Tell how the source ended. That of a producer that is over is no end of the source."""
+        """Store how the source ended, unless a pause has made it end."""
         with self.buffer.lock:
-            if not self.over:
+            if not self.is_paused:
                 self.buffer.end(error)
 
     def fail(self, error: BaseException) -> None:
-        """Tell of an error that left `bring`; when the turn is over, to who paused it."""
-        if self.over:
+        """Store an error that left `produce`; after a pause, for the caller of ``pause``."""
+        if self.is_paused:
             self.failure = error
         else:
             self.end(error)
@@ -72,35 +72,35 @@ class Producer(ABC):
         if self.thread.is_alive() and self.thread is not current_thread():
             self.thread.join(JOIN_TIMEOUT)
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         try:
             self.produce()
         except ProducerPaused:
             pass
-        except BaseException as error:  # noqa: BLE001  (told to who draws, or pauses)
+        except BaseException as error:  # noqa: BLE001  (the consumer raises it)
             self.fail(error)
 
 
 class ProducerPaused(BaseException):
-    """Takes a loop inside ``subscribe`` off our own thread; seen by that source alone."""
+    """Ends a loop inside ``subscribe`` on our own thread; only that source sees it."""
 
 
 def _no_op() -> None:
-    """Do nothing: nobody waits for room."""
+    """Do nothing: the producer is not waiting for room."""
 
 
 class IterableProducer(Producer):
-    """The thread loads the items of an iterable, each when there is room for it."""
+    """Loads the items of an iterable, each as soon as there is room for it."""
 
     def __init__(self, buffer: Buffer, source: Iterable[Any]) -> None:
         super().__init__(buffer)
         self._source = source
-        self._is_leaving = False
+        self._is_ending = False
 
     def produce(self) -> None:
-        """Load, from where the producer before this one stood."""
+        """Load items, from the position of the previous producer."""
         buffer = self.buffer
-        while self._goes_on():
+        while self._should_continue():
             if buffer.iterator is None:
                 buffer.iterator = iter(self._source)
             try:
@@ -109,37 +109,38 @@ class IterableProducer(Producer):
                 return self.end()
             with buffer.lock:
                 buffer.add(item)
-            del item  # not held while the next one is loaded, or waits for room
+            del item  # not kept alive while the next one is loaded, or waits for room
         return None
 
-    def _goes_on(self) -> bool:
+    def _should_continue(self) -> bool:
         with self.buffer.lock:
-            self.buffer.changed.wait_for(lambda: self.over or self.buffer.has_room())
-            self._is_leaving = self.over
-            return not self.over
+            self.buffer.changed.wait_for(lambda: self.is_paused or self.buffer.has_room())
+            self._is_ending = self.is_paused
+            return not self.is_paused
 
-    def revive(self) -> bool:
-        """Go on if the thread is still loading: no other may load beside it."""
-        if self.thread.is_alive() and not self._is_leaving:
-            self.over = False
-        return not self.over
+    def try_resume(self) -> bool:
+        """Continue if the thread is still loading: no other thread may load at the same time."""
+        if self.thread.is_alive() and not self._is_ending:
+            self.is_paused = False
+        return not self.is_paused
 
     def end(self, error: BaseException | None = None) -> None:
-        """Tell how the iterator ended, after a pause too, since it tells that only once."""
+        """Store how the iterator ended, also after a pause, since it ends only once."""
         with self.buffer.lock:
-            self._is_leaving = True
+            self._is_ending = True
             self.buffer.end(error)
 
     def fail(self, error: BaseException) -> None:
-        """Tell of an error, after a pause too."""
+        """Store an error, also after a pause."""
         self.end(error)
 
 
 class ObservableProducer(Producer):
-    """The thread subscribes to an Observable, whose items may come from any thread.
+    """Subscribes to an Observable, whose items may come from any thread.
 
-    One that begins from its beginning for each observer is made to skip what was received. A live
-    one is not; what it brings when the turn is over is welcome, while there is room.
+    An Observable that begins from its beginning for each observer has to skip the items that were
+    received before. A live one has not; its items are accepted after a pause, too, while there is
+    room.
     """
 
     def __init__(self, buffer: Buffer, source: Observable[Any], live: bool) -> None:
@@ -150,10 +151,10 @@ class ObservableProducer(Producer):
         self._is_subscribed = False
 
     def produce(self) -> None:
-        """Subscribe; a source that emits at once keeps the thread until it is through.
+        """Subscribe; a source that emits inside ``subscribe`` occupies the thread to its end.
 
-        It is left by force then, if its turn is over. Not so a run that feeds this one: it
-        begins when it can be disposed of, and is stopped.
+        After a pause an exception ends it. A run that is the source of this one needs none: it
+        begins once it can be disposed of, and is stopped.
         """
         if isinstance(self._source, InPlaceObservable):
             CurrentThreadScheduler.singleton().schedule(self._subscribe)
@@ -167,21 +168,21 @@ class ObservableProducer(Producer):
     def _add(self, item: Any) -> None:
         buffer = self.buffer
         with buffer.lock:
-            if self.over:
-                is_welcome = self._live and buffer.has_room()
+            if self.is_paused:
+                is_accepted = self._live and buffer.has_room()
             else:
-                buffer.changed.wait_for(lambda: self.over or buffer.has_room())
-                is_welcome = self._live or buffer.producer is self
-            if is_welcome:
+                buffer.changed.wait_for(lambda: self.is_paused or buffer.has_room())
+                is_accepted = self._live or buffer.producer is self
+            if is_accepted:
                 buffer.add(item)
-        # A loop inside subscribe cannot look whether it was disposed of; it is left by force, if it
-        # is on our own thread. An exception in anybody else's would be theirs to deal with.
-        if self.over and not self._is_subscribed and current_thread() is self.thread:
+        # A loop inside subscribe cannot check whether it was disposed of, so an exception ends it,
+        # but only on our own thread: on another thread its owner would have to handle it.
+        if self.is_paused and not self._is_subscribed and current_thread() is self.thread:
             raise ProducerPaused
 
 
 class AsyncProducer(Producer):
-    """The thread runs an event loop, which asks an async iterable when there is room."""
+    """Runs an event loop, which draws from an async iterable while there is room."""
 
     def __init__(self, buffer: Buffer, source: AsyncIterable[Any], live: bool) -> None:
         super().__init__(buffer)
@@ -191,20 +192,20 @@ class AsyncProducer(Producer):
 
     @property
     def is_closed_for_good(self) -> bool:
-        """Whether it is an iterator, of which nobody knows where the cancellation left it."""
+        """Whether it is an iterator, whose position after a cancellation is unknown."""
         return is_closed_by_a_pause(self._source, self._live)
 
     def produce(self) -> None:
         """Run the loop; a pause cancels the task in it."""
         try:
-            asyncio.run(self._ask())
+            asyncio.run(self._iterate())
         except asyncio.CancelledError:
-            if not self.over:
+            if not self.is_paused:
                 raise
         else:
             self.end()
 
-    async def _ask(self) -> None:
+    async def _iterate(self) -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
         def cancel() -> None:
@@ -214,7 +215,7 @@ class AsyncProducer(Producer):
         self.subscription.disposable = Disposable(cancel)
         iterator = aiter(self._source)
         try:
-            while await self._goes_on():
+            while await self._should_continue():
                 item = await anext(iterator)
                 with self.buffer.lock:
                     if self._live or self.buffer.producer is self:
@@ -226,16 +227,16 @@ class AsyncProducer(Producer):
             if isinstance(iterator, AsyncGenerator):
                 await iterator.aclose()
 
-    async def _goes_on(self) -> bool:
+    async def _should_continue(self) -> bool:
         room = asyncio.Event()
         with self.buffer.lock:
-            if self.over or self.buffer.has_room():
-                return not self.over
-            tell = asyncio.get_running_loop().call_soon_threadsafe
-            self.notify_room = partial(tell, room.set)
+            if self.is_paused or self.buffer.has_room():
+                return not self.is_paused
+            call_soon = asyncio.get_running_loop().call_soon_threadsafe
+            self.notify_room = partial(call_soon, room.set)
         try:
             await room.wait()  # without blocking the loop: the source may have other tasks in it
         finally:
-            with self.buffer.lock:  # nobody tells a loop that is closed
+            with self.buffer.lock:  # a closed loop must not be notified
                 self.notify_room = _no_op
-        return not self.over
+        return not self.is_paused

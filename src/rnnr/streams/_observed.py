@@ -1,4 +1,4 @@
-"""A run as an Observable: cold, where subscribing runs it, and hot, for those who outlive runs."""
+"""Runs as Observables: a cold one that runs on subscribe, a hot one that emits every later run."""
 
 import threading
 import warnings
@@ -25,10 +25,10 @@ __all__ = ["Emission", "ObservedRun", "RunnerLike", "all_runs"]
 
 
 class Emission(NamedTuple):
-    """What happened, and the state of the run; `rnnr.Runner.observe` emits it.
+    """An event and the state of the run; `rnnr.Runner.observe` emits it.
 
     Attributes:
-        event (Event): What happened.
+        event (Event): The event.
         state (dict): The state of the run: one dict, which goes on changing.
     """
 
@@ -37,11 +37,11 @@ class Emission(NamedTuple):
 
 
 class RunnerLike(Protocol):
-    """What observing needs of a runner.
+    """The part of a runner that observing needs.
 
     Attributes:
         state: The state of the run.
-        _latest: Stands for the latest run or resume: another object for each.
+        _latest: A token of the latest run or resume: another object for each.
     """
 
     state: State
@@ -55,16 +55,17 @@ class RunnerLike(Protocol):
 
 
 Listener: TypeAlias = Callable[[], AbstractContextManager[object]]
-"""Makes what surrounds a run: somebody listens as long as it lasts."""
+"""Makes the context of a run, in which an observer listens to it."""
 
 
 class ObservedRun(InPlaceObservable[Emission]):
-    """An Observable that runs when it is subscribed, and resumes what has failed.
+    """An Observable that runs when it is subscribed to, and resumes a failed run.
 
     Args:
-        runner: Whose run it is.
-        run: Runs from the beginning, while somebody listens.
-        resume: Goes on with a failed run; takes whether to repeat its last batch, too.
+        runner: Runner of the run.
+        run: Runs from the beginning, in the context that the listener makes.
+        resume: Resumes a failed run in that context; its first argument is whether to repeat the
+            last batch.
     """
 
     works_in_subscribe = True
@@ -80,10 +81,10 @@ class ObservedRun(InPlaceObservable[Emission]):
         self._run = run
         self._resume = resume
         self._current: _Subscription | None = None
-        self._failed: tuple[object, State] | None = None  # the run that did, and its state
+        self._failed: tuple[object, State] | None = None  # token and state of the run that failed
 
     def __repr__(self) -> str:
-        return f"<a run of {self._runner!r}, for who subscribes>"
+        return f"<a run of {self._runner!r}, which begins on subscribe>"
 
     def subscribe(
         self,
@@ -93,77 +94,78 @@ class ObservedRun(InPlaceObservable[Emission]):
         *,
         scheduler: abc.SchedulerBase | None = None,
     ) -> abc.DisposableBase:
-        """Run, and tell an observer about it."""
+        """Run, and emit the events to an observer."""
 
         def begin(
             observer: abc.ObserverBase[Emission], scheduler: abc.SchedulerBase | None
         ) -> abc.DisposableBase:
             subscription = _Subscription(self, observer, on_next)
             if scheduler is None or isinstance(scheduler, IN_PLACE):
-                # In place it would run before anybody holds what disposes of it, and take(2)
-                # below could not end it. Here it comes when all are subscribed.
+                # In place it would run before the Disposable is returned, so that take(2) below
+                # could not end it. This scheduler runs it when all operators are subscribed.
                 scheduler = CurrentThreadScheduler.singleton()
             elif isinstance(scheduler, AsyncIOScheduler):  # as `await rx.concat(...)` passes it on
                 _warn_in_event_loop()
-            begun = scheduler.schedule(subscription.begin)
-            return CompositeDisposable(begun, Disposable(subscription.dispose))
+            scheduled = scheduler.schedule(subscription.begin)
+            return CompositeDisposable(scheduled, Disposable(subscription.dispose))
 
         return Observable(begin).subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 
-    def _go(self, listening: Listener) -> None:
-        """Run, or resume what the last subscription has left where it failed."""
-        failed, state = self._failed or (None, None)
-        if state is not None and failed is self._runner._latest and state is self._runner.state:
-            # the callbacks did not finish the last batch, unless it was drawing that failed
-            self._resume(not drawing_failed(state), listening)
+    def _run_or_resume(self, listener: Listener) -> None:
+        """Run, or resume the run of the last subscription if it has failed."""
+        failed_run, state = self._failed or (None, None)
+        if state is not None and failed_run is self._runner._latest and state is self._runner.state:
+            # the callbacks did not finish the last batch, unless drawing the next one failed
+            self._resume(not drawing_failed(state), listener)
         else:
-            self._run(listening)
+            self._run(listener)
 
-    def _remember(self, failed: object) -> None:
+    def _remember_failure(self, failed_run: object) -> None:
         state = self._runner.state
-        # a run whose beginning failed begins again: there is nothing to resume
-        self._failed = (failed, state) if state["epoch"] else None
+        # a run that failed before its first epoch begins again: there is nothing to resume
+        self._failed = (failed_run, state) if state["epoch"] else None
 
 
 class _Subscription:
-    """What one subscription does: one run, from its beginning or from where the last one failed.
+    """One subscription: one run, from the beginning or from where the last one failed.
 
     Args:
-        source: What was subscribed.
-        observer: Who is to be told.
-        subscriber: What was passed to ``subscribe``. The scheduler of ``subscribe_on`` delays a
-            disposal until the end of the run that it should end, but the observer itself knows.
+        source: Observable that was subscribed to.
+        observer: Observer of the run.
+        downstream: First argument of ``subscribe``. The scheduler of ``subscribe_on`` delays a
+            disposal until the end of the run that it should end, but an observer knows at once
+            that it is stopped.
     """
 
     def __init__(
-        self, source: ObservedRun, observer: abc.ObserverBase[Emission], subscriber: object
+        self, source: ObservedRun, observer: abc.ObserverBase[Emission], downstream: object
     ) -> None:
         self._source = source
         self._observer = observer
-        self._subscriber = subscriber
+        self._downstream = downstream
         self._is_running = self._is_disposed = False
         self._thread: Thread | None = None
-        self._run: object = None  # the run that this subscription has begun, as the runner names it
+        self._token: object = None  # the runner's token of the run that this subscription began
         self._ended = threading.Event()
         self._next: list[_Subscription] = []
 
     def begin(self, *_: object) -> None:
-        """Run; after the end of an subscription that was disposed of and is not through yet.
+        """Run; first wait for a subscription that was disposed of but has not ended yet.
 
-        For ``retry`` that is so where an operator above it has failed: it is called in the
-        middle of the run whose emission that was.
+        ``retry`` meets one when an operator above it fails: it subscribes again in the middle of
+        the run whose emission made that operator fail.
         """
-        before = self._source._current
-        if before is not None and before._is_disposed:
-            if before._thread is current_thread():
-                before._next.append(self)
+        previous = self._source._current
+        if previous is not None and previous._is_disposed:
+            if previous._thread is current_thread():
+                previous._next.append(self)
                 return
-            before._ended.wait()
-        waiting = [self]
-        while waiting:
-            subscription = waiting.pop(0)
+            previous._ended.wait()
+        queue = [self]
+        while queue:
+            subscription = queue.pop(0)
             subscription._begin()
-            waiting += subscription._next
+            queue += subscription._next
 
     def dispose(self) -> None:
         """Stop the run, if it is still going on."""
@@ -177,14 +179,14 @@ class _Subscription:
         failure: Exception | None = None
         try:
             try:
-                self._source._go(self._listening)
+                self._source._run_or_resume(self._listening)
             except Exception as error:
-                if self._run is not None:
-                    self._source._remember(self._run)
-                if self._is_unwanted():  # nobody would tell of it
+                if self._token is not None:
+                    self._source._remember_failure(self._token)
+                if self._is_unwanted():  # the observer would not get the error
                     raise
                 failure = error
-            finally:  # from here on the runner takes another run
+            finally:  # from here on the runner accepts another run
                 if self._source._current is self:
                     self._source._current = None
                 self._ended.set()
@@ -194,9 +196,9 @@ class _Subscription:
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
-        """Listen to the runner, while the run is this one and no other."""
+        """Listen to the runner during the run of this subscription."""
         source = self._source
-        self._run = source._runner._latest
+        self._token = source._runner._latest
         with CompositeDisposable(_listen(source._runner, self._emit)):
             self._is_running, self._thread, source._current = True, current_thread(), self
             try:
@@ -205,7 +207,7 @@ class _Subscription:
                 self._is_running = False
 
     def _emit(self, event: Event, state: State) -> None:
-        if not self._is_running or self._run is not self._source._runner._latest:
+        if not self._is_running or self._token is not self._source._runner._latest:
             return  # an interrupt has left this handler behind
         if self._is_unwanted():
             state["running"] = False
@@ -213,11 +215,11 @@ class _Subscription:
             self._observer.on_next(Emission(event, state))
 
     def _is_unwanted(self) -> bool:
-        return self._is_disposed or bool(getattr(self._subscriber, "is_stopped", False))
+        return self._is_disposed or bool(getattr(self._downstream, "is_stopped", False))
 
 
 def all_runs(runner: RunnerLike) -> Observable[Observable[Emission]]:
-    """Return a hot Observable of an Observable for each run to come."""
+    """Return a hot Observable that emits an Observable for each later run."""
 
     def subscribe(
         observer: abc.ObserverBase[Observable[Emission]], _: abc.SchedulerBase | None = None
@@ -228,7 +230,7 @@ def all_runs(runner: RunnerLike) -> Observable[Observable[Emission]]:
         def emit(event: Event, state: State) -> None:
             nonlocal current
             if event in BEGINNINGS:
-                if current is not None:  # of whose end nobody was told
+                if current is not None:  # an interrupt has kept its end from being emitted
                     current.on_completed()
                 current = Subject()
                 observer.on_next(current)
@@ -242,13 +244,13 @@ def all_runs(runner: RunnerLike) -> Observable[Observable[Emission]]:
                     listening.dispose()
                 _finish(run, state.get("error") if event is Event.FAILED else None)
 
-        def dispose() -> None:  # take(1), say, leaves those who watch the run that it took
+        def dispose() -> None:  # after take(1), say, the run that it took goes on to be observed
             nonlocal disposed
             disposed = True
             if current is None:
                 listening.dispose()
 
-        # FINISHED as the last of all, since a callback of it may fail
+        # FINISHED after all callbacks, since one of them may fail
         listening = CompositeDisposable(*_listen(runner, emit, finished=Layer.CLOCK))
         return Disposable(dispose)
 
@@ -262,7 +264,7 @@ def _warn_in_event_loop() -> None:
         "runner.observe(batches)` for each run, or `await asyncio.to_thread(observable.run)` for "
         "several in one Observable",
         RnnrWarning,
-        stacklevel=2,  # called by the event loop, so there is no line of the user to point to
+        stacklevel=2,  # the event loop calls this, so there is no line of the user to point to
     )
 
 

@@ -1,25 +1,25 @@
-// A chart for each metric. Bokeh gets no name of anybody's: it would read some as HTML or TeX.
+// A chart for each metric. Bokeh never gets a name of the user's: it would read some as HTML or TeX.
 
 import { SERIES, column, dots, merge, metricsOf, nearest, newSeries } from "./points.js";
 import { byId, element, grouped, numberText, setText } from "./text.js";
 import { colour, mark, shape } from "./runs.js";
 
 const MARKERS = ["circle", "square", "triangle", "diamond", "inverted_triangle", "star"];
-const MANY = 150; // so many epochs are drawn as a line alone: their markers would hide it
+const MANY = 150; // from so many epochs on only the line is drawn: markers would hide it
 
 const allSeries = new Map(); // run -> its two series
 const charts = new Map(); // metric -> its chart, in order of first appearance
-let shown = []; // the runs, as the latest answer has them
+let latestRuns = []; // the runs of the latest answer
 
 function makeFigure() {
   const log = byId("log-scale").checked;
-  const finger = matchMedia("(pointer: coarse)").matches; // a finger on a chart must scroll the page
+  const touch = matchMedia("(pointer: coarse)").matches; // a touch on a chart must scroll the page
   const figure = Bokeh.Plotting.figure({
     height: 200, sizing_mode: "stretch_width", min_border: 4, min_border_right: 14, y_axis_type: log ? "log" : "linear",
-    tools: "pan,wheel_zoom,box_zoom,reset", active_drag: finger ? null : "pan", toolbar_location: "above",
+    tools: "pan,wheel_zoom,box_zoom,reset", active_drag: touch ? null : "pan", toolbar_location: "above",
     background_fill_color: null, border_fill_color: null, outline_line_color: null,
   });
-  // Without this room Bokeh thinks, when it lays out again, that the last tool does not fit, and hides it in a menu.
+  // Without this padding, a new layout hides the last tool in a menu, as if it did not fit.
   Object.assign(figure.toolbar, { logo: null, autohide: true, styles: { "padding-left": "24px" } });
   Object.assign(figure.xaxis, {
     axis_label: "batches",
@@ -47,34 +47,34 @@ function makeChart(metric) {
 }
 
 function plot(chart) {
-  const before = chart.view?.then(forget);
+  const previous = chart.view?.then(release);
   chart.figure = makeFigure();
   chart.cursor = new Bokeh.Span({ dimension: "height", line_color: "gray", line_alpha: 0.5, visible: false });
   chart.figure.add_layout(chart.cursor);
-  chart.scoped = false;
+  chart.hasRange = false;
   chart.series.clear();
   chart.legend.replaceChildren();
-  chart.figure.on_event("mousemove", ({ x }) => read(chart, x));
-  chart.figure.on_event("mouseleave", () => read(chart, null));
+  chart.figure.on_event("mousemove", ({ x }) => showValues(chart, x));
+  chart.figure.on_event("mouseleave", () => showValues(chart, null));
   paint(chart);
-  chart.view = Promise.resolve(before).then(() => Bokeh.Plotting.show(chart.figure, chart.place));
+  chart.view = Promise.resolve(previous).then(() => Bokeh.Plotting.show(chart.figure, chart.place));
 }
 
-/** Let go of all that Bokeh keeps for a figure: its views, and its document in a global list. */
-function forget(view) {
+/** Release what Bokeh keeps for a figure: its views, and its document in a global list. */
+function release(view) {
   Bokeh.documents.splice(Bokeh.documents.indexOf(view.model.document), 1);
   view.owner.clear();
 }
 
 function makeSeries(chart, run) {
-  const series = { batch: makeLane(chart.figure, run, 1), epoch: makeLane(chart.figure, run, 2) };
+  const series = { batch: makeCurve(chart.figure, run, 1), epoch: makeCurve(chart.figure, run, 2) };
   series.value = element("span", { className: "value" });
   chart.series.set(run, series);
   chart.legend.append(element("li", {}, mark(run), element("bdi", {}, run), " ", series.value));
   paint(chart);
 }
 
-function makeLane(figure, run, width) {
+function makeCurve(figure, run, width) {
   const [line, dots] = [0, 1].map(() => new Bokeh.ColumnDataSource({ data: { x: [], y: [] } }));
   const at = [{ field: "x" }, { field: "y" }];
   const curve = figure.line(...at, { source: line, line_width: width, line_join: "round" }).glyph;
@@ -82,7 +82,7 @@ function makeLane(figure, run, width) {
   return { line, dots, curve, markers };
 }
 
-/** Take the colours from the style sheet: it knows whether the page is light or dark. */
+/** Take the colours from the style sheet, which depends on whether the page is light or dark. */
 function paint({ figure, series }) {
   const css = getComputedStyle(document.documentElement);
   const [muted, line, font] = ["--muted", "--line", "--sans"].map((name) => css.getPropertyValue(name).trim());
@@ -98,39 +98,39 @@ function paint({ figure, series }) {
   }
 }
 
-function put(source, data) {
-  if (data.x.length || source.data.x.length) source.data = data; // what stays empty need not be drawn again
+function setData(source, data) {
+  if (data.x.length || source.data.x.length) source.data = data; // a source that stays empty needs no drawing
 }
 
 function draw(chart, run) {
   const series = chart.series.get(run);
   for (const [i, name] of SERIES.entries()) {
     const points = column(allSeries.get(run)[i], chart.metric);
-    put(series[name].line, points);
-    put(series[name].dots, dots(points, name === "epoch" && points.x.length <= MANY));
+    setData(series[name].line, points);
+    setData(series[name].dots, dots(points, name === "epoch" && points.x.length <= MANY));
   }
-  const behind = series.epoch.line.data.x.length > 0; // batches are the background of epochs
-  Object.assign(series.batch.curve, { line_alpha: behind ? 0.55 : 1, line_width: behind ? 1 : 1.5 });
-  setScope(chart);
+  const hasEpochs = series.epoch.line.data.x.length > 0; // then batches are the background
+  Object.assign(series.batch.curve, { line_alpha: hasEpochs ? 0.55 : 1, line_width: hasEpochs ? 1 : 1.5 });
+  setRange(chart);
 }
 
-/** Give a metric that never changes a sensible range, and tell why a chart is empty. */
-function setScope(chart) {
+/** Set a sensible range for a metric that never changes, and say why a chart is empty. */
+function setRange(chart) {
   const values = [...chart.series.values()].flatMap(({ batch, epoch }) => [batch.line.data.y, epoch.line.data.y]);
   const first = values.map((y) => y.find(Number.isFinite)).find(Number.isFinite);
   const log = byId("log-scale").checked;
   chart.place.dataset.note = first !== undefined ? "" : log ? "No finite value above 0 to draw." : "No finite value to draw.";
-  if (chart.scoped || log || !first) return;
-  chart.scoped = true; // once: to set it again would undo the user's zoom
+  if (chart.hasRange || log || !first) return;
+  chart.hasRange = true; // only once: setting it again would undo the user's zoom
   chart.figure.y_range.default_span = Math.abs(first);
 }
 
-/** Write beside each run its latest value, or the one under the mouse. */
-function read(chart, at) {
+/** Show for each run its latest value, or the value under the mouse. */
+function showValues(chart, at) {
   chart.at = at;
   chart.cursor.setv({ location: at, visible: at !== null });
   setText(chart.when, at === null ? "latest" : `at batch ${grouped(Math.max(0, Math.round(at)))}`);
-  for (const { name, latest } of shown) {
+  for (const { name, latest } of latestRuns) {
     const series = chart.series.get(name);
     if (!series) continue;
     const { data } = (series.batch.line.data.x.length ? series.batch : series.epoch).line;
@@ -141,10 +141,10 @@ function read(chart, at) {
 
 export function showCharts(runs) {
   const present = new Set();
-  shown = runs;
-  for (const { name, series: news } of runs) {
+  latestRuns = runs;
+  for (const { name, series: updates } of runs) {
     if (!allSeries.has(name)) allSeries.set(name, newSeries());
-    const changed = allSeries.get(name).map((series, i) => merge(series, news[i])).includes(true);
+    const changed = allSeries.get(name).map((series, i) => merge(series, updates[i])).includes(true);
     for (const metric of new Set(allSeries.get(name).flatMap(metricsOf))) {
       present.add(metric);
       const chart = charts.get(metric) ?? makeChart(metric);
@@ -153,16 +153,16 @@ export function showCharts(runs) {
     if (changed) for (const chart of charts.values()) if (chart.series.has(name)) draw(chart, name);
   }
   for (const chart of charts.values()) {
-    if (present.has(chart.metric)) read(chart, chart.at);
-    else dropChart(chart);
+    if (present.has(chart.metric)) showValues(chart, chart.at);
+    else removeChart(chart);
   }
   byId("no-metrics").hidden = charts.size > 0;
 }
 
-function dropChart({ metric, root, view }) {
+function removeChart({ metric, root, view }) {
   charts.delete(metric);
   root.remove();
-  view.then(forget);
+  view.then(release);
 }
 
 export function replotAll() {
@@ -171,18 +171,18 @@ export function replotAll() {
     plot(chart); // a figure cannot change its scale
     for (const run of drawn) makeSeries(chart, run);
     for (const run of drawn) draw(chart, run);
-    read(chart, null);
+    showValues(chart, null);
   }
 }
 
-export function forgetCharts() {
-  for (const chart of charts.values()) dropChart(chart);
+export function removeCharts() {
+  for (const chart of charts.values()) removeChart(chart);
   allSeries.clear();
 }
 
 export const repaint = () => charts.forEach(paint);
 
-/** Give what the chart of a metric holds for a run; for tests. */
+/** Return the points of a run in the chart of a metric; for tests. */
 export function points(metric, run) {
   const series = charts.get(metric)?.series.get(run);
   const copy = ({ line }) => ({ x: [...line.data.x], y: [...line.data.y] });

@@ -1,10 +1,10 @@
-// The buttons, and the line that tells what came of them.
+// The buttons, and the status line.
 
 import { byId, grouped, setText } from "./text.js";
 import { isUnderWay } from "./runs.js";
 
-const focus = { left: null, lent: null };
-let said = null;
+const focus = { lost: null, moved: null }; // the button that lost the focus, and the one that has it instead
+let latestText = null;
 
 export function statusText({ control_status: asked, live, runs }) {
   const outer = runs.filter((run) => !run.inside);
@@ -18,35 +18,35 @@ export function statusText({ control_status: asked, live, runs }) {
   return "running";
 }
 
-export function say(text) {
-  if (text !== said) setText(byId("status"), text); // so what a button said stays until the run has news
-  said = text;
+export function showStatus(text) {
+  if (text !== latestText) setText(byId("status"), text); // so the message of a button stays until the status changes
+  latestText = text;
 }
 
 export function showControls({ control, live, control_status: asked, runs }, reachable) {
   byId("controls").hidden = !(control && live);
   const running = reachable && runs.some(isUnderWay);
-  const held = running && ["pausing", "paused"].includes(asked);
-  const wanted = { pause: running && asked === "none", step: held, resume: running && asked !== "none", stop: running };
+  const paused = running && ["pausing", "paused"].includes(asked);
+  const enabled = { pause: running && asked === "none", step: paused, resume: running && asked !== "none", stop: running };
   const focused = document.activeElement?.id;
-  for (const [id, on] of Object.entries(wanted)) byId(id).disabled = !on;
-  keepFocus(wanted, focused);
+  for (const [id, on] of Object.entries(enabled)) byId(id).disabled = !on;
+  keepFocus(enabled, focused);
 }
 
-/** Whoever presses by keyboard must not lose their place: lend it to another button until theirs is of use again. */
-function keepFocus(wanted, focused) {
-  const back = focused === focus.lent && wanted[focus.left];
-  if (!back && wanted[focused] !== false) return;
-  const next = back ? focus.left : ["resume", "pause", "stop"].find((id) => wanted[id]);
-  [focus.left, focus.lent] = [back ? null : focused, next];
+/** Move the keyboard focus from a disabled button to another one, and back when the button is enabled again. */
+function keepFocus(enabled, focused) {
+  const back = focused === focus.moved && enabled[focus.lost];
+  if (!back && enabled[focused] !== false) return;
+  const next = back ? focus.lost : ["resume", "pause", "stop"].find((id) => enabled[id]);
+  [focus.lost, focus.moved] = [back ? null : focused, next];
   if (next) byId(next).focus();
 }
 
 async function order({ dataset, textContent }, ask) {
   const response = await fetch(`control/${dataset.order}`, { method: "POST" }).catch(() => null);
-  if (response?.status === 403) setText(byId("status"), "this dashboard gives no control");
+  if (response?.status === 403) setText(byId("status"), "this dashboard cannot control the run");
   else if (!response?.ok) setText(byId("status"), `"${textContent}" did not reach the run`);
-  ask(); // whoever pressed wants to see what came of it
+  ask(); // show the effect at once
 }
 
 export function connectButtons(ask) {

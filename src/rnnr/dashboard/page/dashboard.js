@@ -1,14 +1,14 @@
-// The page of the dashboard: asks the server for what is new, and shows it.
+// The page of the dashboard: it asks the server for updates, and shows them.
 
-import { connectButtons, say, showControls, statusText } from "./control.js";
-import { forgetCharts, points, repaint, replotAll, showCharts } from "./charts.js";
-import { forgetRuns, isOver, showFailures, showRuns } from "./runs.js";
+import { connectButtons, showControls, showStatus, statusText } from "./control.js";
+import { points, removeCharts, repaint, replotAll, showCharts } from "./charts.js";
+import { isOver, removeRuns, showFailures, showRuns } from "./runs.js";
 import { showHandlers, showLines } from "./tables.js";
 import { byId } from "./text.js";
 
 const LOST = "the run's process has ended or cannot be reached, asking again…";
 
-const page = { cursor: null, asking: false, timer: null, answer: null, parked: false };
+const page = { cursor: null, asking: false, timer: null, answer: null, awaitingEnd: false };
 
 function show(answer) {
   if (page.answer?.runs.some((old) => answer.runs.every((run) => run.name !== old.name))) startOver();
@@ -17,17 +17,17 @@ function show(answer) {
   if (answer.runs.length) showRuns(answer.runs);
   showFailures(answer.runs);
   showControls(answer, true);
-  say(statusText(answer));
+  showStatus(statusText(answer));
   showCharts(answer.runs);
   if (answer.handlers !== undefined) showHandlers(answer.handlers);
   if (answer.events) showLines(byId("events"), answer.events);
   if (answer.log) showLines(byId("log"), answer.log);
 }
 
-/** Forget the runs of a process that has ended: another one answers on its address. */
+/** Remove the runs of a process that has ended: another process answers on its address. */
 function startOver() {
-  forgetCharts();
-  forgetRuns();
+  removeCharts();
+  removeRuns();
   for (const id of ["events", "log"]) byId(id).replaceChildren();
   showHandlers(null);
 }
@@ -59,27 +59,27 @@ async function ask() {
   }
 }
 
-/** Have the server tell how it ended: the process of a script is gone before the next question. */
+/** Ask the server for the final state: the process of a script is gone before the next request. */
 async function awaitEnd() {
-  if (page.parked) return;
-  page.parked = true;
+  if (page.awaitingEnd) return;
+  page.awaitingEnd = true;
   try {
     const response = await fetch("end", { cache: "no-store" });
     if (response.ok) show(await response.json());
   } catch {
-    // it was killed, or cannot be reached: the next question will show
+    // it was killed, or cannot be reached: the next request will show
   } finally {
-    page.parked = false;
+    page.awaitingEnd = false;
   }
 }
 
 function showLost() {
   const ended = page.answer?.runs.length && page.answer.runs.every(isOver);
-  say(ended ? `${statusText(page.answer)}; its process has ended` : LOST);
+  showStatus(ended ? `${statusText(page.answer)}; its process has ended` : LOST);
   if (page.answer) showControls(page.answer, false);
 }
 
-Bokeh.logger.set_level("error"); // it would tell the console how long each chart took
+Bokeh.logger.set_level("error"); // else it logs to the console how long each chart took
 window.rnnr = { points };
 byId("log-scale").addEventListener("change", replotAll);
 connectButtons(ask);

@@ -1,12 +1,12 @@
-// The runs: how far each of them is, and why one has failed.
+// The progress of each run, and why one has failed.
 
 import { byId, durationText, element, grouped, of, rateText, setText } from "./text.js";
 
 const GLYPHS = ["●", "■", "▲", "◆", "▼", "★"];
-const COLOURS = 6; // as many as --series-… in dashboard.css
+const COLOURS = 6; // number of --series-… in dashboard.css
 const SILENT = 30; // seconds without a report after which the page says so
 
-const cards = new Map(); // run -> its card and the parts that change, in the order of the runs
+const cards = new Map(); // run -> its card and the parts of it that change, in the order of the runs
 
 export const isOver = (run) => ["finished", "stopped", "failed"].includes(run.status);
 export const isUnderWay = (run) => ["running", "paused", "stopping"].includes(run.status);
@@ -27,17 +27,17 @@ const batchesText = (n) => `${grouped(n)} ${n === 1 ? "batch" : "batches"}`;
 function facts(run) {
   if (run.status === "waiting") return ["waiting for the run to begin"];
   if (run.status === "reading") return [`${batchesText(run.n_iters ?? 0)} so far`];
-  const told = [];
-  if (run.epoch !== null) told.push(`epoch ${of(run.epoch, run.max_epoch)}`);
-  if (isOver(run) || run.batch === null) told.push(batchesText(run.n_iters ?? 0));
-  else told.push(`batch ${of(run.batch, run.n_batches)}`);
-  if (run.batches_per_second) told.push(rateText(run.batches_per_second) + (isOver(run) ? " on average" : ""));
-  if (run.seconds !== null) told.push(`${durationText(run.seconds)} elapsed`);
-  if (run.seconds_left !== null) told.push(`about ${durationText(run.seconds_left)} left`);
-  if (!isOver(run) && run.fraction === null) told.push("no end known");
-  if (run.status === "silent") told.push(`no news for ${durationText(run.silent)}; it may have been killed or be paused`);
-  if (run.status === "running" && run.silent > SILENT) told.push(`no news for ${durationText(run.silent)}`);
-  return told;
+  const parts = [];
+  if (run.epoch !== null) parts.push(`epoch ${of(run.epoch, run.max_epoch)}`);
+  if (isOver(run) || run.batch === null) parts.push(batchesText(run.n_iters ?? 0));
+  else parts.push(`batch ${of(run.batch, run.n_batches)}`);
+  if (run.batches_per_second) parts.push(rateText(run.batches_per_second) + (isOver(run) ? " on average" : ""));
+  if (run.seconds !== null) parts.push(`${durationText(run.seconds)} elapsed`);
+  if (run.seconds_left !== null) parts.push(`about ${durationText(run.seconds_left)} left`);
+  if (!isOver(run) && run.fraction === null) parts.push("no end known");
+  if (run.status === "silent") parts.push(`no report for ${durationText(run.silent)}; it may have been killed or paused`);
+  if (run.status === "running" && run.silent > SILENT) parts.push(`no report for ${durationText(run.silent)}`);
+  return parts;
 }
 
 function makeCard({ name }) {
@@ -62,10 +62,10 @@ function fillCard(card, run) {
   setText(card.percent, fraction === null ? "" : `${Math.floor(fraction * 100)} %`);
   if (fraction === null) card.bar.removeAttribute("value");
   else card.bar.value = fraction;
-  const told = facts(run);
-  if (told.join(" · ") === card.facts.textContent) return;
-  card.bar.setAttribute("aria-valuetext", [card.percent.textContent, ...told].join(" "));
-  card.facts.replaceChildren(...told.flatMap((fact, i) => [...(i ? [" · "] : []), element("span", {}, fact)]));
+  const parts = facts(run);
+  if (parts.join(" · ") === card.facts.textContent) return;
+  card.bar.setAttribute("aria-valuetext", [card.percent.textContent, ...parts].join(" "));
+  card.facts.replaceChildren(...parts.flatMap((fact, i) => [...(i ? [" · "] : []), element("span", {}, fact)]));
 }
 
 export function showRuns(runs) {
@@ -87,7 +87,7 @@ function failure({ name, epoch, error }) {
   const lines = (error ?? "No traceback is known.").trimEnd().split("\n");
   const below = lines.slice(lines.findLastIndex((line) => line.startsWith("Traceback")) + 1);
   const where = epoch === null ? " failed" : ` failed in epoch ${grouped(epoch)}`;
-  const exception = below.find((line) => /^\S/.test(line)) ?? lines[0]; // its notes come after it
+  const exception = below.find((line) => /^\S/.test(line)) ?? lines[0]; // its notes follow
   const trace = { tabIndex: 0, role: "region", ariaLabel: `traceback of ${name}` };
   return [
     element("h2", {}, element("bdi", {}, name), where),
@@ -96,7 +96,7 @@ function failure({ name, epoch, error }) {
   ];
 }
 
-export function forgetRuns() {
+export function removeRuns() {
   cards.clear();
   byId("runs").replaceChildren();
 }

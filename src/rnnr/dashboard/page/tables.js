@@ -1,13 +1,13 @@
-// Handlers, events, log records.
+// The tables of handlers, events and log records.
 
 import { byId, costText, element, grouped } from "./text.js";
 
 function handlerRow({ run, event, name, where, calls, seconds, share }) {
   const mean = calls && seconds !== null ? seconds / calls : null;
-  const told = { calls: calls === null ? "–" : grouped(calls), mean: costText(mean), total: costText(seconds) };
-  const numbers = Object.entries(told).map(([label, text]) => {
+  const texts = { calls: calls === null ? "–" : grouped(calls), mean: costText(mean), total: costText(seconds) };
+  const numbers = Object.entries(texts).map(([label, text]) => {
     const cell = element("td", { className: "number" }, text);
-    cell.dataset.label = label; // the style sheet tells it where there is no room for the heading
+    cell.dataset.label = label; // the style sheet shows it if there is no room for the heading
     return cell;
   });
   const bar = element("span", { className: "share", ariaHidden: "true" });
@@ -39,7 +39,7 @@ function line({ time, run, level, logger, text }) {
 
 export function showLines(list, records) {
   const below = list.scrollHeight - list.scrollTop;
-  const reading = list.scrollTop > 0; // the newest come on top: keep in place what somebody reads further down
+  const reading = list.scrollTop > 0; // the newest are on top: do not move the lines that the user reads below
   list.replaceChildren(...records.map(line).reverse());
   list.scrollTop = reading ? list.scrollHeight - below : 0;
 }

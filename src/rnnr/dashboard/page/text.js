@@ -1,11 +1,11 @@
-// Text of the page. Names and texts come from somebody's run: all of them go in as text, never as HTML.
+// Text of the page. Names and texts come from the user's run, so they are inserted as text, never as HTML.
 
 export const byId = (id) => document.getElementById(id);
 
 export function element(tag, properties, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
 }
 
 export function setText(node, text) {
