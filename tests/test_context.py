@@ -15,7 +15,7 @@ import pytest
 import reactivex
 from reactivex import operators as ops
 
-from extras import np, torch
+from helpers.extras import np, torch
 from rnnr import Event, Runner
 from rnnr._context import as_owner
 from rnnr.operators import select, states

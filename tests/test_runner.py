@@ -17,8 +17,8 @@ import reactivex
 from reactivex import operators as ops
 from reactivex.subject import Subject
 
-from extras import np
-from interrupts import interrupt_at_call
+from helpers.extras import np
+from helpers.interrupts import interrupt_at_call
 from rnnr import Event, RnnrWarning, Runner
 from rnnr.operators import select
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from reactivex.subject import Subject
 
-from interrupts import call_at_line, interrupt_at_call
+from helpers.interrupts import call_at_line, interrupt_at_call
 from rnnr import Event, Runner
 from rnnr.attachments import Control, ControlStatus, SumReducer
 from rnnr.state import State

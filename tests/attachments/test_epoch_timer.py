@@ -15,8 +15,8 @@ import pytest
 
 import rnnr
 import rnnr.attachments
-from extras import np, torch
-from published import published
+from helpers.extras import np, torch
+from helpers.published import published
 from rnnr import Event, Layer, Runner
 from rnnr.attachments import EpochTimer
 from rnnr.state import State

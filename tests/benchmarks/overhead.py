@@ -33,7 +33,7 @@ from rnnr.sources import prefetch
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from watching import rows as rows_of_watching
 
-from published import VERSION, published
+from helpers.published import VERSION, published
 
 State = dict[str, Any]
 Make = Callable[[Any], Any]

@@ -21,8 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extras import np, torch
-from published import published
+from helpers.extras import np, torch
+from helpers.published import published
 from rnnr import Event, Runner, isolate
 from rnnr.attachments import SumReducer
 from rnnr.callbacks import checkpoint, save

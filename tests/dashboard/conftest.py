@@ -1,5 +1,5 @@
 """What tests of the dashboard share."""
 
-from browser import browser, open_page, playwright
+from helpers.browser import browser, open_page, playwright
 
 __all__ = ["browser", "open_page", "playwright"]

@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("tornado")
 
-from asking import connected, data, got, token_of
+from helpers.http import connected, data, got, token_of
 from rnnr import Event, Runner
 from rnnr.attachments import ControlStatus
 from rnnr.dashboard import Dashboard, _dashboard

@@ -23,8 +23,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extras import np
-from interrupts import interrupt_at_call
+from helpers.extras import np
+from helpers.interrupts import interrupt_at_call
 from rnnr import Event, Layer, Runner
 from rnnr.recording import Record, Tail, _file, _record, replay
 from rnnr.recording._file import Owner, RecordingFile

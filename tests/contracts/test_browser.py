@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from browser import first_that_starts, launch, places
+from helpers.browser import first_that_starts, launch, places
 
 
 def program(path: Path, status: int = 0) -> str:
@@ -58,7 +58,7 @@ def starter(own: str) -> Any:
 
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("browser.places", lambda: iter(["", "/no/such/browser"]))
+    monkeypatch.setattr("helpers.browser.places", lambda: iter(["", "/no/such/browser"]))
 
 
 def test_the_browser_that_playwright_has_downloaded_is_the_last_resort(

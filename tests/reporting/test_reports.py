@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import operators as ops
 
-from extras import np, torch
+from helpers.extras import np, torch
 from rnnr import Event, Layer, Runner, isolate
 from rnnr._frozen import Frozen
 from rnnr.attachments import Control, MeanReducer, SumReducer

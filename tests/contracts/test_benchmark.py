@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-OVERHEAD = Path(__file__).parent / "benchmarks" / "overhead.py"
+from helpers.paths import TESTS
+
+OVERHEAD = TESTS / "benchmarks" / "overhead.py"
 
 
 def test_the_benchmark_prints_its_table() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reactivex.scheduler import NewThreadScheduler
 
-from reference import Reference
+from helpers.reference import Reference
 from rnnr import Event, Runner
 from rnnr.attachments import LambdaReducer, MeanReducer, SumReducer
 from rnnr.callbacks import maybe_stop_early

@@ -4,16 +4,15 @@ import logging
 import math
 import runpy
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
-from extras import np
+from helpers.extras import np
+from helpers.paths import EXAMPLES
 from rnnr import Event, Runner, State
 from rnnr.attachments import MeanReducer
 
 __all__ = ["digits"]
 
-_EXAMPLE = Path(__file__).parent.parent / "examples" / "digits.py"
 _SIZE = 128
 _N_BATCHES = 20 * 38
 
@@ -22,7 +21,7 @@ logger = logging.getLogger("digits")
 
 def digits() -> tuple[Runner, Runner, Collection[Any]]:
     """Return what trains, what validates after each epoch, and the batches to train on."""
-    example = runpy.run_path(str(_EXAMPLE))
+    example = runpy.run_path(str(EXAMPLES / "digits.py"))
     forward, cross_entropy = example["forward"], example["cross_entropy"]
     rng = np.random.default_rng(0)
     training, validation, _ = example["split_digits"](rng)

@@ -16,10 +16,10 @@ from urllib.request import Request, urlopen
 import pytest
 from reactivex import operators as ops
 
+from helpers.paths import EXAMPLES
 from rnnr import Event
 from rnnr.recording import replay
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
 TESTED = [
     "asyncio_service.py",
     "custom_pipeline.py",

@@ -23,7 +23,7 @@ from reactivex.scheduler import NewThreadScheduler, VirtualTimeScheduler
 from reactivex.subject import BehaviorSubject, ReplaySubject
 
 import rnnr.sources._producers
-from interrupts import interrupt_at_call
+from helpers.interrupts import interrupt_at_call
 from rnnr import Event, RnnrWarning, Runner, State
 from rnnr.attachments import ProgressBar
 from rnnr.operators import select, states

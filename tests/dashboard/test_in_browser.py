@@ -36,15 +36,15 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, Page, Playwright, Route, expect
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from browser import PageOpener, Visit, launch
-from extras import np
+from helpers.browser import PageOpener, Visit, launch
+from helpers.digits import digits
+from helpers.extras import np
+from helpers.paths import ROOT
 from rnnr import Event, Runner, State
 from rnnr.dashboard import Dashboard
 from rnnr.recording import Record
 from rnnr.selection import Selection
-from training import digits
 
-ROOT = Path(__file__).parent.parent.parent
 PICTURES = ROOT / "docs" / "images"
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}

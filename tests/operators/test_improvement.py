@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extras import np
+from helpers.extras import np
 from rnnr.operators._improvement import check_patience, failures_in_a_row, improvement_rule
 
 NUMBERS = st.floats(allow_nan=False)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extras import np
-from published import published
+from helpers.extras import np
+from helpers.published import published
 from rnnr import Event, Runner
 from rnnr.callbacks import maybe_stop_early
 from rnnr.state import State

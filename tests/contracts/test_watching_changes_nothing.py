@@ -26,7 +26,8 @@ from reactivex.disposable import CompositeDisposable
 
 import rnnr.operators
 import rnnr.sources
-from extras import np, torch
+from contracts.test_battery import Attach, parts
+from helpers.extras import np, torch
 from rnnr import Emission, Event, Runner, State
 from rnnr.attachments import ProgressBar
 from rnnr.dashboard import Dashboard
@@ -48,7 +49,6 @@ from rnnr.operators import (
     when,
 )
 from rnnr.sources import buffered, prefetch
-from test_battery import Attach, parts
 
 N_ITEMS, SIZE, N_EPOCHS = 8, 2, 2
 IN_THE_MIDDLE = N_ITEMS // SIZE + 2  # in the second epoch

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extras import np
+from helpers.extras import np
 from rnnr import Event
 from rnnr._frozen import Frozen
 from rnnr.recording._format import DAMAGES, decode, encode

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from helpers.paths import ROOT
+
 VERSION = "0.4.0"
-_CACHE = Path(__file__).parent.parent / ".pytest_cache" / f"rnnr-{VERSION}"
+_CACHE = ROOT / ".pytest_cache" / f"rnnr-{VERSION}"
 
 
 def published(cache: Path = _CACHE) -> ModuleType:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from extras import Missing
+from helpers.extras import Missing
+from helpers.paths import ROOT, TESTS
 
-CONFTEST = Path(__file__).parent.parent / "conftest.py"
+CONFTEST = ROOT / "conftest.py"
 TABLE = '''
 """Tests of a package that is not installed, and others."""
 import pytest
-from extras import Missing
+from helpers.extras import Missing
 
 no = Missing("no_such_package")
 
@@ -65,7 +66,7 @@ def outcome(folder: Path, *options: str, **files: str) -> str:
     (folder / "pytest.ini").touch()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    env["PYTHONPATH"] = str(Path(__file__).parent)
+    env["PYTHONPATH"] = str(TESTS)
     files_of = [str(each) for each in folder.iterdir() if each.suffix in (".py", ".md")]
     run = subprocess.run(
         [*command, *files_of], cwd=folder, env=env, capture_output=True, text=True, check=False

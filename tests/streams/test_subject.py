@@ -1,4 +1,4 @@
-"""The Subject of an event: what it adds to ReactiveX's contract (test_subject_contract.py)."""
+"""The Subject of an event: what it adds to the contract of contracts/test_subject_contract.py."""
 
 import threading
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 from reactivex.disposable import Disposable
 from reactivex.internal import DisposedException
 
-from interrupts import call_at_line
+from helpers.interrupts import call_at_line
 from rnnr import Event, Layer, Runner
 from rnnr.selection import always
 from rnnr.streams import Callback, EventSubject

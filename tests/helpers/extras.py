@@ -1,8 +1,8 @@
 """NumPy and PyTorch for tests that run without them, too.
 
-``from extras import np, torch`` imports the packages. Where one is not installed, the name is a
-`Missing` instead: a module that writes its values into tables of parameters is collected all the
-same, and the tests that use one of these values are skipped.
+``from helpers.extras import np, torch`` imports the packages. Where one is not installed, the name
+is a `Missing` instead: a module that writes its values into tables of parameters is collected all
+the same, and the tests that use one of these values are skipped.
 
 A module, a fixture or a test that needs a package as a whole begins with
 ``pytest.importorskip("tornado")``.

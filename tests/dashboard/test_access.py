@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("tornado")
 
 import rnnr.dashboard._access
-from asking import Answer, got, sent, token_of
+from helpers.http import Answer, got, sent, token_of
 from rnnr import Event, Runner
 from rnnr.attachments import ControlStatus
 from rnnr.dashboard import Dashboard

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 import tqdm
 
-from extras import np, torch
+from helpers.extras import np, torch
 
 pytest.importorskip("torch")
 
@@ -27,7 +27,7 @@ from torch.nn.functional import cross_entropy
 
 import rnnr.attachments
 import rnnr.callbacks
-from published import published
+from helpers.published import published
 
 State = dict[str, Any]
 Sample = dict[str, list[int]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from extras import np, torch
+from helpers.extras import np, torch
 
 pytest.importorskip("torch")
 

@@ -11,7 +11,6 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -22,13 +21,14 @@ from reactivex.scheduler import CurrentThreadScheduler
 from reactivex.subject import Subject
 from reactivex.testing import ReactiveTest, TestScheduler
 
+from helpers.paths import page
 from rnnr import Emission, Event, RnnrWarning, Runner
 from rnnr.operators import select
 from rnnr.scheduling import InPlaceScheduler
 
 END = "the end"
 BATCHES = [3, 1, 2, 2]
-PAGE = Path(__file__).parents[1] / "docs" / "traps.md"
+PAGE = page("traps")
 
 
 class Batches:

@@ -1,6 +1,6 @@
 """The contract of a Subject, stated once and held by ReactiveX's own and by ours.
 
-Ours differs in the gate and the layers alone, which `test_stream.py` has.
+Ours differs in the gate and the layers alone, which streams/test_subject.py has.
 """
 
 from typing import Any

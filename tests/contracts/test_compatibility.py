@@ -17,7 +17,7 @@ import pytest
 import rnnr
 import rnnr.attachments
 import rnnr.callbacks
-from published import published
+from helpers.published import published
 
 State = dict[str, Any]
 Tell = Callable[..., None]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import rnnr
+from helpers.paths import page
 
 PACKAGE = Path(rnnr.__file__).parent
 
@@ -78,7 +79,7 @@ PUBLIC = {
     "rnnr.streams": ["Callback", "Emission", "EventSubject", "Layer", "SelectedStream"],
 }
 
-TOUR = Path(__file__).parents[1] / "docs" / "design.md"
+TOUR = page("design")
 
 
 def floors() -> list[str]:
