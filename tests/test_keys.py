@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from helpers.events import n_handlers
 from rnnr import Event, Runner
 from rnnr.attachments import LambdaReducer, MeanReducer, SumReducer
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
@@ -62,14 +63,6 @@ def test_a_key_of_another_part_is_refused_and_the_first_goes_on(
     attached.dispose()
     writers(tmp_path)[second](runner, "key").dispose()
     assert n_handlers(runner) == 0
-
-
-def n_handlers(runner: Runner) -> int:
-    n = 0
-    for event in Event:
-        runner.stream(event).rebuild()
-        n += len(runner.stream(event).handlers)
-    return n
 
 
 @pytest.mark.parametrize("name", WRITERS)

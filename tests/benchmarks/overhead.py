@@ -27,6 +27,7 @@ from reactivex.subject import Subject
 
 import rnnr
 import rnnr.attachments
+from rnnr import State
 from rnnr.operators import chunk, fold
 from rnnr.sources import prefetch
 
@@ -35,7 +36,6 @@ from watching import rows as rows_of_watching
 
 from helpers.published import VERSION, published
 
-State = dict[str, Any]
 Make = Callable[[Any], Any]
 
 

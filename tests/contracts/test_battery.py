@@ -25,7 +25,8 @@ import rnnr.callbacks
 import rnnr.dashboard
 import rnnr.operators
 import rnnr.recording
-from rnnr import Emission, Event, Layer, Runner, isolate
+from helpers.events import n_handlers
+from rnnr import Emission, Event, Layer, Runner, State, isolate
 from rnnr.attachments import (
     Control,
     EpochTimer,
@@ -39,9 +40,7 @@ from rnnr.dashboard import Dashboard
 from rnnr.operators import fold, pipeline, select, stop, when
 from rnnr.recording import Record
 from rnnr.reporting import HandlerTimes, Report, reports
-from rnnr.streams import EventSubject
 
-State = dict[str, Any]
 Attach = Callable[[Runner], Any]
 
 
@@ -207,15 +206,6 @@ def trained(attach: Attach) -> Runner:
 
 def results(runner: Runner) -> State:
     return {key: runner.state[key] for key in RESULTS if key in runner.state}
-
-
-def n_handlers(runner: Runner) -> int:
-    return sum(n_handlers_of(runner.stream(event)) for event in Event)
-
-
-def n_handlers_of(subject: EventSubject) -> int:
-    subject.rebuild()
-    return len(subject.handlers)
 
 
 @pytest.fixture

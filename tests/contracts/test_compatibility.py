@@ -18,8 +18,8 @@ import rnnr
 import rnnr.attachments
 import rnnr.callbacks
 from helpers.published import published
+from rnnr import State
 
-State = dict[str, Any]
 Tell = Callable[..., None]
 Scenario = Callable[[Any, Tell, Path], None]
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reactivex.scheduler import NewThreadScheduler
 
+from helpers.faults import Boom
 from helpers.reference import Reference
 from rnnr import Event, Runner
 from rnnr.attachments import LambdaReducer, MeanReducer, SumReducer
@@ -18,10 +19,6 @@ from rnnr.callbacks import maybe_stop_early
 from rnnr.sources import buffered, prefetch
 
 Moment: TypeAlias = tuple[Any, ...]
-
-
-class Boom(Exception):
-    """What a fault raises."""
 
 
 class Plan:

@@ -20,6 +20,7 @@ import pytest
 import tqdm
 
 from helpers.extras import np, torch
+from rnnr import State
 
 pytest.importorskip("torch")
 
@@ -29,7 +30,6 @@ import rnnr.attachments
 import rnnr.callbacks
 from helpers.published import published
 
-State = dict[str, Any]
 Sample = dict[str, list[int]]
 Callback = Callable[[State], None]
 

@@ -11,11 +11,10 @@ from reactivex import operators as ops
 from reactivex.internal import DisposedException
 from reactivex.subject import Subject
 
-from rnnr import Event
+from helpers.faults import raise_
+from rnnr import Event, State
 from rnnr.streams import EventSubject
 from rnnr.streams._subject import new_subject
-
-State = dict[str, Any]
 
 
 @pytest.fixture(params=[Subject, EventSubject, lambda: new_subject(Event.FAILED)])
@@ -146,7 +145,7 @@ def test_a_disposed_subject_refuses_everything(subject: Subject[State]) -> None:
     with pytest.raises(DisposedException):
         subject.on_completed()
     with pytest.raises(DisposedException):
-        subject.subscribe(seen.append, on_error=_raise)
+        subject.subscribe(seen.append, on_error=raise_)
     assert seen == []
 
 
@@ -278,7 +277,3 @@ def test_it_can_be_shared_and_piped_into_another_subject(subject: Subject[State]
         subject.on_next(item(1))
     subject.on_next(item(2))
     assert seen == [1, -1, 2]
-
-
-def _raise(error: Exception) -> None:
-    raise error

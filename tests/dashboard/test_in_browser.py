@@ -75,14 +75,6 @@ HOSTILE = [
 
 
 @pytest.fixture
-def dashboard() -> Iterator[Dashboard]:
-    """A dashboard that is closed after the test."""
-    dashboard = Dashboard()
-    yield dashboard
-    dashboard.close()
-
-
-@pytest.fixture
 def in_background(dashboard: Dashboard) -> Iterator[Submit]:
     """Runs on a thread of its own; what still goes on after the test is stopped."""
     with ThreadPoolExecutor() as threads:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from reactivex import Observable, Subject
 
+from helpers.clock import Clock
 from rnnr import Event, Runner
 from rnnr.operators import (
     Operator,
@@ -18,16 +19,6 @@ from rnnr.operators import (
     select,
     throughput,
 )
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
 
 clock = Clock()
 

@@ -1,7 +1,6 @@
 """`HandlerTimes`: who took how long, under which name, and nothing while nobody asks."""
 
 import operator
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -10,6 +9,8 @@ import pytest
 from reactivex import Observer, Subject, abc
 from reactivex import operators as ops
 
+from helpers.clock import Clock
+from helpers.threads import on_thread
 from rnnr import Event, Runner, isolate
 from rnnr.attachments import EpochTimer, MeanReducer
 from rnnr.callbacks import checkpoint, maybe_stop_early
@@ -20,19 +21,6 @@ from rnnr.state import State
 Rows = list[tuple[str, str, int, float]]
 
 
-class Clock:
-    """A clock that moves when a callback takes its time."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def read(self) -> float:
-        return self.now
-
-    def take(self, seconds: float) -> None:
-        self.now += seconds
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -40,7 +28,7 @@ def clock() -> Clock:
 
 def measured(runner: Runner, clock: Clock) -> HandlerTimes:
     """Measure a runner from now on, for good."""
-    times = HandlerTimes(runner, clock=clock.read)
+    times = HandlerTimes(runner, clock=clock)
     times.measure()
     return times
 
@@ -63,13 +51,6 @@ def handlers(runner: Runner) -> dict[Event, list[Any]]:
     for event in Event:
         runner.stream(event).rebuild()
     return {event: runner.stream(event).handlers for event in Event}
-
-
-def on_thread(function: Callable[[], Any]) -> None:
-    thread = threading.Thread(target=function)
-    thread.start()
-    thread.join(30)
-    assert not thread.is_alive()
 
 
 class TestTimes:
@@ -203,7 +184,7 @@ class TestDrawing:
         self, clock: Clock
     ) -> None:
         runner = Runner()
-        times = HandlerTimes(runner, clock=clock.read)
+        times = HandlerTimes(runner, clock=clock)
         runner.on(Event.BATCH.once(), lambda _: times.measure())
         runner.on(Event.BATCH, taking(clock, 1, "not measured at first"))
         runner.run([1, 2, 3, 4])
@@ -215,7 +196,7 @@ class TestOnAndOff:
         runner = Runner()
         EpochTimer().attach_on(runner)
         runner.on(Event.BATCH, [taking(clock, 1, "one"), taking(clock, 1, "two")])
-        times = HandlerTimes(runner, clock=clock.read)
+        times = HandlerTimes(runner, clock=clock)
         before = handlers(runner)
         measuring = times.measure()
         assert handlers(runner) != before
@@ -225,7 +206,7 @@ class TestOnAndOff:
     def test_what_was_measured_before_is_kept(self, clock: Clock) -> None:
         runner = Runner()
         runner.on(Event.BATCH, taking(clock, 1, "train"))
-        times = HandlerTimes(runner, clock=clock.read)
+        times = HandlerTimes(runner, clock=clock)
         for _ in range(2):
             with times.measure():
                 runner.run("ab")
@@ -236,7 +217,7 @@ class TestOnAndOff:
         self, clock: Clock
     ) -> None:
         runner = Runner()
-        times = HandlerTimes(runner, clock=clock.read)
+        times = HandlerTimes(runner, clock=clock)
         measuring = list[abc.DisposableBase]()
 
         def switch(n: int) -> None:
@@ -258,7 +239,7 @@ class TestOnAndOff:
 
     def test_it_goes_on_and_off_in_the_middle_of_a_delivery(self, clock: Clock) -> None:
         runner = Runner()
-        times = HandlerTimes(runner, clock=clock.read)
+        times = HandlerTimes(runner, clock=clock)
         measuring = list[abc.DisposableBase]()
 
         @runner.on(Event.BATCH)
@@ -278,7 +259,7 @@ class TestOnAndOff:
         runner = Runner()
         runner.on(Event.BATCH, [taking(clock, 1, "one"), lambda _: None])
         runner.stream(Event.BATCH).pipe(ops.pairwise()).subscribe()
-        one, other = (HandlerTimes(runner, clock=clock.read) for _ in range(2))
+        one, other = (HandlerTimes(runner, clock=clock) for _ in range(2))
         with one.measure(), other.measure():
             runner.run("abc")
         assert one.slowest_first() == other.slowest_first()
@@ -287,7 +268,7 @@ class TestOnAndOff:
     def test_to_measure_twice_at_once_counts_once(self, clock: Clock) -> None:
         runner = Runner()
         runner.on(Event.BATCH, taking(clock, 1, "train"))
-        times = HandlerTimes(runner, clock=clock.read)
+        times = HandlerTimes(runner, clock=clock)
         with times.measure():
             with times.measure():
                 runner.run("a")

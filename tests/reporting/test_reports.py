@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import operators as ops
 
+from helpers.clock import Clock
+from helpers.events import stop_at
 from helpers.extras import np, torch
 from rnnr import Event, Layer, Runner, isolate
 from rnnr._frozen import Frozen
@@ -25,23 +27,9 @@ from rnnr.streams._layer import last_layer
 Metrics = list[dict[str, float]]
 
 
-class Clock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def read(self) -> float:
-        return self.now
-
-    def work(self, _: State) -> None:
-        """Take a second, as a callback."""
-        self.now += 1
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_000_000.0)
 
 
 def reported(runner: Runner, *keys: str, **arguments: Any) -> list[Report]:
@@ -53,15 +41,6 @@ def reported(runner: Runner, *keys: str, **arguments: Any) -> list[Report]:
 
 def metrics_at(event: Event, seen: list[Report]) -> Metrics:
     return [dict(report.metrics) for report in seen if report.event is event]
-
-
-def stop_at(runner: Runner, n_iters: int) -> None:
-    """Stop a run once, at a batch."""
-
-    @runner.on(Event.BATCH)
-    def stop(state: State) -> None:
-        if state["n_iters"] == n_iters and "stopped" not in state:
-            state.update(running=False, stopped=True)
 
 
 class TestEvents:
@@ -374,7 +353,7 @@ class TestThroughput:
 
     def test_it_is_that_of_the_last_second_or_more(self, clock: Clock) -> None:
         runner = Runner()
-        seen = reported(runner, clock=clock.read)
+        seen = reported(runner, clock=clock)
         steps = iter([0.25, 0.25, 0.5, 0.75, 0.75, 2.0])
         runner.on(Event.BATCH, lambda _: setattr(clock, "now", clock.now + next(steps)))
         # until the first second is over, that of so far; then each window's until the next
@@ -383,7 +362,7 @@ class TestThroughput:
     def test_there_is_none_before_time_passes_and_batches_are_drawn(self, clock: Clock) -> None:
         runner = Runner()
         runner.on(Event.EPOCH_STARTED, lambda _: setattr(clock, "now", clock.now + 0.5))
-        seen = reported(runner, clock=clock.read)
+        seen = reported(runner, clock=clock)
         assert self.rates(seen, runner, [1, 2]) == [2.0, 4.0]
         assert [r.batches_per_second for r in seen[:2]] == [None, None]
 
@@ -391,7 +370,7 @@ class TestThroughput:
         runner = Runner()
         runner.on(Event.BATCH, clock.work)
         runner.on(Event.EPOCH_FINISHED, lambda _: setattr(clock, "now", clock.now + 3600))
-        seen = reported(runner, clock=clock.read)
+        seen = reported(runner, clock=clock)
         assert self.rates(seen, runner) == [1.0] * 6
         assert seen[-1].batches_per_second == 0.0
 
@@ -399,7 +378,7 @@ class TestThroughput:
         runner = Runner()
         moves = iter([1, 1, -3600, 1, 1, 1])
         runner.on(Event.BATCH, lambda _: setattr(clock, "now", clock.now + next(moves)))
-        seen = reported(runner, clock=clock.read)
+        seen = reported(runner, clock=clock)
         assert self.rates(seen, runner) == [1.0] * 6
 
     @pytest.mark.parametrize("nonsense", [float("nan"), float("inf"), -float("inf")])
@@ -409,7 +388,7 @@ class TestThroughput:
         runner = Runner()
         moments = iter([clock.now + since for since in (1.0, 2.0, nonsense, 4.0, 5.0, 6.0)])
         runner.on(Event.BATCH, lambda _: setattr(clock, "now", next(moments)))
-        seen = reported(runner, clock=clock.read)
+        seen = reported(runner, clock=clock)
         assert self.rates(seen, runner) == [1.0] * 6
 
     def test_counters_that_are_set_back_give_no_wrong_rate(self, clock: Clock) -> None:
@@ -421,14 +400,14 @@ class TestThroughput:
             if state["n_iters"] == 3 and "once" not in state:
                 state.update(n_iters=1, once=True)
 
-        seen = reported(runner, clock=clock.read)
+        seen = reported(runner, clock=clock)
         assert self.rates(seen, runner) == [1.0] * 6
 
     def test_counters_that_are_restored_at_the_start_count_from_there(self, clock: Clock) -> None:
         runner = Runner()
         runner.on(Event.BATCH, clock.work)
         runner.on(Event.STARTED, lambda state: state.update(n_iters=1000))
-        seen = reported(runner, clock=clock.read)
+        seen = reported(runner, clock=clock)
         assert self.rates(seen, runner) == [1.0] * 6
 
     def test_who_subscribes_in_the_middle_counts_from_there(self, clock: Clock) -> None:
@@ -439,7 +418,7 @@ class TestThroughput:
         @runner.on(Event.BATCH)
         def subscribe(state: State) -> None:
             if state["batch"] == 2:
-                reports(runner, clock=clock.read).subscribe(seen.append)
+                reports(runner, clock=clock).subscribe(seen.append)
 
         assert self.rates(seen, runner) == [None, 1.0, 1.0]
         assert [report.seconds for report in seen] == [0.0, 1.0, 2.0, 2.0, 2.0]
@@ -448,7 +427,7 @@ class TestThroughput:
         runner = Runner()
         runner.on(Event.BATCH, clock.work)
         stop_at(runner, 2)
-        seen = reported(runner, on=Event.BATCH, clock=clock.read)
+        seen = reported(runner, on=Event.BATCH, clock=clock)
         runner.run(range(4))
         clock.now += 3600
         runner.resume()
@@ -460,7 +439,7 @@ class TestSeconds:
         runner = Runner()
         moments = iter([clock.now + since for since in (1.0, -3600.0, 2.0)])
         runner.on(Event.BATCH, lambda _: setattr(clock, "now", next(moments)))
-        seen = reported(runner, on=Event.BATCH, clock=clock.read)
+        seen = reported(runner, on=Event.BATCH, clock=clock)
         runner.run("abc")
         assert [report.seconds for report in seen] == [1.0, 0.0, 2.0]
 
@@ -468,7 +447,7 @@ class TestSeconds:
         runner = Runner()
         runner.on(Event.STARTED, clock.work)  # before the report of STARTED
         runner.on(Event.BATCH, clock.work)
-        seen = reported(runner, clock=clock.read)
+        seen = reported(runner, clock=clock)
         for _ in range(2):
             runner.run("ab")
             assert [report.seconds for report in seen] == [0, 0, 1, 2, 2, 2]
@@ -482,7 +461,7 @@ class TestSeconds:
         runner = Runner()
         runner.on(Event.BATCH, clock.work)
         stop_at(runner, 1)
-        reported(runner, clock=clock.read)
+        reported(runner, clock=clock)
         runner.run("ab")
         if across_processes:
             state = pickle.loads(pickle.dumps(runner.state))
@@ -490,14 +469,14 @@ class TestSeconds:
             runner.on(Event.BATCH, clock.work)
             runner.state = state
         clock.now += 100
-        seen = reported(runner, on=Event.RESUMED | Event.FINISHED, clock=clock.read)
+        seen = reported(runner, on=Event.RESUMED | Event.FINISHED, clock=clock)
         runner.resume()
         assert [report.seconds for report in seen] == [101, 102]
 
     def test_a_pause_before_the_first_batch_counts_too(self, clock: Clock) -> None:
         runner = Runner()
         runner.on(Event.EPOCH_STARTED, lambda state: state.update(running=False))
-        seen = reported(runner, on=Event.FINISHED, clock=clock.read)
+        seen = reported(runner, on=Event.FINISHED, clock=clock)
         runner.run("ab")
         clock.now += 100
         runner.resume()
@@ -507,18 +486,18 @@ class TestSeconds:
         self, clock: Clock
     ) -> None:
         old, new = Runner(), Runner()
-        reported(old, clock=clock.read)
+        reported(old, clock=clock)
         old.run("ab")
         clock.now += 100
         new.on(Event.STARTED, lambda state: state.update({**old.state, "running": True}))
-        seen = reported(new, on=Event.STARTED, clock=clock.read)
+        seen = reported(new, on=Event.STARTED, clock=clock)
         new.run("ab")
         assert [(report.n_iters, report.seconds) for report in seen] == [(2, 100)]
 
     def test_two_subscriptions_tell_the_same(self, clock: Clock) -> None:
         runner = Runner()
         runner.on(Event.BATCH, clock.work)
-        one, other = (reported(runner, clock=clock.read) for _ in range(2))
+        one, other = (reported(runner, clock=clock) for _ in range(2))
         runner.run("abc", max_epoch=2)
         assert one == other
         assert len(one) == 12
@@ -783,7 +762,7 @@ def test_a_pause_is_no_part_of_the_throughput(clock: Clock) -> None:
     outer, inner, control = Runner(), Runner(), Control()
     for runner in (outer, inner):
         control.attach_on(runner)
-    seen = reported(outer, clock=clock.read, on=Event.BATCH)
+    seen = reported(outer, clock=clock, on=Event.BATCH)
 
     def unpause() -> None:
         control.wait_until_paused(30)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from helpers.extras import np, torch
+from helpers.threads import GUARD
 
 pytest.importorskip("torch")
 
@@ -16,9 +17,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from rnnr import Event, Runner, State
 from rnnr.sources import prefetch
-
-GUARD = 30.0
-"""Seconds after which a test is taken for hanging."""
 
 # Python 3.12 and later: workers are forked although threads run, as PyTorch does it anyway.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

@@ -9,7 +9,6 @@ import signal
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import contextmanager
 from copy import copy
 from queue import Queue
 from typing import Any
@@ -23,19 +22,14 @@ from reactivex.scheduler import NewThreadScheduler, VirtualTimeScheduler
 from reactivex.subject import BehaviorSubject, ReplaySubject
 
 import rnnr.sources._producers
-from helpers.interrupts import interrupt_at_call
+from helpers.events import delivered, stop_at
+from helpers.faults import Boom, interrupt_at_call
+from helpers.threads import GUARD, in_thread
 from rnnr import Event, RnnrWarning, Runner, State
 from rnnr.attachments import ProgressBar
 from rnnr.operators import select, states
 from rnnr.sources import buffered, prefetch
 from rnnr.sources._epoch import EpochBatches
-
-GUARD = 30.0
-"""Seconds after which a test is taken for hanging."""
-
-
-class Boom(Exception):
-    """What a fault raises."""
 
 
 class Asynchronous:
@@ -108,30 +102,6 @@ def join_source_threads() -> None:
 def nothing_stays_behind() -> Iterator[None]:
     yield
     assert source_threads() == []
-
-
-def delivered(runner: Runner) -> list[Any]:
-    """Return the list to which the runner adds its batches."""
-    seen: list[Any] = []
-    runner.on(Event.BATCH, lambda state: seen.append(state["batch"]))
-    return seen
-
-
-def stop_at(runner: Runner, *n_iters: int) -> None:
-    @runner.on(Event.BATCH)
-    def stop(state: State) -> None:
-        if state["n_iters"] in n_iters:
-            runner.stop()
-
-
-@contextmanager
-def in_thread(target: Callable[[], object]) -> Iterator[threading.Thread]:
-    """Run something beside the test, and see it end."""
-    thread = threading.Thread(target=target, daemon=True)
-    thread.start()
-    yield thread
-    thread.join(GUARD)
-    assert not thread.is_alive()
 
 
 def wait_for(event: threading.Event) -> None:

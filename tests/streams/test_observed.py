@@ -24,18 +24,12 @@ from reactivex.scheduler import (
 )
 from reactivex.subject import Subject
 
-from rnnr import Emission, Event, RnnrWarning, Runner
+from helpers.events import n_handlers
+from helpers.faults import Boom
+from helpers.threads import GUARD
+from rnnr import Emission, Event, RnnrWarning, Runner, State
 from rnnr.operators import select, states
 from rnnr.scheduling import InPlaceScheduler
-
-GUARD = 30.0
-"""Seconds after which a test is taken for hanging."""
-
-State = dict[str, Any]
-
-
-class Boom(Exception):
-    """What a fault raises."""
 
 
 def moment(emission: Emission) -> tuple[str, int, Any]:
@@ -48,14 +42,6 @@ def batch_of(emission: Emission) -> Any:
 
 def is_batch(emission: Emission) -> bool:
     return emission.event is Event.BATCH
-
-
-def n_handlers(runner: Runner) -> int:
-    count = 0
-    for event in Event:
-        runner.stream(event).rebuild()
-        count += len(runner.stream(event).handlers)
-    return count
 
 
 class TestObserve:

@@ -10,16 +10,13 @@ import pytest
 from reactivex.disposable import Disposable
 from reactivex.internal import DisposedException
 
-from helpers.interrupts import call_at_line
-from rnnr import Event, Layer, Runner
+from helpers.faults import call_at_line
+from rnnr import Event, Layer, Runner, State
 from rnnr.selection import always
 from rnnr.streams import Callback, EventSubject
 from rnnr.streams._layer import last_layer
 from rnnr.streams._selected import only_if
 from rnnr.streams._subject import Wrapper, new_subject
-
-State = dict[str, Any]
-
 
 SignalHandler = Callable[[EventSubject, Disposable, Callback], object]
 

@@ -1,13 +1,23 @@
-"""Interrupts at a chosen moment, as Ctrl-C may come at any."""
+"""Faults on purpose: errors, and interrupts at a chosen moment, as Ctrl-C may come at any."""
 
 import gc
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
+
+__all__ = ["Boom", "call_at_line", "interrupt_at_call", "raise_"]
 
 _FINALIZERS = {"__del__", "_remove", "remove"}  # which no error leaves
+
+
+class Boom(Exception):
+    """What a fault raises."""
+
+
+def raise_(error: BaseException) -> NoReturn:
+    raise error
 
 
 @contextmanager
