@@ -5,8 +5,6 @@ their length, and that only where a length is shown. Nobody draws a random numbe
 """
 
 import hashlib
-import io
-import operator
 import pickle
 import random
 from collections import Counter
@@ -15,39 +13,16 @@ from contextlib import ExitStack, suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.request import urlopen
 
 import pytest
 import reactivex as rx
-import tqdm
-from reactivex import Observable
-from reactivex import operators as ops
-from reactivex.disposable import CompositeDisposable
 
 import rnnr.operators
 import rnnr.sources
-from contracts.test_battery import Attach, parts
 from helpers.extras import np, torch
-from rnnr import Emission, Event, Runner, State
-from rnnr.attachments import ProgressBar
-from rnnr.dashboard import Dashboard
-from rnnr.operators import (
-    chunk,
-    ema,
-    every,
-    fold,
-    improved,
-    isolate,
-    patience,
-    pipeline,
-    running_mean,
-    select,
-    snapshot,
-    states,
-    stop,
-    throughput,
-    when,
-)
+from helpers.parts import ATTACHMENTS, PARTS, Attach, parts
+from rnnr import Event, Runner, State
+from rnnr.attachments import Attachment
 from rnnr.sources import buffered, prefetch
 
 N_ITEMS, SIZE, N_EPOCHS = 8, 2, 2
@@ -192,7 +167,7 @@ def train(batches: Any, attach: Attach, run: Run = run, stop_at: int | None = No
         loss.backward()
         sgd.step()
         state["output"] = loss.item()
-        state["stats"] = {"loss": loss.item()}
+        state["stats"], state["n_items"] = {"loss": loss.item()}, len(items)
         state["weights"] = pickle.dumps([p.tolist() for p in model.parameters()])
         story.weights.append(state["weights"])
         if state["n_iters"] == stop_at and not state.get("stopped"):
@@ -233,88 +208,30 @@ def compare(watched: Story, kind: str, stop_at: int | None = None, sized: bool =
 
 # Those who watch.
 
-OPERATORS: dict[str, Callable[[], list[Any]]] = {
-    "chunk": lambda: [select("output"), chunk(2)],
-    "ema": lambda: [select("output"), ema(0.5)],
-    "every": lambda: [every(2)],
-    "fold": lambda: [fold("folded", operator.add, value="output")],
-    "improved": lambda: [select("output"), improved()],
-    "isolate": lambda: [select("no such key"), isolate()],
-    "patience": lambda: [select("output"), improved(), patience(1)],
-    "running_mean": lambda: [select("output"), running_mean(2)],
-    "select": lambda: [select("batch", "output")],
-    "snapshot": lambda: [snapshot()],
-    "stop": lambda: [ops.filter(lambda _: False), stop()],
-    "throughput": lambda: [throughput(1.0)],
-    "when": lambda: [when("output")],
-}
-
-
-def operated(operators: list[Any]) -> Attach:
-    return lambda runner: runner.stream(Event.BATCH).pipe(*operators).subscribe([].append)
-
-
-def states_of_each_run(runner: Runner) -> Any:
-    def outputs(run: Observable[Emission]) -> Observable[Any]:
-        return run.pipe(states(Event.BATCH), select("output"))
-
-    return runner.runs.pipe(ops.flat_map(outputs)).subscribe([].append)
-
-
-def a_pipeline(runner: Runner) -> Any:
-    return runner.on(Event.BATCH, pipeline(*OPERATORS["fold"](), *OPERATORS["ema"]()))
-
-
-def page(at_end: ExitStack) -> Attach:
-    def attach(runner: Runner) -> Any:
-        dashboard = Dashboard()
-        at_end.callback(dashboard.close)
-
-        def ask(_: State) -> None:
-            urlopen(dashboard.address + "data").close()
-
-        return CompositeDisposable(dashboard.attach_on(runner), runner.on(Event.BATCH, ask))
-
-    return attach
-
-
-def watchers(folder: Path, at_end: ExitStack) -> dict[str, Attach]:
-    return {
-        **parts(folder, at_end),
-        **{f"operators.{name}": operated(make()) for name, make in OPERATORS.items()},
-        "operators.states": states_of_each_run,
-        "operators.pipeline": a_pipeline,
-        "Dashboard with a page": page(at_end),
-        "bar as it is": ProgressBar(file=io.StringIO()).attach_on,
-        "bar with a total": ProgressBar(file=io.StringIO(), total=9, unit="tok").attach_on,
-        "bar that is disabled": ProgressBar(disable=True).attach_on,
-        "bar of another class": ProgressBar(tqdm_cls=tqdm.tqdm, file=io.StringIO()).attach_on,
-    }
-
-
-WATCHERS = sorted(watchers(Path(), ExitStack()))
-
 SIZED = {
     "Dashboard",
     "Dashboard with a page",
     "Record",
     "bar as it is",
     "bar of another class",
+    "bar for terminals alone",  # as soon as tqdm knows that this is none
+    "bar that counts items",
     "bar that is disabled",  # by tqdm, once it has asked
     "reports",
     "tqdm",
 }
 """Those who show a length."""
 
+ASKS_A_LIST = {
+    "ProgressBar",
+    "tqdm",
+    "bar as it is",
+    "bar of another class",
+    "bar that counts items",
+}
 
-def test_every_operator_and_source_is_among_them() -> None:
-    no_operators = {"Operator", "Pipeline"}
-    names = {name.removeprefix("operators.") for name in WATCHERS if "operators." in name}
-    assert set(rnnr.operators.__all__) - no_operators == names
-    assert set(rnnr.sources.__all__) - {"Buffered"} == {"prefetch", "buffered"}
 
-
-@pytest.fixture(params=WATCHERS)
+@pytest.fixture(params=PARTS)
 def watcher(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -323,7 +240,7 @@ def watcher(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def attach(watcher: str, tmp_path: Path) -> Iterator[Attach]:
     with ExitStack() as at_end:
-        yield watchers(tmp_path, at_end)[watcher]
+        yield parts(tmp_path, at_end)[watcher]
 
 
 @pytest.mark.parametrize("kind", BATCHES)
@@ -365,6 +282,10 @@ SOURCES: dict[str, Callable[[Any], Any]] = {
     "async iterable": Asynchronous,
     "Observable": rx.from_iterable,
 }
+
+
+def test_every_source_is_among_them() -> None:
+    assert set(rnnr.sources.__all__) - {"Buffered"} == {"prefetch", "buffered"}
 
 
 def run_from(source: str) -> Run:
@@ -431,3 +352,46 @@ def test_whoever_breaks_the_law_is_found(name: str, event: Event) -> None:
 
     with pytest.raises(AssertionError):
         compare(train(BATCHES["random"](), attach), "random")
+
+
+class Asked(list[int]):
+    """Batches that tell what is asked of them, attributes included."""
+
+    def __init__(self, story: list[str]) -> None:
+        super().__init__([1, 2, 3])
+        self.story = story
+
+    def __iter__(self) -> Iterator[int]:
+        self.story.append("iter")
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        self.story.append("len")
+        return super().__len__()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name not in ("story", "__class__"):
+            object.__getattribute__(self, "story").append(name)
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("attachment", ATTACHMENTS)
+def test_an_attachment_asks_a_list_for_its_length_once_an_epoch_and_for_nothing_else(
+    attachment: str,
+) -> None:
+    def asked(*attachments: Attachment) -> list[str]:
+        story: list[str] = []
+        runner = Runner()
+        ready = {"stats": {"loss": 1.0}, "n_items": 1, "output": 1.0}
+        runner.on(Event.BATCH, lambda state: state.update(ready))
+        for each in attachments:
+            each.attach_on(runner)
+        runner.run(Asked(story), max_epoch=2)
+        return story
+
+    without = asked()
+    assert without.count("iter") == 2
+    one, other = without[: len(without) // 2], without[len(without) // 2 :]
+    assert one == other
+    length = ["len"] if attachment in ASKS_A_LIST else []
+    assert asked(ATTACHMENTS[attachment]()) == [*length, *one] * 2
