@@ -1,83 +1,16 @@
-"""The shape of the package: its public names, its layers, what importing it costs."""
+"""The shape of the package: its layers, and what importing it costs."""
 
 import ast
-import importlib
 import re
 import subprocess
 import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
-import pytest
-
 import rnnr
 from helpers.paths import page
 
 PACKAGE = Path(rnnr.__file__).parent
-
-PUBLIC = {
-    "rnnr": [
-        "Emission",
-        "Event",
-        "Layer",
-        "RnnrWarning",
-        "Runner",
-        "Selection",
-        "State",
-        "__version__",
-        "isolate",
-    ],
-    "rnnr.attachments": [
-        "Attachment",
-        "Control",
-        "ControlStatus",
-        "EpochTimer",
-        "LambdaReducer",
-        "MeanReducer",
-        "ProgressBar",
-        "SumReducer",
-    ],
-    "rnnr.callbacks": [
-        "EarlyStopping",
-        "EarlyStoppingCallback",
-        "checkpoint",
-        "early_stopping",
-        "maybe_stop_early",
-        "save",
-    ],
-    "rnnr.operators": [
-        "Operator",
-        "Pipeline",
-        "chunk",
-        "ema",
-        "every",
-        "fold",
-        "improved",
-        "isolate",
-        "patience",
-        "pipeline",
-        "running_mean",
-        "select",
-        "snapshot",
-        "states",
-        "stop",
-        "throughput",
-        "when",
-    ],
-    "rnnr.dashboard": ["Dashboard"],
-    "rnnr.recording": ["Record", "Tail", "replay"],
-    "rnnr.reporting": [
-        "ALL_EVENTS",
-        "DRAWING_BATCHES",
-        "HandlerTime",
-        "HandlerTimes",
-        "History",
-        "Report",
-        "reports",
-    ],
-    "rnnr.sources": ["Buffered", "buffered", "prefetch"],
-    "rnnr.streams": ["Callback", "Emission", "EventSubject", "Layer", "SelectedStream"],
-}
 
 TOUR = page("design")
 
@@ -86,24 +19,6 @@ def floors() -> list[str]:
     """Return the parts of the package in the order of the tour, from the ground up."""
     tour = TOUR.read_text().partition("## A tour of the files")[2].partition("\n## ")[0]
     return re.findall(r"^\| `([\w/]+)` \|", tour, re.M)
-
-
-@pytest.mark.parametrize("name", PUBLIC)
-def test_the_public_names_are_these(name: str) -> None:
-    module = importlib.import_module(name)
-    assert sorted(module.__all__) == PUBLIC[name]
-    assert all(hasattr(module, public) for public in module.__all__)
-
-
-def test_names_of_0_4_0_stay_importable_from_their_modules() -> None:
-    for module, name in [("event", "Event"), ("runner", "Runner"), ("runner", "Callback")]:
-        assert hasattr(importlib.import_module(f"rnnr.{module}"), name)
-
-
-@pytest.mark.parametrize("name", sorted({*PUBLIC["rnnr.operators"]} - {"Operator", "Pipeline"}))
-def test_every_operator_has_a_marble_diagram_and_an_example(name: str) -> None:
-    text = getattr(importlib.import_module("rnnr.operators"), name).__doc__
-    assert all(part in text for part in ("source:  ", "[ ", "result:  ", ">>> ")), text
 
 
 def part_of(path: Path) -> str:

@@ -223,7 +223,6 @@ SIZED = {
 """Those who show a length."""
 
 ASKS_A_LIST = {
-    "ProgressBar",
     "tqdm",
     "bar as it is",
     "bar of another class",
