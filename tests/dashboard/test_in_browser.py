@@ -588,7 +588,7 @@ def test_slow_handlers_come_first_and_events_and_log_records_newest_first(
     held(dashboard, 5)
     logging.getLogger("my.model").warning("the loss is %s", "high")
     first = page.locator("#handlers tbody tr").first
-    expect(first.locator("th")).to_have_text(re.compile(r"^think test_page\.py:\d+$"))
+    expect(first.locator("th")).to_have_text(re.compile(r"^think test_in_browser\.py:\d+$"))
     expect(first.locator("td").first).to_have_text("BATCH")
     expect(page.locator("#log li").first).to_have_text(
         re.compile(r"^\d\d:\d\d:\d\d WARNING my\.model the loss is high$")
