@@ -21,7 +21,7 @@ from sybil.integration.pytest import SybilItem
 from sybil.parsers.myst import PythonCodeBlockParser
 from sybil.parsers.rest import DocTestParser
 
-from extras import Missing
+from helpers.extras import Missing
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # as for `pytest &` in a script; tests send it, and wait for its effect

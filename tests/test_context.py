@@ -15,14 +15,12 @@ import pytest
 import reactivex
 from reactivex import operators as ops
 
-from extras import np, torch
+from helpers.extras import np, torch
+from helpers.threads import on_thread
 from rnnr import Event, Runner
 from rnnr._context import as_owner
 from rnnr.operators import select, states
 from rnnr.sources import buffered, prefetch
-
-GUARD = 30.0
-"""Seconds after which a test is taken for hanging."""
 
 variable = contextvars.ContextVar("variable", default="the default")
 network = torch.nn.Linear(1, 1)
@@ -206,13 +204,6 @@ def test_what_it_changes_itself_the_run_does_not_see(kind: Callable[[], Any]) ->
         assert surroundings() == expected
 
 
-def in_new_thread(function: Callable[[], object]) -> None:
-    thread = threading.Thread(target=function)
-    thread.start()
-    thread.join(GUARD)
-    assert not thread.is_alive()
-
-
 class Entered:
     """A context manager that tells where it was entered."""
 
@@ -235,7 +226,7 @@ def test_the_stream_of_a_gpu_that_is_in_use_is_carried(monkeypatch: pytest.Monke
         stream=lambda one: Entered(story, one),
     )
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
-    in_new_thread(as_owner(lambda: story.append(threading.get_ident())))
+    on_thread(as_owner(lambda: story.append(threading.get_ident())))
     (entered, ident), inside, left = story
     assert (entered, ident, left) == (stream, inside, "left")
     assert ident != threading.get_ident()
@@ -246,7 +237,7 @@ def test_a_gpu_that_is_not_in_use_is_left_alone(monkeypatch: pytest.MonkeyPatch)
     cuda.is_initialized.return_value = False
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
     ran: list[int] = []
-    in_new_thread(as_owner(lambda: ran.append(1)))
+    on_thread(as_owner(lambda: ran.append(1)))
     assert ran == [1]
     assert [call[0] for call in cuda.mock_calls] == ["is_initialized"]
 
@@ -259,7 +250,7 @@ def test_the_errors_of_numpy_1_which_are_of_the_thread_are_carried(
         geterr=lambda: {"divide": "raise"}, errstate=lambda **kwargs: Entered(story, kwargs)
     )
     monkeypatch.setitem(sys.modules, "numpy", numpy)
-    in_new_thread(as_owner(lambda: None))
+    on_thread(as_owner(lambda: None))
     assert story[0][0] == {"divide": "raise"}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from extras import np
+from helpers.extras import np
 from rnnr import RnnrWarning
 from rnnr._errors import add_note, as_number, missing_key, note_failure, wrong_type, wrong_value
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import rnnr
-from asking import data
+from helpers.http import data
 from rnnr import Runner
 from rnnr.__main__ import main
 from rnnr.dashboard import Dashboard

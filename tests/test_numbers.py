@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extras import ml_dtypes, np, torch
+from helpers.extras import ml_dtypes, np, torch
 from rnnr._frozen import Frozen
 from rnnr._numbers import Sums, addend, number_of, numbers_in, own, quotient, rounded
 

@@ -17,20 +17,11 @@ import reactivex
 from reactivex import operators as ops
 from reactivex.subject import Subject
 
-from extras import np
-from interrupts import interrupt_at_call
-from rnnr import Event, RnnrWarning, Runner
+from helpers.events import told
+from helpers.extras import np
+from helpers.faults import Boom, interrupt_at_call, raise_
+from rnnr import Event, RnnrWarning, Runner, State
 from rnnr.operators import select
-
-State = dict[str, Any]
-
-
-def told(runner: Runner) -> list[str]:
-    """Listen to every event and return the list in which its names will stand."""
-    story: list[str] = []
-    for event in Event:
-        runner.on(event, lambda _, name=event.name: story.append(name))  # type: ignore[misc]
-    return story
 
 
 class TestOrder:
@@ -534,17 +525,9 @@ class TestIterators:
         assert story[-3:] == ["EPOCH_STARTED", "EPOCH_FINISHED", "FAILED"]
 
 
-class Boom(Exception):
-    """What a fault raises."""
-
-
 def run_and_resume(runner: Runner, batches: list[int]) -> None:
     runner.run(batches)
     runner.resume()
-
-
-def raise_(error: BaseException) -> None:
-    raise error
 
 
 class TestErrors:

@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnr import Event, Layer, Runner
+from rnnr import Event, Layer, Runner, State
 from rnnr.selection import Selectable
-
-State = dict[str, Any]
 
 
 class Moment(NamedTuple):

@@ -1,7 +1,6 @@
 """`Attachment`: what all of them promise, ours and the user's."""
 
 import gc
-import io
 import subprocess
 import sys
 import weakref
@@ -11,24 +10,13 @@ from typing import Any
 import pytest
 from reactivex.abc import DisposableBase
 
+from helpers.parts import ATTACHMENTS
 from rnnr import Event, Runner
 from rnnr.attachments import (
     Attachment,
-    EpochTimer,
-    LambdaReducer,
-    MeanReducer,
-    ProgressBar,
-    SumReducer,
 )
 from rnnr.state import State
 
-ATTACHMENTS: dict[str, Callable[[], Attachment]] = {
-    "EpochTimer": EpochTimer,
-    "LambdaReducer": lambda: LambdaReducer("largest", max),
-    "MeanReducer": lambda: MeanReducer("mean"),
-    "ProgressBar": lambda: ProgressBar(file=io.StringIO()),
-    "SumReducer": lambda: SumReducer("sum"),
-}
 each_attachment = pytest.mark.parametrize("make", ATTACHMENTS.values(), ids=ATTACHMENTS)
 
 
@@ -59,7 +47,7 @@ def test_a_runner_is_forgotten_with_what_is_attached(make: Callable[[], Attachme
     runner = Runner()
     attachment = make()
     attachment.attach_on(runner)
-    runner.state["output"] = 1
+    runner.state.update(output=1, stats={"loss": 1}, n_items=1)
     runner.run([1])
     gone = weakref.ref(runner)
     del runner

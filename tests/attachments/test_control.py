@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import count, takewhile
 from typing import Any
@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from reactivex.subject import Subject
 
-from interrupts import call_at_line, interrupt_at_call
+from helpers.faults import call_at_line, interrupt_at_call
+from helpers.threads import GUARD, in_thread, on_thread
 from rnnr import Event, Runner
 from rnnr.attachments import Control, ControlStatus, SumReducer
 from rnnr.state import State
 from rnnr.streams import EventSubject
-
-GUARD = 30  # seconds after which a test that hangs fails
 
 
 def controlled(*runners: Runner) -> Control:
@@ -27,24 +26,11 @@ def controlled(*runners: Runner) -> Control:
     return control
 
 
-@contextmanager
-def running(runner: Runner, batches: Any, max_epoch: int = 1) -> Iterator[threading.Thread]:
+def running(
+    runner: Runner, batches: Any, max_epoch: int = 1
+) -> AbstractContextManager[threading.Thread]:
     """Run on another thread; the run has ended when this does."""
-    thread = threading.Thread(target=runner.run, args=(batches, max_epoch), daemon=True)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        thread.join(GUARD)
-        assert not thread.is_alive()
-
-
-def on_thread(function: Callable[[], None]) -> None:
-    """Call a function on another thread, for which nothing must be locked."""
-    thread = threading.Thread(target=function, daemon=True)
-    thread.start()
-    thread.join(GUARD)
-    assert not thread.is_alive()
+    return in_thread(lambda: runner.run(batches, max_epoch))
 
 
 def held(control: Control) -> None:

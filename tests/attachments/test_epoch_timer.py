@@ -15,8 +15,9 @@ import pytest
 
 import rnnr
 import rnnr.attachments
-from extras import np, torch
-from published import published
+from helpers.clock import Clock
+from helpers.extras import np, torch
+from helpers.published import published
 from rnnr import Event, Layer, Runner
 from rnnr.attachments import EpochTimer
 from rnnr.state import State
@@ -25,29 +26,20 @@ OLD = published()
 NAME = "rnnr.attachments.epoch_timer"
 
 
-class Clock:
-    """A clock that moves when it is told to; that of the wall may be set, too."""
+class WallClock(Clock):
+    """A clock beside which that of the wall may be set."""
 
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-        self.shift = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
+    shift = 0.0
 
     def wall(self) -> float:
         return self.now + self.shift
 
-    def work(self, _: State) -> None:
-        """Take a second, as a callback."""
-        self.now += 1
-
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> WallClock:
+    clock = WallClock(1_000_000.0)
     monkeypatch.setattr(time, "time", clock.wall)
-    monkeypatch.setattr(time, "monotonic", clock.monotonic)
+    monkeypatch.setattr(time, "monotonic", clock)
     return clock
 
 
@@ -64,7 +56,7 @@ def timed() -> Runner:
 
 
 def test_it_logs_the_beginning_and_the_time_of_each_epoch_at_info(
-    clock: Clock, caplog: pytest.LogCaptureFixture
+    clock: WallClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     runner = timed()
     runner.on(Event.BATCH, clock.work)
@@ -79,7 +71,7 @@ def test_it_logs_the_beginning_and_the_time_of_each_epoch_at_info(
 
 @pytest.mark.parametrize("max_epoch", [0, 1, 2, 3])
 def test_its_lines_are_those_of_the_published_one(
-    max_epoch: int, clock: Clock, caplog: pytest.LogCaptureFixture
+    max_epoch: int, clock: WallClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     def lines(package: Any, attachments: Any) -> list[object]:
         caplog.clear()
@@ -112,7 +104,7 @@ def test_a_single_epoch_is_not_timed(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_its_time_contains_what_every_callback_of_the_epoch_takes(
-    clock: Clock, caplog: pytest.LogCaptureFixture
+    clock: WallClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     runner = Runner()
     for event in Event:
@@ -159,7 +151,7 @@ def stopping_once() -> Runner:
 
 @pytest.mark.parametrize("in_another_process", [False, True])
 def test_a_resumed_epoch_is_timed_from_its_beginning(
-    in_another_process: bool, clock: Clock, caplog: pytest.LogCaptureFixture
+    in_another_process: bool, clock: WallClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     runner = stopping_once()
     runner.on(Event.EPOCH_FINISHED, clock.work)
@@ -181,7 +173,7 @@ def test_a_resumed_epoch_is_timed_from_its_beginning(
 
 
 def test_a_run_that_is_resumed_between_epochs_starts_the_next_one(
-    clock: Clock, caplog: pytest.LogCaptureFixture
+    clock: WallClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     runner = timed()
     runner.on(Event.EPOCH_FINISHED, lambda state: state.update(running=state["epoch"] != 1))
@@ -198,7 +190,7 @@ def test_a_run_that_is_resumed_between_epochs_starts_the_next_one(
 
 @pytest.mark.parametrize("end", ["stopped", "failed"])
 def test_a_fresh_run_after_one_that_was_cut_off_resumes_nothing(
-    end: str, clock: Clock, caplog: pytest.LogCaptureFixture
+    end: str, clock: WallClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     runner = timed()
 
@@ -225,7 +217,7 @@ def test_a_fresh_run_after_one_that_was_cut_off_resumes_nothing(
 
 
 def test_attached_in_the_middle_of_an_epoch_it_times_the_next_one(
-    clock: Clock, caplog: pytest.LogCaptureFixture
+    clock: WallClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     runner = Runner()
     attached: list[object] = []
@@ -241,7 +233,7 @@ def test_attached_in_the_middle_of_an_epoch_it_times_the_next_one(
 
 
 def test_max_epoch_may_change_in_the_middle_of_the_run(
-    clock: Clock, caplog: pytest.LogCaptureFixture
+    clock: WallClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     runner = timed()
     runner.on(Event.BATCH, clock.work)
@@ -270,7 +262,7 @@ class TestAClockThatIsSet:
 
     @pytest.mark.parametrize("shift", [-3600, 3600])
     def test_changes_no_time_of_an_epoch(
-        self, shift: float, clock: Clock, caplog: pytest.LogCaptureFixture
+        self, shift: float, clock: WallClock, caplog: pytest.LogCaptureFixture
     ) -> None:
         runner = timed()
 
@@ -283,7 +275,7 @@ class TestAClockThatIsSet:
         assert caplog.messages[1::2] == [f"Epoch {n}/2 done in 0:00:01" for n in (1, 2)]
 
     def test_changes_no_time_of_an_epoch_that_is_resumed(
-        self, clock: Clock, caplog: pytest.LogCaptureFixture
+        self, clock: WallClock, caplog: pytest.LogCaptureFixture
     ) -> None:
         runner = stopping_once()
         runner.run([1, 2], max_epoch=2)
@@ -294,7 +286,7 @@ class TestAClockThatIsSet:
 
     @pytest.mark.parametrize(("shift", "time"), [(-3600, "0:00:00"), (3600, "1:01:00")])
     def test_is_believed_where_another_process_began_the_epoch_and_no_time_is_below_0(
-        self, shift: float, time: str, clock: Clock, caplog: pytest.LogCaptureFixture
+        self, shift: float, time: str, clock: WallClock, caplog: pytest.LogCaptureFixture
     ) -> None:
         before, after = stopping_once(), timed()
         before.run([1, 2], max_epoch=2)
@@ -305,7 +297,7 @@ class TestAClockThatIsSet:
         assert f"Epoch 1/2 done in {time}" in caplog.messages
 
     def test_is_told_from_one_of_another_run_that_the_same_runner_made(
-        self, clock: Clock, caplog: pytest.LogCaptureFixture
+        self, clock: WallClock, caplog: pytest.LogCaptureFixture
     ) -> None:
         runner = stopping_once()
         runner.run([1, 2], max_epoch=2)
@@ -319,7 +311,7 @@ class TestAClockThatIsSet:
 
 
 def test_one_timer_on_a_runner_and_on_one_inside_of_it_times_each(
-    clock: Clock, caplog: pytest.LogCaptureFixture
+    clock: WallClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     timer, outer, inner = EpochTimer(), Runner(), Runner()
     timer.attach_on(outer)
@@ -341,7 +333,7 @@ def test_one_timer_on_a_runner_and_on_one_inside_of_it_times_each(
 
 
 def test_two_timers_on_one_runner_tell_the_same(
-    clock: Clock, caplog: pytest.LogCaptureFixture
+    clock: WallClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     runner = timed()
     EpochTimer().attach_on(runner)

@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 import rnnr
 import rnnr.attachments
-from extras import np, torch
-from published import published
+from helpers.extras import np, torch
+from helpers.published import published
 from rnnr import Event, Runner
 from rnnr.attachments import ProgressBar
 from rnnr.state import State, epoch_memory, is_open

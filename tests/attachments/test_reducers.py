@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import rnnr
 import rnnr.attachments
-from extras import np, torch
-from published import published
+from helpers.extras import np, torch
+from helpers.published import published
 from rnnr import Event, Layer, Runner
 from rnnr.attachments import Attachment, LambdaReducer, MeanReducer, SumReducer
 from rnnr.state import RUN_KEYS, State, epoch_memory

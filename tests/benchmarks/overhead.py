@@ -27,15 +27,15 @@ from reactivex.subject import Subject
 
 import rnnr
 import rnnr.attachments
+from rnnr import State
 from rnnr.operators import chunk, fold
 from rnnr.sources import prefetch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from watching import rows as rows_of_watching
 
-from published import VERSION, published
+from helpers.published import VERSION, published
 
-State = dict[str, Any]
 Make = Callable[[Any], Any]
 
 

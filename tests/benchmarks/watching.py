@@ -14,13 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 from time import perf_counter, sleep
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from rnnr import Event, Runner
+from rnnr import Event, Runner, State
 from rnnr.attachments import MeanReducer
 from rnnr.dashboard import Dashboard
-
-State = dict[str, Any]
 
 N_PAGES = 5
 SETTLING = 5.0  # seconds until the pages have found their pace

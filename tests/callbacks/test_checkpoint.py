@@ -1,7 +1,6 @@
 """`checkpoint`: which files there are, when, and after whatever goes wrong."""
 
 import errno
-import logging
 import os
 import pickle
 import shutil
@@ -9,8 +8,6 @@ import signal
 import subprocess
 import sys
 from collections import OrderedDict, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy, deepcopy
 from functools import partial
 from pathlib import Path
@@ -21,8 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extras import np, torch
-from published import published
+from helpers.extras import np, torch
+from helpers.logs import lines_of, logged
+from helpers.published import published
 from rnnr import Event, Runner, isolate
 from rnnr.attachments import SumReducer
 from rnnr.callbacks import checkpoint, save
@@ -30,7 +28,6 @@ from rnnr.operators import pipeline, when
 from rnnr.state import State
 
 OLD = published()
-LOGGER = logging.getLogger("rnnr.callbacks.checkpointing")
 
 
 def names(folder: Path) -> list[str]:
@@ -46,24 +43,6 @@ def content(path: Path) -> Any:
 def kept(state: State, key: str = "_saved_model") -> list[str]:
     """Return the names in the queue of kept files."""
     return [path.name for path in state[key]]
-
-
-@contextmanager
-def logged() -> Iterator[list[str]]:
-    """Collect the log lines."""
-    lines: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(  # type: ignore[method-assign]
-        f"{record.levelname}: {record.getMessage()}"
-    )
-    before = LOGGER.level
-    LOGGER.setLevel(logging.INFO)
-    LOGGER.addHandler(handler)
-    try:
-        yield lines
-    finally:
-        LOGGER.removeHandler(handler)
-        LOGGER.setLevel(before)
 
 
 class Refuses:
@@ -102,7 +81,7 @@ class TestItsFiles:
     ) -> None:
         def story(factory: Any) -> list[object]:
             told: list[object] = []
-            with TemporaryDirectory() as name, logged() as lines:
+            with TemporaryDirectory() as name, logged("rnnr.callbacks.checkpointing") as records:
                 folder = Path(name)
                 callback = factory(
                     "model", under=folder, at_most=at_most, when=when, prefix_fmt=prefix_fmt
@@ -113,7 +92,7 @@ class TestItsFiles:
                     callback(state)
                     files = {path.name: path.read_bytes() for path in folder.iterdir()}
                     told.append((files, kept(state), list(state)))
-                told.extend(line.replace(name, "FOLDER") for line in lines)
+                told.extend(line.replace(name, "FOLDER") for line in lines_of(records))
             return told
 
         assert story(checkpoint) == story(OLD.callbacks.checkpoint)
@@ -368,11 +347,11 @@ class TestEviction:
         state: State = {"epoch": 1}
         callback(state)
         state["epoch"] = 2
-        with monkeypatch.context() as patch, logged() as lines:
+        with monkeypatch.context() as patch, logged("rnnr.callbacks.checkpointing") as records:
             patch.setattr(Path, "unlink", busy)
             callback(state)
-        assert "WARNING: Cannot delete" in lines[-1]
-        assert "busy" in lines[-1]
+        assert "WARNING: Cannot delete" in lines_of(records)[-1]
+        assert "busy" in lines_of(records)[-1]
         assert names(tmp_path) == kept(state) == ["1_model.pkl", "2_model.pkl"]
         state["epoch"] = 3
         callback(state)
@@ -488,10 +467,10 @@ class TestOnlyTheOneWhoWroteAFileDeletesIt:
             for when in ("better", None)
         ]
         runner.on(Event.EPOCH_FINISHED, both if best_first else both[::-1])
-        with logged() as lines:
+        with logged("rnnr.callbacks.checkpointing") as records:
             runner.run([], max_epoch=7)
         assert names(tmp_path) == ["5_model.pkl", "7_model.pkl"]
-        assert not any(line.startswith("WARNING") for line in lines)
+        assert not any(line.startswith("WARNING") for line in lines_of(records))
 
     def test_one_on_two_runners_goes_on_in_each(self, tmp_path: Path) -> None:
         callback, other = (checkpoint("model", 1, under=tmp_path) for _ in range(2))
@@ -579,9 +558,9 @@ class TestOnlyTheOneWhoWroteAFileDeletesIt:
         callback(state)
         (tmp_path / "1_model.pkl").write_text("somebody else's")
         state["epoch"] = 2
-        with logged() as lines:
+        with logged("rnnr.callbacks.checkpointing") as records:
             callback(state)
-        assert lines[-1] == (
+        assert lines_of(records)[-1] == (
             f"WARNING: Not deleting {tmp_path / '1_model.pkl'}: it has changed since it was saved"
         )
         assert names(tmp_path) == ["1_model.pkl", "2_model.pkl"]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import operators as ops
 
-from extras import np, torch
+from helpers.extras import np, torch
 from rnnr import Event, Layer, Runner
 from rnnr.callbacks import early_stopping
 from rnnr.operators import improved, patience, select

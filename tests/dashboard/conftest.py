@@ -1,5 +1,25 @@
 """What tests of the dashboard share."""
 
-from browser import browser, open_page, playwright
+from __future__ import annotations
 
-__all__ = ["browser", "open_page", "playwright"]
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from helpers.browser import browser, open_page, playwright
+
+if TYPE_CHECKING:  # it needs Tornado, which may be missing
+    from rnnr.dashboard import Dashboard
+
+__all__ = ["browser", "dashboard", "open_page", "playwright"]
+
+
+@pytest.fixture
+def dashboard() -> Iterator[Dashboard]:
+    """A dashboard that is closed after the test."""
+    from rnnr.dashboard import Dashboard
+
+    dashboard = Dashboard()
+    yield dashboard
+    dashboard.close()

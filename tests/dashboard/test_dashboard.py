@@ -17,20 +17,12 @@ import pytest
 
 pytest.importorskip("tornado")
 
-from asking import connected, data, got, token_of
-from rnnr import Event, Runner
+from helpers.events import n_handlers
+from helpers.http import connected, data, got, token_of
+from rnnr import Event, Runner, State
 from rnnr.attachments import ControlStatus
 from rnnr.dashboard import Dashboard, _dashboard
 from rnnr.recording import Record
-
-State = dict[str, Any]
-
-
-@pytest.fixture
-def dashboard() -> Iterator[Dashboard]:
-    dashboard = Dashboard()
-    yield dashboard
-    dashboard.close()
 
 
 @pytest.fixture
@@ -48,12 +40,6 @@ def trained(**stats: float) -> Runner:
 
 def names(dashboard: Dashboard) -> list[str]:
     return [run["name"] for run in data(dashboard.address)["runs"]]
-
-
-def n_handlers(runner: Runner) -> int:
-    for event in Event:
-        runner.stream(event).rebuild()
-    return sum(len(runner.stream(event).handlers) for event in Event)
 
 
 def hosts() -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("tornado")
 
-from browser import PageOpener
+from helpers.browser import PageOpener
 
 GUARD = 120.0
 """Seconds after which a process that hangs fails its test."""

@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("tornado")
 
-from asking import connected, data, got, sent, token_of
+from helpers.http import connected, data, got, sent, token_of
 from rnnr import Event, Runner
 from rnnr.attachments import ControlStatus
 from rnnr.dashboard import Dashboard, _connections, _server

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from helpers.clock import Clock
 from rnnr import Event, Runner
 from rnnr.attachments import ControlStatus
 from rnnr.dashboard import _follower
@@ -16,14 +17,6 @@ from rnnr.dashboard._page import Page, PageRunner
 from rnnr.dashboard._run import RunModel
 from rnnr.recording import Record
 from rnnr.reporting import HandlerTimes, Report
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def shown(runner: Runner | None = None, **others: Any) -> PageRunner:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import Subject
 
-from extras import np, torch
+from helpers.extras import np, torch
 from rnnr.operators import ema
 
 DECAYS = st.floats(0, 1, exclude_min=True, exclude_max=True)

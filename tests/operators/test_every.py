@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extras import np
+from helpers.extras import np
 from rnnr import Event, Runner
 from rnnr.operators import every, select
 from rnnr.state import State

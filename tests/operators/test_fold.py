@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extras import np, torch
+from helpers.extras import np, torch
 from rnnr import Event, Runner
 from rnnr.operators import fold, pipeline, select
 from rnnr.state import State, epoch_memory

@@ -1,4 +1,4 @@
-"""`improved` tells whether values get better (the rules: test_plateau.py)."""
+"""`improved` tells whether values get better (the rules: test_improvement.py)."""
 
 from itertools import accumulate
 from math import inf, isnan, nan
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import Subject
 
-from extras import np, torch
+from helpers.extras import np, torch
 from rnnr.operators import improved
 
 VALUES = st.lists(st.floats() | st.sampled_from([nan, inf, -inf, 0.0, 1.0]))

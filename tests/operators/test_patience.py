@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import Subject
 
-from extras import np, torch
+from helpers.extras import np, torch
 from rnnr import Event, Runner
 from rnnr.callbacks import maybe_stop_early
 from rnnr.operators import improved, patience, pipeline, select

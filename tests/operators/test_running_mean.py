@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import Subject
 
-from extras import np, torch
+from helpers.extras import np, torch
 from rnnr.operators import running_mean
 
 FLOATS = st.floats(-1e9, 1e9)

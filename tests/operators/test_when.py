@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from extras import np
+from helpers.extras import np
 from rnnr import Event, Runner
 from rnnr.operators import pipeline, select, when
 

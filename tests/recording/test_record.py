@@ -23,34 +23,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extras import np
-from interrupts import interrupt_at_call
-from rnnr import Event, Layer, Runner
+from helpers.clock import Clock, ticking
+from helpers.extras import np
+from helpers.faults import Boom, interrupt_at_call
+from helpers.logs import lines_of, logged
+from rnnr import Event, Layer, Runner, State
 from rnnr.recording import Record, Tail, _file, _record, replay
 from rnnr.recording._file import Owner, RecordingFile
 from rnnr.reporting import ALL_EVENTS, Report, reports
 
-State = dict[str, Any]
-LOGGER = logging.getLogger("rnnr.recording")
 ALL = ["STARTED", "EPOCH_STARTED", "BATCH", "BATCH", "EPOCH_FINISHED", "FINISHED"]
-
-
-class Boom(Exception):
-    """What a fault raises."""
-
-
-class Clock:
-    """Tells the time that it was told."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def ticking(step: float = 0.001) -> Callable[[], float]:
-    """Make a clock on which every look is a moment later."""
-    return itertools.count(0.0, step).__next__
 
 
 def names(path: Path) -> list[str]:
@@ -59,30 +41,6 @@ def names(path: Path) -> list[str]:
 
 def n_iters(path: Path) -> list[int]:
     return [report.n_iters for report in Tail(path).read()]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "run.jsonl"
-
-
-@contextmanager
-def logged() -> Iterator[list[logging.LogRecord]]:
-    """Collect what is logged."""
-    records: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign, assignment]
-    LOGGER.addHandler(handler)
-    LOGGER.propagate = False
-    try:
-        yield records
-    finally:
-        LOGGER.propagate = True
-        LOGGER.removeHandler(handler)
-
-
-def story(records: list[logging.LogRecord]) -> list[str]:
-    return [f"{record.levelname}: {record.getMessage()}" for record in records]
 
 
 class TestWhatIsWritten:
@@ -202,7 +160,7 @@ class TestWhatIsWritten:
         runner = Runner()
         runner.on(Event.BATCH, lambda state: state.update(stats={**odd, **kept}))
         Record(path, on=Event.BATCH).attach_on(runner)
-        with logged() as records:
+        with logged("rnnr.recording") as records:
             runner.run("ab")
         tail = Tail(path)
         assert [report.metrics for report in tail.read()] == [
@@ -374,7 +332,7 @@ class TestWhenItIsWritten:
         runner = Runner()
         patch_file(monkeypatch, File)
         recording = Record(path).attach_on(runner)
-        with logged() as records:
+        with logged("rnnr.recording") as records:
             runner.run("ab")
         assert (names(path), records) == (["STARTED"], [])
         with Record(path).attach_on(Runner()):  # it has been closed
@@ -454,7 +412,7 @@ class TestWhenItCannotBeWritten:
             record(healthy)
             disk = Disk(["fine", *plan])  # it is attached
             patch_file(patch, disk.open)
-            with logged() as records:
+            with logged("rnnr.recording") as records:
                 record(path)
             written, tail = path.read_bytes().splitlines(), Tail(path)
             expected = healthy.read_bytes().splitlines()
@@ -480,12 +438,12 @@ class TestWhenItCannotBeWritten:
         runner = Runner()
         Record(path, clock=ticking()).attach_on(runner)
         runner.on(Event.BATCH.first(1), lambda _: folder.rename(away))
-        with logged() as records:
+        with logged("rnnr.recording") as records:
             runner.run("abc", max_epoch=2)
             assert len(records) == 1
             away.rename(folder)
             runner.run("ab")
-        assert story(records) == [
+        assert lines_of(records) == [
             f"ERROR: Cannot record to {path}: [Errno 2] No such file or directory: '{path}'; the "
             "run goes on, and it is tried again",
             f"WARNING: Recording to {path} again; reports left out: 7",
@@ -500,20 +458,20 @@ class TestWhenItCannotBeWritten:
         n = path.read_bytes().index(b"\n")
         patch_file(monkeypatch, Disk(["fine", n, "full"]).open)
         Record(path, clock=Clock()).attach_on(runner)
-        with logged() as records:
+        with logged("rnnr.recording") as records:
             runner.run("ab")
         assert names(path) == ALL * 2
-        assert story(records)[1:] == [f"WARNING: Recording to {path} again; reports left out: 0"]
+        assert lines_of(records)[1:] == [f"WARNING: Recording to {path} again; reports left out: 0"]
 
     def test_a_disk_that_takes_nothing_is_an_error_and_no_endless_loop(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         patch_file(monkeypatch, Disk(["fine", "nothing"]).open)
         Record(path).attach_on(runner := Runner())
-        with logged() as records:
+        with logged("rnnr.recording") as records:
             runner.run("ab")
         assert names(path) == ALL[1:]
-        assert "nothing was written" in story(records)[0]
+        assert "nothing was written" in lines_of(records)[0]
 
     def test_a_logging_handler_that_fails_does_not_break_the_run(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
@@ -522,7 +480,7 @@ class TestWhenItCannotBeWritten:
             raise Boom
 
         for level in ("error", "warning"):
-            monkeypatch.setattr(LOGGER, level, fail)
+            monkeypatch.setattr(logging.getLogger("rnnr.recording"), level, fail)
         patch_file(monkeypatch, Disk(["fine", "full"]).open)
         runner = Runner()
         Record(path).attach_on(runner)
@@ -545,7 +503,7 @@ class TestWhenItCannotBeWritten:
         path.unlink()
         runner.on(Event.BATCH, lambda state: setattr(clock, "now", state["batch"] / 4))
         tried.clear()
-        with logged() as records:
+        with logged("rnnr.recording") as records:
             runner.run(range(10))
         assert tried == [0, 0, 5, 9, 10, 10]
         assert len(records) == 1
@@ -554,7 +512,7 @@ class TestWhenItCannotBeWritten:
         clock: Any = itertools.count(Decimal(1)).__next__
         runner = Runner()
         Record(path, clock=clock).attach_on(runner)
-        with logged() as records:
+        with logged("rnnr.recording") as records:
             runner.run("ab")
         assert names(path) == []
         assert [record.levelname for record in records] == ["ERROR"]
@@ -770,7 +728,7 @@ class TestAlone:
         first, second = Runner(), Runner()
         Record(path).attach_on(first)
         path.unlink()
-        with logged() as records:
+        with logged("rnnr.recording") as records:
             with Record(path).attach_on(second):
                 first.run("ab")
                 second.run("ab")

@@ -70,11 +70,6 @@ def values(messages: list[Recorded[Any]]) -> list[Any]:
     return [getattr(message.value, "value", None) for message in messages[:-1]]
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "run.jsonl"
-
-
 class TestTime:
     @pytest.mark.parametrize("speed", [0.5, 1, 4.0])
     def test_reports_are_as_far_apart_as_in_the_run_divided_by_the_speed(

@@ -37,11 +37,6 @@ def numbers(tail: Tail, at_most: int = 10_000) -> list[int]:
     return [report.n_iters for report in tail.read(at_most)]
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "run.jsonl"
-
-
 def test_it_reads_what_was_added_since_it_was_read_last(path: Path) -> None:
     path.write_bytes(lines(1, 2))
     tail = Tail(path)
