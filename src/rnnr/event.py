@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from rnnr.selection import Predicates, Selectable, always
 
-__all__ = ["BEGINNINGS", "ENDS", "RULES", "Event", "Rules"]
+__all__ = ["Event"]
 
 
 class Event(Selectable, Enum):

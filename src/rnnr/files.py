@@ -10,16 +10,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 from uuid import uuid4
 
-__all__ = [
-    "KeptFiles",
-    "SavedFile",
-    "SavedFiles",
-    "delete",
-    "is_stamped",
-    "new_stamp",
-    "stamp",
-    "write_atomic",
-]
+__all__ = ["KeptFiles", "SavedFile", "SavedFiles", "write_atomic"]
 
 if sys.platform == "win32":  # pragma: no cover  (the tests run on Linux)
 

@@ -33,7 +33,7 @@ from rnnr.streams._selected import SelectedStream
 from rnnr.streams._subject import EventSubject, Streams
 from rnnr.streams._walk import Callback
 
-__all__ = ["Runner", "Source"]
+__all__ = ["Callback", "Runner", "Source"]
 
 _C = TypeVar("_C", bound=Callback)
 

@@ -20,13 +20,7 @@ from reactivex.scheduler.trampoline import Trampoline
 
 from rnnr._awaiting import last_item
 
-__all__ = [
-    "IN_PLACE",
-    "InPlaceObservable",
-    "InPlaceScheduler",
-    "idle_trampoline",
-    "is_inside_subscription",
-]
+__all__ = ["InPlaceScheduler"]
 
 _T = TypeVar("_T")
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from rnnr._errors import as_integer, as_number, check_callback, wrong_type, wrong_value
 from rnnr.state import State
 
-__all__ = ["Predicate", "Predicates", "Selectable", "Selection", "always"]
+__all__ = ["Selection"]
 
 Predicate: TypeAlias = Callable[[State], object]
 Predicates: TypeAlias = Mapping[Any, Predicate]

@@ -39,27 +39,7 @@ from typing import Any, Final, TypeAlias
 
 from rnnr._errors import check_string, missing_key, wrong_type, wrong_value
 
-__all__ = [
-    "EPOCH",
-    "MISSING",
-    "RESULTS",
-    "RUN",
-    "RUN_KEYS",
-    "STARTED_AT",
-    "State",
-    "begin_key",
-    "check_key",
-    "check_metric",
-    "close_epoch",
-    "drawing_failed",
-    "epoch_memory",
-    "is_open",
-    "mark_epoch_start",
-    "n_batches_drawn",
-    "new_run_memory",
-    "open_epoch",
-    "run_memory",
-]
+__all__ = ["State", "epoch_memory", "run_memory"]
 
 State: TypeAlias = dict[str, Any]
 

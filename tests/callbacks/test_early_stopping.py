@@ -412,9 +412,7 @@ class TestRestore:
 
     def test_it_is_no_plain_callback_and_says_how_it_is_attached(self) -> None:
         early: Any = early_stopping("loss", restore="weights")
-        expected = (
-            r"must be attached where it restores, got .*; write attach_on\(runner\)"
-        )
+        expected = r"must be attached where it restores, got .*; write attach_on\(runner\)"
         with pytest.raises(TypeError, match=expected):
             Runner().on(Event.EPOCH_FINISHED, early)
         with pytest.raises(TypeError, match=expected):

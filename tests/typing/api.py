@@ -11,7 +11,6 @@ from typing import Any, assert_type
 from reactivex import Observable
 from reactivex import operators as ops
 from reactivex.abc import DisposableBase
-from reactivex.disposable import Disposable
 
 import rnnr
 from rnnr import Emission, Event, Layer, Runner, Selection, State, isolate
@@ -26,7 +25,6 @@ from rnnr.attachments import (
 )
 from rnnr.callbacks import (
     EarlyStopping,
-    EarlyStoppingCallback,
     checkpoint,
     early_stopping,
     maybe_stop_early,
@@ -101,7 +99,7 @@ Event.BATCH.where("better")  # type: ignore[arg-type]  # pyright: ignore[reportA
 
 assert_type(runner.stream(Event.BATCH), EventSubject)
 assert_type(runner.stream(Event.BATCH.every(2)), EventSubject | SelectedStream)
-assert_type(runner.stream(Event.BATCH).add(log, layer=Layer.CLOCK), Disposable)
+assert_type(runner.stream(Event.BATCH).add(log, layer=Layer.CLOCK), DisposableBase)
 batches = runner.stream(Event.BATCH).pipe(select("batch"), ops.pairwise())
 batches.subscribe(print)
 assert_type(runner.stream(Event.BATCH).pipe(snapshot()), Observable[Mapping[str, Any]])
@@ -111,13 +109,13 @@ losses = runner.stream(Event.EPOCH_FINISHED).pipe(select("loss"))
 assert_type(losses.pipe(improved("max"), patience(5)), Observable[int])
 losses.pipe(ema(0.9), running_mean(3)).subscribe(print)
 select(3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-when(True)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+when(True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 # Pipelines: callbacks that are operators
 
 saving = pipeline(when("better"), fold("best", max, value="loss"), stop())
-assert_type(saving, Pipeline)
+assert_type(saving, Pipeline[State, Any])
 runner.on(Event.EPOCH_FINISHED, saving)
 runner.stream(Event.EPOCH_FINISHED).pipe(saving).subscribe(print)
 as_operator: Operator = pipeline(saving, ops.take(3))
@@ -172,15 +170,14 @@ EpochTimer().attach_on(Runner)  # type: ignore[arg-type]  # pyright: ignore[repo
 
 # Callbacks of the library
 
-assert_type(early_stopping("loss", patience=3), EarlyStoppingCallback)
-assert_type(early_stopping("loss", restore="weights"), EarlyStopping)
+assert_type(early_stopping("loss", patience=3), EarlyStopping)
 early_stopping("loss", restore="weights").attach_on(runner, Event.EPOCH_FINISHED)
 callback: Callable[[State], object] = early_stopping("loss")
 runner.on(Event.EPOCH_FINISHED, early_stopping("loss"))
 runner.on(Event.EPOCH_FINISHED, maybe_stop_early(patience=3))
 runner.on(Event.EPOCH_FINISHED, checkpoint("model", under=Path("out"), when="better", at_most=2))
 checkpoint("model", "obj", "folder")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-early_stopping("loss", patience="3")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+early_stopping("loss", patience="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 # What watchers are told
