@@ -260,7 +260,7 @@ def test_a_leftover_that_may_not_be_removed_is_no_error(
     assert names(tmp_path) == [".rnnr-1.tmp", "x"]
 
 
-def test_a_file_that_is_taken_for_a_leftover_before_it_is_locked_is_made_anew(
+def test_a_file_that_is_taken_for_a_leftover_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = files._lock

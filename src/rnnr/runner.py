@@ -38,7 +38,7 @@ __all__ = ["Callback", "Runner", "Source"]
 _C = TypeVar("_C", bound=Callback)
 
 Source: TypeAlias = Iterable[Any] | AsyncIterable[Any] | Observable[Any]
-"""What gives the batches of an epoch."""
+"""What yields the batches of an epoch."""
 
 _NOTHING = nullcontext()
 
@@ -192,7 +192,7 @@ class Runner:
             max_epoch: Number of epochs to run.
 
         Raises:
-            TypeError: If ``batches`` cannot be iterated or ``max_epoch`` is no integer.
+            TypeError: If ``batches`` cannot be iterated or ``max_epoch`` is not an integer.
             ValueError: If ``max_epoch`` is negative.
 
         Example:
@@ -245,13 +245,13 @@ class Runner:
         """Run on batches for a number of epochs, in the order that `Event` tells.
 
         Args:
-            batches: Batches of an epoch. It is iterated anew in every epoch and needs no
+            batches: Batches of an epoch. It is iterated again in every epoch and needs no
                 length; an iterator, which can be iterated once, serves one epoch. An async
                 iterable or an Observable is treated as ``rnnr.sources.buffered(batches)``.
             max_epoch: Number of epochs to run.
 
         Raises:
-            TypeError: If ``batches`` cannot be iterated or ``max_epoch`` is no integer.
+            TypeError: If ``batches`` cannot be iterated or ``max_epoch`` is not an integer.
             ValueError: If ``max_epoch`` is negative.
             RuntimeError: If this runner is running already.
             BaseException: Whatever leaves a callback or the batches, as it is, with a note
@@ -279,7 +279,7 @@ class Runner:
 
         Raises:
             RuntimeError: If there is no run to resume, if this runner is running already, if
-                ``state["batches"]`` gives fewer batches than the epoch has drawn, or if it can be
+                ``state["batches"]`` yields fewer batches than the epoch has drawn, or if it can be
                 iterated only once, and the position of the epoch in it is lost.
             BaseException: As for `run`.
 
@@ -384,7 +384,7 @@ class Runner:
 
 
 def _new_beginning(batches: Source, max_epoch: int) -> Callable[[], State]:
-    """Judge the arguments of a run; return what makes the keys with which it begins."""
+    """Check the arguments of a run; return a function that makes the keys it begins with."""
     check_batches(batches)
     n_epochs = as_integer("max_epoch", max_epoch, 0, _MAX_EPOCH_CURES)
 

@@ -162,7 +162,7 @@ class TestMemory:
         assert runner.state["epoch"] == 3
         assert (runner.state["one"]["seen"], runner.state["other"]["seen"]) == (3, 3)
 
-    def test_it_judges_at_the_event_that_is_asked_for(self) -> None:
+    def test_it_checks_at_the_event_that_is_asked_for(self) -> None:
         runner = Runner()
         early_stopping("batch", patience=1).attach_on(runner, Event.BATCH)
         runner.run([3, 2, 2, 2, 1])

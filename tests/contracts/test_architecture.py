@@ -12,6 +12,8 @@ from helpers.paths import page
 
 PACKAGE = Path(rnnr.__file__).parent
 
+ROOT = Path(__file__).parents[2]
+
 TOUR = page("design")
 
 
@@ -47,6 +49,19 @@ def test_imports_point_down_the_floors() -> None:
             if name.startswith("rnnr.") and part_of(path) != "__init__":
                 part, other = part_of(path), name.split(".")[1]
                 assert part == other or height[other] < height[part], f"{path} imports {name}"
+
+
+def test_the_tests_that_the_rules_name_are_there() -> None:
+    named = set(re.findall(r"`([\w/]*test_\w+\.py)`", TOUR.read_text()))
+    assert len(named) > 30
+    assert {name for name in named if not (ROOT / "tests" / name).exists()} == set()
+
+
+def test_the_files_that_the_guide_names_are_there() -> None:
+    guide = page("CONTRIBUTING").read_text()
+    named = set(re.findall(r"`((?:src|tests|docs)/[\w/.]+)`", guide))
+    assert len(named) > 20
+    assert {name for name in named if not (ROOT / name).exists()} == set()
 
 
 def test_it_depends_on_reactivex_and_tqdm_alone() -> None:

@@ -118,7 +118,7 @@ def test_other_forms_of_a_target_are_refused(address: str, method: str, target: 
     token = token_of(address)
     request = f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
     answer = sent(address, request.format(token=token).encode())
-    assert answer.is_refused or answer.status == 405  # CONNECT is no method of ours
+    assert answer.is_refused or answer.status == 405  # CONNECT is not a method of ours
     assert_shows_nothing(answer._replace(status=403), token)
 
 

@@ -147,7 +147,7 @@ class TestShown:
         (run,) = data(dashboard.address)["runs"]
         assert run["n_iters"] == 1
 
-    def test_a_name_is_free_again_and_what_comes_under_it_begins_anew(
+    def test_a_name_is_free_again_and_what_comes_under_it_begins_again(
         self, dashboard: Dashboard
     ) -> None:
         first, second = trained(), trained()
@@ -489,7 +489,7 @@ class TestBadInput:
             ({"allowed_hosts": "gpu7"}, TypeError, r"write allowed_hosts=\('gpu7',\)"),
         ],
     )
-    def test_arguments_are_judged_when_they_are_given(
+    def test_arguments_are_checked_when_they_are_given(
         self, arguments: dict[str, Any], error: type[Exception], message: str
     ) -> None:
         with pytest.raises(error, match=message):
@@ -559,7 +559,7 @@ class TestBadInput:
             ((Runner(),), {"name": ["a"]}, "name must be a string"),
         ],
     )
-    def test_what_is_attached_is_judged_before_the_page_is_opened(
+    def test_what_is_attached_is_checked_before_the_page_is_opened(
         self, dashboard: Dashboard, arguments: Any, others: Any, message: str
     ) -> None:
         with pytest.raises(TypeError, match=message):

@@ -166,7 +166,7 @@ def test_damaged_lines_are_left_out_and_told(path: Path) -> None:
     assert len(notes(track)) == 1  # told once
 
 
-def test_another_file_in_its_place_begins_anew(path: Path) -> None:
+def test_another_file_in_its_place_begins_again(path: Path) -> None:
     recorded(path, 5)
     track = RunModel("a")
     follower = Follower(path, track)

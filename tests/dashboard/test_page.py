@@ -99,7 +99,7 @@ def test_events_and_log_are_told_when_there_are_new_ones() -> None:
     assert not {"events", "log"} & view.updates(cursor)[0].keys()
 
 
-def test_a_cursor_of_another_view_begins_anew() -> None:
+def test_a_cursor_of_another_view_begins_again() -> None:
     _, cursor = steering().updates("")
     assert {"events", "log"} <= steering().updates(cursor)[0].keys()
 

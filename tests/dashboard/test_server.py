@@ -264,7 +264,7 @@ CURSORS = [
 
 
 @pytest.mark.parametrize("cursor", CURSORS)
-def test_an_unknown_cursor_begins_anew(dashboard: Dashboard, cursor: str) -> None:
+def test_an_unknown_cursor_begins_again(dashboard: Dashboard, cursor: str) -> None:
     view = dashboard._page
     key = next(iter(view._runners.values())).model.key
     cursor = cursor.replace("VIEW", view._name).replace("KEY", key)

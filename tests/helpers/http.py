@@ -77,7 +77,7 @@ def data(address: str, cursor: str | None = None) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> None:
-    raise AssertionError(f"{constant} is no JSON")
+    raise AssertionError(f"{constant} is not JSON")
 
 
 def _is_whole(raw: bytes) -> bool:

@@ -69,7 +69,7 @@ def test_any_number_of_an_array_library_gives_a_plain_boolean(make: Any) -> None
     ]
 
 
-def test_arguments_are_judged_when_given() -> None:
+def test_arguments_are_checked_when_given() -> None:
     with pytest.raises(ValueError, match="mode must be one of 'min', 'max', got 'less'"):
         improved("less")
     with pytest.raises(ValueError, match="min_delta must be a finite number of 0 or more, got -1"):

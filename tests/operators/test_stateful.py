@@ -70,7 +70,7 @@ def test_two_subscriptions_of_one_stream_do_not_share_a_memory(case: Case) -> No
     assert late == expected
 
 
-def test_a_subscription_after_one_that_is_gone_begins_anew(case: Case) -> None:
+def test_a_subscription_after_one_that_is_gone_begins_again(case: Case) -> None:
     operator, items, expected = case
     story: list[Any] = []
     source = Subject[Any]()
@@ -84,7 +84,7 @@ def test_a_subscription_after_one_that_is_gone_begins_anew(case: Case) -> None:
     assert source.observers == []
 
 
-def test_a_subscription_after_an_error_begins_anew(case: Case) -> None:
+def test_a_subscription_after_an_error_begins_again(case: Case) -> None:
     operator, items, expected = case
     failing, source = Subject[Any](), Subject[Any]()
     sources = iter([failing, source])

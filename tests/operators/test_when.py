@@ -19,7 +19,7 @@ def test_what_is_false_does_not(flag: object) -> None:
     assert passed([flag]) == []
 
 
-def test_every_state_is_judged_anew() -> None:
+def test_every_state_is_checked_again() -> None:
     assert passed([1, 0, 0, 2, 0, 3]) == [1, 2, 3]
 
 

@@ -34,7 +34,7 @@ LEAST = {"event": "BATCH", "epoch": 1, "max_epoch": 2, "n_iters": 3, "seconds": 
 
 
 def refuse(constant: str) -> NoReturn:
-    raise AssertionError(f"{constant} is no JSON")
+    raise AssertionError(f"{constant} is not JSON")
 
 
 def line(**changes: Any) -> bytes:

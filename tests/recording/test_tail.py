@@ -153,12 +153,12 @@ def replaced(path: Path, data: bytes) -> None:
     aside.replace(path)
 
 
-def removed_and_made_anew(path: Path, data: bytes) -> None:
+def removed_and_made_again(path: Path, data: bytes) -> None:
     path.unlink()  # often with the same number on the disk
     path.write_bytes(data)
 
 
-CHANGES = [emptied, replaced, removed_and_made_anew]
+CHANGES = [emptied, replaced, removed_and_made_again]
 
 
 @pytest.mark.parametrize("change", CHANGES)

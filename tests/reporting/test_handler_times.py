@@ -315,7 +315,7 @@ class EverythingIsThere:
 
 
 class OddlyNamed:
-    """Has a name that is no text."""
+    """Has a name that is not a text."""
 
     def __init__(self) -> None:
         self.__qualname__ = 3

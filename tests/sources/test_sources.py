@@ -120,7 +120,7 @@ class TestEpochs:
         runner.resume()
         assert seen == [0, 1, 2, 3, 4]
 
-    def test_a_set_of_batches_that_changes_between_epochs_is_subscribed_to_anew(self) -> None:
+    def test_a_set_of_batches_that_changes_between_epochs_is_subscribed_to_again(self) -> None:
         runner = Runner()
         seen = delivered(runner)
         runner.run(reactivex.defer(lambda _: reactivex.of(runner.state["epoch"])), max_epoch=3)

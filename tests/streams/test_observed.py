@@ -90,7 +90,7 @@ class TestObserve:
         assert seen == expected
         assert {**observed.state, "_epoch": 0} == {**told.state, "_epoch": 0}
 
-    def test_it_runs_when_it_is_subscribed_and_each_time_anew(self) -> None:
+    def test_it_runs_when_it_is_subscribed_and_each_time_again(self) -> None:
         seen: list[Any] = []
         runner = Runner()
         run = runner.observe("ab").pipe(ops.filter(is_batch), ops.map(batch_of))
@@ -357,7 +357,7 @@ class TestComposition:
         assert seen == ["prepared", "trained"]
 
     @pytest.mark.parametrize("failing", [1, 2])
-    def test_one_that_was_resumed_by_hand_in_between_runs_anew(self, failing: int) -> None:
+    def test_one_that_was_resumed_by_hand_in_between_runs_again(self, failing: int) -> None:
         runner = Runner()
         once = Event.BATCH.where(lambda state: state["batch"] == failing).once()
         runner.on(once, lambda _: fail_with(Boom()))
@@ -379,7 +379,7 @@ class TestComposition:
         run.subscribe(lambda emission: seen.append(emission.event))
         assert seen[0] is Event.STARTED
 
-    def test_after_a_retried_run_has_finished_it_runs_anew(self) -> None:
+    def test_after_a_retried_run_has_finished_it_runs_again(self) -> None:
         runner = Runner()
         faults = [Boom(), None, None]
         runner.on(Event.BATCH, lambda _: fail_with(faults.pop(0)))

@@ -40,7 +40,7 @@ class Attachment(ABC):
             runner: Runner to attach to.
 
         Returns:
-            A Disposable that detaches again; the attachments of this package all give one.
+            A Disposable that detaches again; all attachments of this package return one.
         """
 
 
@@ -65,7 +65,7 @@ def reserve_key(runner: Runner, wish: str, *others: Callable[[], object]) -> tup
     Args:
         runner: Runner to which it is attached.
         wish: The key, if it is free.
-        others: What to give back with it.
+        others: Called when the key is freed, to free other things.
 
     Returns:
         The key, which is the wish unless that is taken, and a Disposable that frees it.

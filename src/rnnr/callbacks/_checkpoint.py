@@ -68,7 +68,7 @@ def checkpoint(
         TypeError: If an argument has the wrong type.
         ValueError: If ``at_most`` is below 1 or a format cannot be used; when it is attached, if
             another part of the runner than a checkpoint writes under that key.
-        OSError: If ``under`` is no directory and cannot become one, or cannot be written to.
+        OSError: If ``under`` is not a directory and cannot become one, or cannot be written to.
         KeyError: When the callback is called and a key of the state is missing.
 
     Example:

@@ -63,14 +63,14 @@ def early_stopping(
         mode: ``"min"`` if less is better, ``"max"`` if more is.
         patience: How many failures in a row to bear; one more stops the run.
         min_delta: A value is better if it is so by more than this.
-        warm_up: How many values at the beginning to pass over; nobody looks at them.
+        warm_up: Number of values at the beginning to skip.
         nan: What to make of a NaN, which is never the best: ``"raise"`` a ValueError,
             ``"ignore"`` it, or count it as ``"no-improvement"``.
         restore: What to put back as it was when the metric was best (by however little, so
             ``min_delta`` does not count), once the run ends, be it
             finished, stopped or failed: a key of the state, a list of keys, or an object with
             ``state_dict()`` and ``load_state_dict()``. At each improvement a deep copy is kept in
-            the state, of the value or, if it has these two methods, of what they give.
+            the state, of the value or, if it has these two methods, of what they return.
             Callbacks of FINISHED, STOPPED and FAILED see the best. A resume puts back what was
             there before, so a run that was stopped and resumed trains as if it never had been.
         memory: Key of the state under which it remembers; by default ``_early_stopping_{key}``.
@@ -102,7 +102,7 @@ def early_stopping(
     part = f"early_stopping({key!r})"
     rule = improvement_rule(part, mode, min_delta, nan)
     check_patience("patience", patience)
-    cures = ("pass a number of values to pass over", "pass 0 to judge from the first value on")
+    cures = ("pass a number of values to skip", "pass 0 to check from the first value on")
     warm_up = as_integer("warm_up", warm_up, 0, cures)
     memory = f"_early_stopping_{key}" if memory is None else memory
     check_string("memory", memory, "name the key under which to remember")
@@ -228,19 +228,19 @@ class EarlyStopping:
     ) -> abc.DisposableBase:
         """Attach to a runner.
 
-        Attach it after what computes the metric, and before what saves the state: it judges in
+        Attach it after what computes the metric, and before what saves the state: it checks in
         the order of the callbacks. The run stops when all callbacks of the event have run, so they
         all see the last epoch. A new run forgets the last one.
 
         Args:
             runner: Runner to attach to.
-            event: Event at which to judge the metric, or a selection of events.
+            event: Event at which to check the metric, or a selection of events.
 
         Returns:
             A Disposable that detaches again.
 
         Raises:
-            TypeError: If ``runner`` is no runner or ``event`` no event.
+            TypeError: If ``runner`` is not a runner or ``event`` not an event.
             ValueError: If another one on this runner has the same memory, or restores the same.
         """
         check_runner(runner)

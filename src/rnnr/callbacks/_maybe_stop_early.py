@@ -31,7 +31,7 @@ def maybe_stop_early(
 
     Args:
         patience: How many failures in a row to bear; one more stops the run.
-        check: Key of the flag that tells whether things got better.
+        check: Key of the flag that is true when the metric got better.
         counter: Key under which the count is kept.
 
     Returns:

@@ -20,7 +20,7 @@ class Restorer:
     copied and put back by these; anything else by a deep copy that replaces it in the state.
 
     Args:
-        part: Who asks, for messages.
+        part: Name of the caller, for messages.
         restore: ``None`` for nothing, a key of the state, a list of keys, or an object with
             both methods.
 

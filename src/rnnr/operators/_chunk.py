@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 def chunk(n: int) -> Callable[[Observable[_T]], Observable[list[_T]]]:
     """Collect items into lists of n.
 
-    A stream that completes gives the rest as a last, shorter list; the stream of an
+    A stream that completes passes on the rest as a last, shorter list; the stream of an
     event never does, so the rest waits for the next run. It does what ``buffer_with_count(n)`` of
     ReactiveX does, without the window around each list, which makes that one many times dearer.
 
@@ -25,7 +25,7 @@ def chunk(n: int) -> Callable[[Observable[_T]], Observable[list[_T]]]:
         n: Number of items in a list.
 
     Raises:
-        TypeError: If ``n`` is no integer.
+        TypeError: If ``n`` is not an integer.
         ValueError: If ``n`` is below 1.
 
     Example:

@@ -28,7 +28,7 @@ def ema(decay: float) -> Pipeline[Any, Any]:
             over about ten values, 0.99 over a hundred.
 
     Raises:
-        TypeError: If ``decay`` is no number; in the stream, if a value cannot be averaged.
+        TypeError: If ``decay`` is not a number; in the stream, if a value cannot be averaged.
         ValueError: If ``decay`` is not strictly between 0 and 1.
 
     Example:

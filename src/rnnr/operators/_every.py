@@ -18,15 +18,15 @@ _T = TypeVar("_T")
 def every(n: int) -> Callable[[Observable[_T]], Observable[_T]]:
     """Pass on one item in n: the n-th to reach the subscription, the 2n-th, and so on.
 
-    It counts what it gets, from one run to the next, and begins anew in another process. For a
+    It counts the items of its subscription, across runs, and begins again in another process. For a
     count that stays in step with the run after a resume, listen to every n-th event instead:
     ``Event.BATCH.every(n)``.
 
     Args:
-        n: How many items to take for one that is passed on.
+        n: Number of items of which one is passed on.
 
     Raises:
-        TypeError: If ``n`` is no integer.
+        TypeError: If ``n`` is not an integer.
         ValueError: If ``n`` is below 1.
 
     Example:

@@ -27,7 +27,7 @@ def improved(
             on), or count it as ``"no-improvement"`` (``False`` is passed on).
 
     Raises:
-        TypeError: If an argument has the wrong type; in the stream, if a value is no number.
+        TypeError: If an argument has the wrong type; in the stream, if a value is not a number.
         ValueError: If ``mode`` or ``nan`` is unknown, or ``min_delta`` is negative or not finite.
 
     Example:

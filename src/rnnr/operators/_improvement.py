@@ -9,17 +9,17 @@ from rnnr._errors import as_number, check_string, wrong_value
 __all__ = ["Rule", "check_patience", "failures_in_a_row", "improvement_rule"]
 
 Rule: TypeAlias = Callable[[float | None, float, int], bool | None]
-"""Judges (best so far, value, number of the value): better, not better, or None to drop it."""
+"""Takes the best so far, a value and its number; returns whether it is better, None to drop it."""
 
 _MODES: Final = ("min", "max")
 _POLICIES: Final = ("raise", "ignore", "no-improvement")
 
 
 def improvement_rule(part: str, mode: str, min_delta: float, nan: str) -> Rule:
-    """Make the rule that tells whether a value is better than the best so far.
+    """Make the rule that decides whether a value is better than the best so far.
 
     Args:
-        part: Who asks, for the message about a NaN.
+        part: Name of the caller, for the message about a NaN.
         mode: Whether less is better (``"min"``) or more (``"max"``).
         min_delta: By how much more than this a value has to be better.
         nan: What a NaN is: an error (``"raise"``), nothing (``"ignore"``), or a value that is
@@ -58,7 +58,7 @@ def failures_in_a_row(count: int, failed: bool) -> int:
 
 
 def check_patience(name: str, got: object) -> None:
-    """Refuse what is no number of failures to bear."""
+    """Raise unless it is a number of 0 or more."""
     expected = "a number of 0 or more"
     cures = ("pass a number of failures to bear", "pass 0 to stop at the first failure")
     as_number(name, got, expected, lambda n: n >= 0, cures)

@@ -20,12 +20,12 @@ def isolate() -> Callable[[Observable[_T]], Observable[_T]]:
     Put it last, right before ``subscribe``, in a pipeline that is a view: a dashboard, a logger, a
     message to a phone. What the subscriber raises, and what an operator above raised, is logged
     at ERROR with its traceback on ``rnnr.isolation``, and leaves the run alone. After an error from
-    above the source is subscribed anew, where ReactiveX would have taken the pipeline
+    above the source is subscribed again, where ReactiveX would have taken the pipeline
     apart for good: operators above begin with an empty memory, and the subscription moves to the
     end of the event's order. ``KeyboardInterrupt`` and ``SystemExit`` pass.
 
     It is meant for streams that are there whether somebody listens or not, as those of a runner
-    are. Another kind is subscribed anew as by ``retry``, and begins from its beginning. If a
+    are. Another kind is subscribed again, as by ``retry``, and starts from its beginning. If a
     source fails while it is being subscribed, the stream completes: it would fail for ever.
 
     `rnnr.isolate` is the same for a callback.

@@ -14,14 +14,14 @@ __all__ = ["patience"]
 def patience(n: float) -> Pipeline[bool, int]:
     """Turn booleans into the count of failures in a row, passed on when it exceeds n.
 
-    ``True`` is a success, as `improved` gives it. So ``n`` failures in a row are borne and
+    ``True`` is a success, as `improved` passes it on. So ``n`` failures in a row are borne and
     one more is passed on, which is the rule of `rnnr.callbacks.maybe_stop_early`.
 
     Args:
         n: How many failures in a row to bear.
 
     Raises:
-        TypeError: If ``n`` is no number; in the stream, if an item is neither true nor false.
+        TypeError: If ``n`` is not a number; in the stream, if an item is neither true nor false.
         ValueError: If ``n`` is negative.
 
     Example:

@@ -25,7 +25,7 @@ def running_mean(n: int) -> Pipeline[Any, Any]:
         n: Number of values in the window.
 
     Raises:
-        TypeError: If ``n`` is no integer; in the stream, if a value cannot be averaged.
+        TypeError: If ``n`` is not an integer; in the stream, if a value cannot be averaged.
         ValueError: If ``n`` is below 1.
 
     Example:

@@ -26,7 +26,7 @@ def throughput(
         clock: Returns the time in seconds; it must not go backwards.
 
     Raises:
-        TypeError: If ``seconds`` is no number or ``clock`` cannot be called.
+        TypeError: If ``seconds`` is not a number or ``clock`` cannot be called.
         ValueError: If ``seconds`` is not a finite number above 0.
 
     Example:

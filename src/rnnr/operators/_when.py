@@ -39,7 +39,7 @@ def when(condition: str | Callable[[Any], object]) -> Pipeline[Any, Any]:
         >>> from rnnr.operators import select, when
         >>> runner = Runner()
         >>> @runner.on(Event.BATCH)
-        ... def judge(state):
+        ... def compare(state):
         ...     state["large"] = state["batch"] > 10
         >>> large = runner.stream(Event.BATCH).pipe(when("large"), select("batch"))
         >>> subscription = large.subscribe(print)

@@ -47,7 +47,7 @@ class _Entry(abc.DisposableBase):
 class EventSubject(FusingObservable[State], Subject[State]):
     """A ReactiveX Subject whose handlers run in layers and behind the gate.
 
-    It delivers like any Subject, to those who were subscribed when the delivery began and
+    It delivers like any Subject, to the observers that were subscribed when the delivery began and
     have not left since, with two rules more: the order is that of the layers, and a
     handler is skipped once ``state["running"]`` is false.
 
