@@ -263,7 +263,7 @@ def test_a_leftover_that_may_not_be_removed_is_no_error(
 def test_a_file_that_is_taken_for_a_leftover_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock = files._lock
+    lock = files.lock
     taken: list[str] = []
 
     def another_is_quicker(file: IO[bytes], *, wait: bool) -> None:
@@ -272,7 +272,7 @@ def test_a_file_that_is_taken_for_a_leftover_before_it_is_locked_is_made_again(
             (tmp_path / taken[0]).unlink()
         lock(file, wait=wait)
 
-    monkeypatch.setattr(files, "_lock", another_is_quicker)
+    monkeypatch.setattr(files, "lock", another_is_quicker)
     write_atomic(tmp_path / "x", text("whole"))
     assert len(taken) == 1
     assert names(tmp_path) == ["x"]
@@ -285,7 +285,7 @@ def test_without_locks_a_file_is_written_and_no_leftover_is_removed(
     def no_locks(_: IO[bytes], *, wait: bool) -> None:
         raise OSError(errno.ENOLCK, f"no locks available, {wait=}")
 
-    monkeypatch.setattr(files, "_lock", no_locks)
+    monkeypatch.setattr(files, "lock", no_locks)
     (tmp_path / ".rnnr-1.tmp").touch()  # for all that is known, somebody writes it
     write_atomic(tmp_path / "x", text("whole"))
     assert names(tmp_path) == [".rnnr-1.tmp", "x"]

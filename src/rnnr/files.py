@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from uuid import uuid4
@@ -14,13 +15,13 @@ __all__ = ["KeptFiles", "SavedFile", "SavedFiles", "write_atomic"]
 
 if sys.platform == "win32":  # pragma: no cover  (the tests run on Linux)
 
-    def _lock(file: IO[bytes], *, wait: bool) -> None:
+    def lock(file: IO[bytes] | FileIO, *, wait: bool) -> None:
         """Do nothing: Windows does not delete a file that is open."""
 
 else:
     import fcntl
 
-    def _lock(file: IO[bytes], *, wait: bool) -> None:
+    def lock(file: IO[bytes] | FileIO, *, wait: bool) -> None:
         """Take the lock that a process holds while it writes a file; it ends with the process."""
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -223,7 +224,7 @@ def _open_temporary(folder: Path) -> tuple[IO[bytes], Path]:
         temporary = folder / f".rnnr-{uuid4().hex}.tmp"
         file = open(temporary, "xb")  # noqa: SIM115  (not tempfile: its files are private)
         with suppress(OSError):  # a file system without locks: nothing is removed there
-            _lock(file, wait=True)
+            lock(file, wait=True)
         if temporary.exists():  # else another process removed it as a leftover, before the lock
             return file, temporary
         file.close()
@@ -232,7 +233,7 @@ def _open_temporary(folder: Path) -> tuple[IO[bytes], Path]:
 def _remove_leftovers(folder: Path) -> None:
     for leftover in folder.glob(".rnnr-*.tmp"):
         with suppress(OSError), open(leftover, "rb") as file:  # locked: another process writes it
-            _lock(file, wait=False)
+            lock(file, wait=False)
             leftover.unlink()
 
 

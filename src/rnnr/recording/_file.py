@@ -2,7 +2,6 @@
 
 import io
 import os
-import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -10,20 +9,9 @@ from typing import Protocol
 from weakref import WeakSet, WeakValueDictionary
 
 from rnnr._errors import wrong_value
+from rnnr.files import lock
 
 __all__ = ["Owner", "RecordingFile", "release"]
-
-if sys.platform == "win32":  # pragma: no cover  (the tests run on Linux)
-
-    def _lock(_: io.FileIO) -> None:
-        """Do nothing: there are no advisory locks."""
-
-else:
-    import fcntl
-
-    def _lock(file: io.FileIO) -> None:
-        """Take a lock that ends with the process, and does not block readers."""
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class Owner(Protocol):
@@ -66,7 +54,7 @@ class RecordingFile(io.FileIO):
                     raise _wrong_file(path, "this process")
                 _taken[key] = owner  # the other one opens its path again, if it has a runner
             try:
-                _lock(self)
+                lock(self, wait=False)
             except BlockingIOError:
                 raise _wrong_file(path, "another process") from None
             except OSError:  # a file system without locks

@@ -6,7 +6,7 @@ from typing import Any
 
 from reactivex.observer import AutoDetachObserver
 
-__all__ = []
+__all__ = ["described"]
 
 
 def described(handler: Any) -> tuple[str, str]:

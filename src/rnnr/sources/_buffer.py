@@ -1,15 +1,23 @@
 """A bounded buffer between a run, which consumes batches, and their producer."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from threading import Condition, RLock, get_ident
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from rnnr.sources._producers import Producer
+__all__ = ["Buffer", "Notified", "too_few"]
 
-__all__ = ["Buffer", "too_few"]
+
+class Notified(Protocol):
+    """What hears that there is room.
+
+    Attributes:
+        notify_room: Called when an item is drawn.
+    """
+
+    @property
+    def notify_room(self) -> Callable[[], object]: ...
 
 
 class Buffer:
@@ -26,7 +34,7 @@ class Buffer:
         self.changed = Condition(self.lock)
         self.items: deque[Any] = deque()
         self.outcome: tuple[BaseException | None] | None = None  # an error, or an end without one
-        self.producer: Producer | None = None
+        self.producer: Any = None  # the `Producer` that fills it
         self.iterator: Iterator[Any] | None = None  # of an iterable: it outlives the producer
         self.received = 0
         self.skip = 0  # items to skip, which a source that begins again produces a second time
@@ -59,7 +67,7 @@ class Buffer:
             self.outcome = (error,)
             self._wake_if_awaited()
 
-    def is_ready(self, producer: "Producer") -> bool:
+    def is_ready(self, producer: "Notified") -> bool:
         """Return whether an item or the end is there, and make room if an item will be taken."""
         with self.lock:
             self._consumer = get_ident()

@@ -71,7 +71,7 @@ class BufferedIterator(Iterator[Any]):
 
     def __del__(self, _is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         # When Python exits, a thread that it has frozen may hold the lock.
-        producer = self._buffer.producer
+        producer: Producer | None = self._buffer.producer
         if producer is not None and not producer.is_paused and not _is_finalizing():
             self._pause()
         self._buffer.producer = None  # they refer to each other, and keep the source alive
@@ -97,7 +97,7 @@ class BufferedIterator(Iterator[Any]):
         """Return the producer; resume it or start another one, unless it works or has ended."""
         buffer = self._buffer
         with buffer.lock:
-            producer = buffer.producer
+            producer: Producer | None = buffer.producer
             if producer is None or (
                 producer.is_paused and not buffer.outcome and not producer.try_resume()
             ):
@@ -106,7 +106,7 @@ class BufferedIterator(Iterator[Any]):
             return producer
 
     def _pause(self) -> Producer | None:
-        producer = self._buffer.producer
+        producer: Producer | None = self._buffer.producer
         if producer is not None:
             with self._buffer.lock:
                 producer.is_paused = True
