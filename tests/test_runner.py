@@ -957,7 +957,7 @@ class TestBadInput:
             (
                 lambda runner: runner.run([1], max_epoch=1.0),
                 TypeError,
-                r"max_epoch must be an integer of 0 or more, got 1.0 \(float\); for a run without",
+                r"max_epoch must be an integer of 0 or more, got 1.0 \(float\); pass 0 to run",
             ),
             (lambda runner: runner.run([1], max_epoch=float("inf")), TypeError, "sys.maxsize"),
             (lambda runner: runner.run([1], max_epoch=None), TypeError, "max_epoch must be an int"),

@@ -253,7 +253,7 @@ async def asynchronous(state: State) -> None:
     ("select", "error", "message"),
     [
         (lambda: ANY.BATCH.every(0), ValueError, "n must be an integer of 1 or more, got 0"),
-        (lambda: ANY.BATCH.every(-3), ValueError, "got -3 .*; pass 1 to select all"),
+        (lambda: ANY.BATCH.every(-3), ValueError, "got -3 .*; count in batches or epochs"),
         (lambda: ANY.BATCH.every(2.0), TypeError, "n must be an integer of 1 or more, got 2.0"),
         (lambda: ANY.BATCH.every(None), TypeError, "got None"),
         (

@@ -84,27 +84,27 @@ def check_string(name: str, got: object, cure: str) -> None:
         raise wrong_type(name, "a string", got, cure)
 
 
-def as_integer(name: str, got: Any, least: int, cures: tuple[str, str]) -> int:
+def as_integer(name: str, got: Any, least: int, cure: str) -> int:
     """Return an integer of any type as an int; raise for other values and smaller integers.
 
     Args:
         name: Name of the argument.
         got: Value of the argument.
         least: Smallest integer to accept.
-        cures: The cure for another type, and the cure for a smaller integer.
+        cure: What to do about it.
     """
     expected = f"an integer of {least} or more"
     try:
         integer = index(got)
     except TypeError:
-        raise wrong_type(name, expected, got, cures[0]) from None
+        raise wrong_type(name, expected, got, cure) from None
     if integer < least:
-        raise wrong_value(name, expected, got, cures[1])
+        raise wrong_value(name, expected, got, cure)
     return integer
 
 
 def as_number(
-    name: str, got: Any, expected: str, is_right: Callable[[float], bool], cures: tuple[str, str]
+    name: str, got: Any, expected: str, is_right: Callable[[float], bool], cure: str
 ) -> float:
     """Return a real number of any type as a float; raise for other values and wrong numbers.
 
@@ -113,16 +113,16 @@ def as_number(
         got: Value of the argument.
         expected: Which numbers are right, in words.
         is_right: Returns whether a float is right.
-        cures: The cure for another type, and the cure for a wrong number.
+        cure: What to do about it.
     """
     if not isinstance(got, Real):
-        raise wrong_type(name, expected, got, cures[0])
+        raise wrong_type(name, expected, got, cure)
     try:
         number = float(got)
     except OverflowError:  # an integer beyond the floats
         number = nan
     if not is_right(number):
-        raise wrong_value(name, expected, got, cures[1])
+        raise wrong_value(name, expected, got, cure)
     return number
 
 

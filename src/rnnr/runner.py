@@ -42,9 +42,9 @@ Source: TypeAlias = Iterable[Any] | AsyncIterable[Any] | Observable[Any]
 
 _NOTHING = nullcontext()
 
-_MAX_EPOCH_CURES = (
-    "for a run without an end pass sys.maxsize and stop it from a callback",
-    "pass 0 to run no epoch at all",
+_MAX_EPOCH_CURE = (
+    "pass 0 to run no epoch at all; for a run without an end pass sys.maxsize and stop it from a "
+    "callback"
 )
 
 
@@ -386,7 +386,7 @@ class Runner:
 def _new_beginning(batches: Source, max_epoch: int) -> Callable[[], State]:
     """Check the arguments of a run; return a function that makes the keys it begins with."""
     check_batches(batches)
-    n_epochs = as_integer("max_epoch", max_epoch, 0, _MAX_EPOCH_CURES)
+    n_epochs = as_integer("max_epoch", max_epoch, 0, _MAX_EPOCH_CURE)
 
     def beginning() -> State:
         return {

@@ -54,7 +54,7 @@ class Selectable:
             batch 3
             batch 6
         """
-        n = as_integer("n", n, 1, ("count in batches or epochs", "pass 1 to select all"))
+        n = as_integer("n", n, 1, "count in batches or epochs; 1 selects all")
         for event in self.predicates():
             if event.counter is None:
                 cure = f"join it afterwards, as in Event.BATCH.every({n}) | {event}"
@@ -86,7 +86,7 @@ class Selectable:
             a
             b
         """
-        n = as_integer("n", n, 1, ("pass how many to select", "pass 1, or write once()"))
+        n = as_integer("n", n, 1, "pass how many to select, or write once()")
 
         def make() -> Predicate:
             seen = 0
@@ -158,8 +158,8 @@ class Selectable:
             batch 60
         """
         expected = "a finite number of seconds above 0"
-        cures = ("pass for example 30", "leave seconds out to select all")
-        s = as_number("s", s, expected, lambda x: 0 < x < math.inf, cures)
+        cure = "pass for example 30; leave seconds out to select all"
+        s = as_number("s", s, expected, lambda x: 0 < x < math.inf, cure)
         if not callable(clock):
             raise wrong_type("clock", "callable", clock, "pass for example time.monotonic")
 

@@ -118,7 +118,7 @@ def test_any_number_that_is_not_negative_will_do(patience: Any) -> None:
 
 @pytest.mark.parametrize("patience", [-1, -0.5, float("nan")])
 def test_a_negative_patience_is_refused(patience: Any) -> None:
-    expected = rf"patience must be .* 0 or more, got {patience} .*pass 0 to stop at the first"
+    expected = rf"patience must be .* 0 or more, got {patience} .*0 stops at the first"
     with pytest.raises(ValueError, match=expected):
         maybe_stop_early(patience)
 

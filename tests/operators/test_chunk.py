@@ -76,7 +76,7 @@ def test_the_rest_of_a_run_waits_for_the_next() -> None:
 
 @pytest.mark.parametrize("n", [0, -1])
 def test_a_size_below_1_is_refused(n: int) -> None:
-    with pytest.raises(ValueError, match=r"n must be an integer of 1 or more, got .*pass 1 for"):
+    with pytest.raises(ValueError, match=r"n must be an integer of 1 or more, got .*pass how many"):
         chunk(n)
 
 

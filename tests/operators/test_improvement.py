@@ -97,5 +97,7 @@ def test_any_real_number_will_do_and_the_verdict_is_a_plain_boolean(delta: Any) 
 
 @pytest.mark.parametrize("wrong", [-1, -0.5, nan])
 def test_a_patience_below_0_is_refused_under_the_name_of_the_argument(wrong: float) -> None:
-    with pytest.raises(ValueError, match=r"borne must be a number of 0 or more, got .*; pass 0"):
+    with pytest.raises(
+        ValueError, match=r"borne must be a number of 0 or more, got .*; pass a number"
+    ):
         check_patience("borne", wrong)

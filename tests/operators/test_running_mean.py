@@ -81,15 +81,13 @@ def test_small_integers_do_not_overflow() -> None:
 
 @pytest.mark.parametrize("n", [0, -1])
 def test_a_window_below_1_is_refused(n: int) -> None:
-    with pytest.raises(ValueError, match=r"n must be an integer of 1 or more, got .*pass 1 or"):
+    with pytest.raises(ValueError, match=r"n must be an integer of 1 or more, got .*pass the"):
         running_mean(n)
 
 
 @pytest.mark.parametrize("n", [None, 2.0, "2", nan])
 def test_a_window_that_is_no_integer_is_refused(n: Any) -> None:
-    with pytest.raises(
-        TypeError, match=r"n must be an integer of 1 or more, got .*pass the number"
-    ):
+    with pytest.raises(TypeError, match=r"n must be an integer of 1 or more, got .*pass the"):
         running_mean(n)
 
 

@@ -81,7 +81,7 @@ class TestBuffered:
             (
                 lambda: buffered(reactivex.of(1), 0),
                 ValueError,
-                r"size must be an integer of 1 or more, got 0 \(int\); pass 1 for the smallest",
+                r"size must be an integer of 1 or more, got 0 \(int\); pass how many batches",
             ),
             (lambda: prefetch([1], size=0), ValueError, "size must be an integer of 1 or more"),
             (lambda: prefetch([1], 1.5), TypeError, "size must be .*; pass how many"),  # type: ignore[arg-type]

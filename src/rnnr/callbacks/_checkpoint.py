@@ -98,7 +98,7 @@ def checkpoint(
         queue_fmt=queue_fmt,
     )
     wanted = [] if when is None else [only_when(reader(when, part, _WHEN_CURE))]
-    keep = as_integer("at_most", at_most, 1, (_KEPT, _KEPT))
+    keep = as_integer("at_most", at_most, 1, _KEPT)
     return named(
         pipeline(
             do(saver.begin),

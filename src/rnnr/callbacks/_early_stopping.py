@@ -102,8 +102,8 @@ def early_stopping(
     part = f"early_stopping({key!r})"
     rule = improvement_rule(part, mode, min_delta, nan)
     check_patience("patience", patience)
-    cures = ("pass a number of values to skip", "pass 0 to check from the first value on")
-    warm_up = as_integer("warm_up", warm_up, 0, cures)
+    cure = "pass a number of values to skip; 0 checks from the first value on"
+    warm_up = as_integer("warm_up", warm_up, 0, cure)
     memory = f"_early_stopping_{key}" if memory is None else memory
     check_string("memory", memory, "name the key under which to remember")
     check_metric("key", key)

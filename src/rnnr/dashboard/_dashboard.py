@@ -96,7 +96,7 @@ class Dashboard(Attachment):
         allowed_hosts: tuple[str, ...] = (),
     ) -> None:
         cure = "0 picks a free one"
-        self._port = as_integer("port", port, 0, (cure, cure))
+        self._port = as_integer("port", port, 0, cure)
         if self._port > 65535:
             raise wrong_value("port", "at most 65535", port, cure)
         cure = 'write for example "127.0.0.1", for this machine only'

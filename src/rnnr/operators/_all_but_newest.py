@@ -42,7 +42,7 @@ def all_but_newest(n: int) -> Pipeline[KeptFiles, KeptFiles]:
         old: 1_epoch.pkl 2_epoch.pkl
     """
     cure = "the newest file is always kept"
-    n = as_integer("n", n, 1, (cure, cure))
+    n = as_integer("n", n, 1, cure)
 
     def step(files: KeptFiles) -> object:
         older = files.paths[:-n]

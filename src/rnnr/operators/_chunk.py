@@ -44,7 +44,7 @@ def chunk(n: int) -> Callable[[Observable[_T]], Observable[list[_T]]]:
         [0, 1, 2]
         [3, 4, 5]
     """
-    n = as_integer("n", n, 1, ("pass how many items make a list", "pass 1 for lists of one"))
+    n = as_integer("n", n, 1, "pass how many items make a list")
 
     def operator(source: Observable[_T]) -> Observable[list[_T]]:
         def subscribe(

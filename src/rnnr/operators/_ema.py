@@ -50,7 +50,7 @@ def ema(decay: float) -> Pipeline[Any, Any]:
     """
     expected = "a number between 0 and 1, neither of them included"
     cure = "pass for example 0.9, which averages over about ten values"
-    decay = as_number("decay", decay, expected, lambda x: 0 < x < 1, (cure, cure))
+    decay = as_number("decay", decay, expected, lambda x: 0 < x < 1, cure)
     part = f"ema({decay})"
 
     def averaging() -> Callable[[Any], Any]:

@@ -45,8 +45,8 @@ def every(n: int) -> Callable[[Observable[_T]], Observable[_T]]:
         c
         f
     """
-    cures = ("pass how many items there are to one", "pass 1 to pass on all")
-    n = as_integer("n", n, 1, cures)
+    cure = "pass how many items there are to one; 1 passes on all"
+    n = as_integer("n", n, 1, cure)
 
     def counting() -> Callable[[Any], Any]:
         numbers = count(1)

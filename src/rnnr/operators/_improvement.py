@@ -38,7 +38,7 @@ def improvement_rule(part: str, mode: str, min_delta: float, nan: str) -> Rule:
     _check_choice("nan", nan, _POLICIES, "'no-improvement' counts it as a failure")
     expected = "a finite number of 0 or more"
     cure = "pass 0.0 to count any improvement"
-    delta = as_number("min_delta", min_delta, expected, lambda x: 0 <= x < inf, (cure, cure))
+    delta = as_number("min_delta", min_delta, expected, lambda x: 0 <= x < inf, cure)
     sign = 1 if mode == "min" else -1
 
     def rule(best: float | None, value: float, number: int) -> bool | None:
@@ -60,8 +60,8 @@ def failures_in_a_row(count: int, failed: bool) -> int:
 def check_patience(name: str, got: object) -> None:
     """Raise unless it is a number of 0 or more."""
     expected = "a number of 0 or more"
-    cures = ("pass a number of failures to bear", "pass 0 to stop at the first failure")
-    as_number(name, got, expected, lambda n: n >= 0, cures)
+    cure = "pass a number of failures to bear; 0 stops at the first failure"
+    as_number(name, got, expected, lambda n: n >= 0, cure)
 
 
 def _check_choice(name: str, got: object, choices: tuple[str, ...], cure: str) -> None:

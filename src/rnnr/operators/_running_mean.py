@@ -46,7 +46,7 @@ def running_mean(n: int) -> Pipeline[Any, Any]:
         6.5
         5.5
     """
-    n = as_integer("n", n, 1, ("pass the number of values in the window", "pass 1 or more"))
+    n = as_integer("n", n, 1, "pass the number of values in the window")
 
     def averaging() -> Callable[[Any], Any]:
         window = _Window(n)

@@ -49,7 +49,7 @@ def throughput(
     """
     expected = "a finite number of seconds above 0"
     cure = "pass for example 10"
-    least = as_number("seconds", seconds, expected, lambda x: 0 < x < inf, (cure, cure))
+    least = as_number("seconds", seconds, expected, lambda x: 0 < x < inf, cure)
     if not callable(clock):
         raise wrong_type("clock", "callable", clock, "pass for example time.perf_counter")
 

@@ -66,8 +66,8 @@ def replay(path: str | os.PathLike[str], speed: float = 1.0) -> Observable[Repor
     """
     file = as_path(path)
     Tail(file).check()
-    cures = ("pass for example 10, or math.inf",) * 2
-    rate = as_number("speed", speed, "a number above 0", lambda number: number > 0, cures)
+    cure = "pass for example 10, or math.inf"
+    rate = as_number("speed", speed, "a number above 0", lambda number: number > 0, cure)
 
     def subscribe(
         observer: abc.ObserverBase[Report], scheduler: abc.SchedulerBase | None = None

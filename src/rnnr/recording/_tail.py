@@ -99,7 +99,7 @@ class Tail:
             TypeError: If ``at_most`` is not an integer.
             ValueError: If ``at_most`` is below 1.
         """
-        as_integer("at_most", at_most, 1, ("pass for example 1000",) * 2)
+        as_integer("at_most", at_most, 1, "pass for example 1000")
         with open(self._path, "rb") as file:
             self._find_place(file)
             lines = [*_until_torn(islice(file, at_most))]

@@ -42,7 +42,7 @@ class History(Generic[_T]):
     """
 
     def __init__(self, limit: int = 1000) -> None:
-        limit = as_integer("limit", limit, 3, ("pass for example 1000",) * 2)
+        limit = as_integer("limit", limit, 3, "pass for example 1000")
         self._limit = limit - limit % 2  # so that thinning drops neither of the two ends
         self._spacing = self._from = 0.0
         self.points: list[tuple[int, _T]] = []

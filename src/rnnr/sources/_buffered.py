@@ -15,7 +15,7 @@ from rnnr.sources._producers import AsyncProducer, IterableProducer, ObservableP
 
 __all__ = ["Buffered", "buffered", "prefetch"]
 
-_SIZE_CURES = ("pass how many batches may wait", "pass 1 for the smallest buffer")
+_SIZE_CURE = "pass how many batches may wait; 1 is the smallest buffer"
 
 
 class Buffered:
@@ -129,7 +129,7 @@ def buffered(
         live = live and not isinstance(source, ReplaySubject)
     elif not isinstance(live, bool):
         raise wrong_type("live", "True, False or None", live, "leave it out for the default")
-    return Buffered(source, as_integer("size", size, 1, _SIZE_CURES), live)
+    return Buffered(source, as_integer("size", size, 1, _SIZE_CURE), live)
 
 
 def prefetch(iterable: Iterable[Any], size: int = 2) -> Buffered:
@@ -171,4 +171,4 @@ def prefetch(iterable: Iterable[Any], size: int = 2) -> Buffered:
         raise wrong_type("iterable", "an iterable without a buffer", iterable, cure)
     if not can_be_iterated(iterable):
         raise wrong_type("iterable", "an iterable", iterable, "pass a list or a loader of batches")
-    return Buffered(iterable, as_integer("size", size, 1, _SIZE_CURES), live=False)
+    return Buffered(iterable, as_integer("size", size, 1, _SIZE_CURE), live=False)
