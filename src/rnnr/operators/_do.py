@@ -1,17 +1,15 @@
 """Something done with each item."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from rnnr._errors import wrong_type
 from rnnr._pipeline import Pipeline, stateless
 
 __all__ = ["do"]
 
-_T = TypeVar("_T")
 
-
-def do(action: Callable[[_T], object]) -> Pipeline[_T, _T]:
+def do(action: Callable[[Any], object]) -> Pipeline[Any, Any]:
     """Call a function with each item, and pass the item on.
 
     It is ``do_action`` of ReactiveX, which a `pipeline` cannot fuse.

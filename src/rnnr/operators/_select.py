@@ -11,14 +11,13 @@ from rnnr.state import State, reader
 __all__ = ["select"]
 
 
-_A = TypeVar("_A")
 _B = TypeVar("_B")
 
 
 @overload
 def select(key: str, /) -> Pipeline[State, Any]: ...
 @overload
-def select(function: Callable[[_A], _B], /) -> Pipeline[_A, _B]: ...
+def select(function: Callable[[Any], _B], /) -> Pipeline[Any, _B]: ...
 @overload
 def select(key: str, other: str, /, *more: str) -> Pipeline[State, Mapping[str, Any]]: ...
 @overload

@@ -1,7 +1,7 @@
 """Items for which something is true."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 from rnnr._errors import check_callback
 from rnnr._pipeline import Pipeline, stateless
@@ -9,13 +9,11 @@ from rnnr.state import MISSING, State, reader
 
 __all__ = ["when"]
 
-_T = TypeVar("_T")
-
 
 @overload
 def when(condition: str) -> Pipeline[State, State]: ...
 @overload
-def when(condition: Callable[[_T], object]) -> Pipeline[_T, _T]: ...
+def when(condition: Callable[[Any], object]) -> Pipeline[Any, Any]: ...
 
 
 def when(condition: str | Callable[[Any], object]) -> Pipeline[Any, Any]:

@@ -1,0 +1,45 @@
+"""`do`: an action for each item, which is passed on."""
+
+from typing import Any
+
+import pytest
+
+from helpers.faults import Boom
+from rnnr import Event, Runner
+from rnnr.operators import do, pipeline, select
+
+
+def test_the_item_is_passed_on_whatever_the_action_returns() -> None:
+    seen: list[object] = []
+    runner = Runner()
+    stream = runner.stream(Event.BATCH).pipe(select("batch"), do(lambda batch: batch + 1))
+    stream.subscribe(seen.append)
+    runner.run([1, 2])
+    assert seen == [1, 2]
+
+
+def test_it_is_a_callback_itself() -> None:
+    seen: list[object] = []
+    runner = Runner()
+    runner.on(Event.BATCH, do(lambda state: seen.append(state["batch"])))
+    runner.run("ab")
+    assert seen == ["a", "b"]
+
+
+def test_what_the_action_raises_leaves_the_run_as_itself() -> None:
+    error = Boom()
+
+    def fail(_: object) -> None:
+        raise error
+
+    runner = Runner()
+    runner.on(Event.BATCH, pipeline(do(fail)))
+    with pytest.raises(Boom) as caught:
+        runner.run("a")
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("wrong", [None, "print", 3])
+def test_what_cannot_be_called_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"action must be callable, got .*pass a function of one"):
+        do(wrong)
