@@ -89,3 +89,12 @@ def test_no_key_is_refused() -> None:
 def test_a_key_that_is_no_string_is_refused(keys: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError, match=r"a key of the state for select\(.*\) must be a string"):
         select(*keys)
+
+
+def test_a_function_is_called_with_each_item() -> None:
+    seen: list[object] = []
+    runner = Runner()
+    doubled = runner.stream(Event.BATCH).pipe(select("batch"), select(lambda batch: 2 * batch))
+    doubled.subscribe(seen.append)
+    runner.run([1, 2])
+    assert seen == [2, 4]

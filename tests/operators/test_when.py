@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from helpers.extras import np
-from rnnr import Event, Runner
+from rnnr import Event, Runner, State
 from rnnr.operators import pipeline, select, when
 
 
@@ -40,6 +40,23 @@ def test_a_flag_that_is_neither_true_nor_false_is_an_error_of_its_own() -> None:
 def test_a_key_that_is_no_string_is_refused() -> None:
     with pytest.raises(TypeError, match=r"a key of the state for when\(1\) must be a string"):
         when(1)  # type: ignore[call-overload]
+
+
+def test_a_condition_may_be_a_function_of_any_item() -> None:
+    seen: list[Any] = []
+    runner = Runner()
+    large = runner.stream(Event.BATCH).pipe(select("batch"), when(lambda batch: batch > 1))
+    large.subscribe(seen.append)
+    runner.run([1, 2, 3])
+    assert seen == [2, 3]
+
+
+def test_a_function_that_does_nothing_when_it_is_called_is_refused() -> None:
+    async def condition(_: State) -> bool:
+        return True
+
+    with pytest.raises(TypeError, match=r"condition must be a function that runs.*async"):
+        when(condition)
 
 
 def passed(batches: list[Any]) -> list[Any]:
