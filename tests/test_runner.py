@@ -21,6 +21,7 @@ from helpers.events import told
 from helpers.extras import np
 from helpers.faults import Boom, interrupt_at_call, raise_
 from rnnr import Event, RnnrWarning, Runner, State
+from rnnr.attachments import EpochTimer
 from rnnr.operators import select
 
 
@@ -1035,3 +1036,8 @@ class TestBadInput:
         with pytest.raises(TypeError) as caught:
             Runner().run([1], max_epoch="x" * 10_000)  # type: ignore[arg-type]
         assert len(str(caught.value)) < 300
+
+
+def test_an_attachment_that_is_passed_as_a_callback_is_refused_with_the_cure() -> None:
+    with pytest.raises(TypeError, match=r"callbacks must be callable.*attach_on\(runner\)"):
+        Runner().on(Event.BATCH, EpochTimer())  # type: ignore[call-overload]

@@ -2,7 +2,7 @@
 
 from rnnr._errors import add_note, note_failure
 from rnnr.event import Event
-from rnnr.sources._epoch import EpochBatches, warn_if_spent
+from rnnr.sources._epoch_batches import EpochBatches, warn_if_spent
 from rnnr.state import (
     MISSING,
     State,

@@ -48,6 +48,8 @@ def number_of(value: Any, part: str) -> float:
         return _float_of(value)
     except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
         cure = "give it one number: a float, a NumPy scalar, a tensor of one item"
+        if isinstance(value, Mapping):
+            cure = "select one first, for example with select('loss')"
         raise wrong_type(f"a value for {part}", "a number", value, cure) from error
 
 

@@ -44,8 +44,8 @@ class Pipeline(Generic[_A, _B]):
     joins several.
 
     Attributes:
-        step: What a callback is: a function from an item to the item to pass on, or to a sentinel,
-            ``rnnr.state.MISSING``, to pass nothing on.
+        step: Takes an item; returns the item to pass on, or a sentinel, ``rnnr.state.MISSING``, to
+            pass nothing on. As a callback, the pipeline is this function.
         make: Returns a step with a memory of its own, for one subscription.
     """
 
@@ -76,6 +76,9 @@ class Pipeline(Generic[_A, _B]):
             self.step(source)
             return None
         return self._apply(source) if self._apply else _over(source, self.make)
+
+    def __repr__(self) -> str:
+        return self.__qualname__
 
     @property
     def parts(self) -> tuple[Operator, ...]:
@@ -159,10 +162,11 @@ def named(pipeline: _P, name: str) -> _P:
 
 
 def pooled(make: Callable[[], Step]) -> Step:
-    """Make a step of steps that remember: calls from first to last are taken by the same one.
+    """Make a step of steps that remember.
 
-    A call inside another call, or on another thread, is taken by a step of its own. A step that
-    raises an exception has lost its place in the stream and is not used again.
+    All calls go to one step, one after the other. A call inside another call, or on another thread,
+    gets a step of its own. A step that raises an exception has lost its place in the stream and is
+    not used again.
     """
     idle: list[Step] = []
 

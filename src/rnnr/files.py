@@ -90,7 +90,8 @@ class KeptFiles(NamedTuple):
         state: The state of the run.
         key: Key of the state under which the files are known, as `SavedFiles`.
         saver: Name of the part.
-        paths: The files, the oldest first.
+        paths: The files, the oldest first; after `rnnr.operators.all_but_newest`, those that are
+            not among the newest.
     """
 
     state: dict[str, Any]

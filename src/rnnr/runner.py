@@ -20,7 +20,7 @@ from rnnr._runs import Slot, runs_on_this_thread
 from rnnr.event import Event
 from rnnr.scheduling import idle_trampoline, is_inside_subscription
 from rnnr.selection import Selection
-from rnnr.sources._epoch import EpochBatches, check_batches
+from rnnr.sources._epoch_batches import EpochBatches, check_batches
 from rnnr.sources._kinds import can_be_iterated
 from rnnr.state import (
     EPOCH,
@@ -28,10 +28,10 @@ from rnnr.state import (
     State,
     new_run_memory,
 )
+from rnnr.streams._delivery import Callback
 from rnnr.streams._observed import Emission, Listener, ObservedRun, all_runs
 from rnnr.streams._selected import SelectedStream
 from rnnr.streams._subject import EventSubject, Streams
-from rnnr.streams._walk import Callback
 
 __all__ = ["Callback", "Runner", "Source"]
 

@@ -204,9 +204,21 @@ def reader(key: str, part: str, cure: str) -> Reader:
         except KeyError:
             raise missing_key(key, part, state, cure) from None
         except TypeError:
-            if isinstance(state, Mapping):
-                raise
-            remedy = "after runner.observe(...) put states(Event.BATCH) before it"
-            raise wrong_type(f"what comes to {part}", "a state", state, remedy) from None
+            check_state(part, state)
+            raise
 
     return read
+
+
+def check_state(part: str, item: object) -> None:
+    """Raise unless what comes to a part is a state, or another mapping.
+
+    Raises:
+        TypeError: If it is something else.
+    """
+    if isinstance(item, Mapping):
+        return
+    cure = "put it before what turns the state into something else, such as select"
+    if hasattr(item, "event") and hasattr(item, "state"):  # of an observed run
+        cure = "after runner.observe(...) put states(Event.BATCH) before it"
+    raise wrong_type(f"what comes to {part}", "a state", item, cure)

@@ -454,3 +454,17 @@ class TestTwoOfOneName:
 def test_wrong_arguments_are_refused_when_given(make: Callable[[], object], expected: str) -> None:
     with pytest.raises(TypeError, match=expected):
         make()
+
+
+def test_a_value_that_only_some_batches_have_is_named_in_a_later_batch_too() -> None:
+    runner = Runner()
+
+    @runner.on(Event.BATCH)
+    def compute(state: State) -> None:
+        state.pop("output", None)
+        if state["batch"]:
+            state["output"] = 1.0
+
+    MeanReducer("mean").attach_on(runner)
+    with pytest.raises(KeyError, match=r"state\['output'\] is missing: MeanReducer\('mean'\)"):
+        runner.run([1, 0])

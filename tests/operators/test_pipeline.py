@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 from reactivex import operators as ops
 
 from rnnr import Event, RnnrWarning, Runner
-from rnnr.operators import Operator, Pipeline, fold, pipeline, select, stop, when
+from rnnr.operators import (
+    Operator,
+    Pipeline,
+    all_but_newest,
+    delete_files,
+    fold,
+    pipeline,
+    save_file,
+    select,
+    stop,
+    when,
+)
 from rnnr.state import State
 
 # Every operator of the package, passing states on whose batch is true.
@@ -219,6 +230,53 @@ class TestAPipeline:
         expected = rf"operators\[1\] must be an operator, got {wrong!r} .*pass for example when"
         with pytest.raises(TypeError, match=expected):
             pipeline(when("better"), wrong)
+
+    @pytest.mark.parametrize(
+        ("wrong", "expected"),
+        [
+            (when, r"operators\[0\] must be an operator, got .*; call it: write when\(\.\.\.\)"),
+            ([stop()], r"operators\[0\] must be an operator, got .*; write pipeline\(\*operators"),
+        ],
+    )
+    def test_of_an_operator_that_is_no_operator_yet_is_refused_with_the_cure(
+        self, wrong: Any, expected: str
+    ) -> None:
+        with pytest.raises(TypeError, match=expected):
+            pipeline(wrong)
+
+    def test_of_a_plain_function_is_refused_with_the_cure_when_it_is_called(self) -> None:
+        def view(_: object) -> None:
+            """Do something with a state, and not with a stream."""
+
+        expected = (
+            r"what .*view returns must be an Observable, got None .*; to call .* do\(function"
+        )
+        with pytest.raises(TypeError, match=expected):
+            pipeline(view)({"loss": 1})  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("operator", "expected"),
+        [
+            (stop(), r"what comes to stop\(\) must be a state, got 1 "),
+            (fold("total", add, value="x"), r"what comes to fold\('total'\) must be a state"),
+            (
+                fold("total", add, value="x", per_epoch=True),
+                r"what comes to fold\('total'\) must be a state",
+            ),
+            (save_file("x"), r"what comes to save_file\('x'\) must be a state"),
+            (all_but_newest(2), r"what comes to all_but_newest\(2\) must be files, got 1 "),
+            (
+                delete_files(),
+                r"what comes to delete_files\(\) must be files, got 1 .*; put save_file",
+            ),
+        ],
+        ids=repr,
+    )
+    def test_in_a_wrong_order_names_what_comes_and_the_cure(
+        self, operator: Operator, expected: str
+    ) -> None:
+        with pytest.raises(TypeError, match=expected):
+            pipeline(select("loss"), operator)({"loss": 1})
 
 
 class TestAnErrorInAPipeline:

@@ -6,6 +6,7 @@ import pytest
 from reactivex import Observable, Subject
 
 from helpers.clock import Clock
+from helpers.parts import OPERATORS
 from rnnr import Event, Runner
 from rnnr.operators import (
     Operator,
@@ -32,6 +33,16 @@ CASES: dict[str, tuple[Operator, list[Any], list[Any]]] = {
     "running_mean": (running_mean(2), [1, 2, 4], [1.0, 1.5, 3.0]),
     "throughput": (throughput(2, clock=clock), [1, 2, 3, 4, 5], [1.0, 1.0]),
 }
+
+
+def test_every_operator_that_remembers_is_among_them() -> None:
+    makers = {name for name, make in OPERATORS.items() if any(map(remembers, make()))}
+    assert {*CASES} == makers | {"chunk"}
+
+
+def remembers(operator: Operator) -> bool:
+    return hasattr(getattr(operator, "step", None), "is_pooled")
+
 
 Case = tuple[Operator, list[Any], list[Any]]
 

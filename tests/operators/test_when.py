@@ -38,7 +38,7 @@ def test_a_flag_that_is_neither_true_nor_false_is_an_error_of_its_own() -> None:
 
 
 def test_a_key_that_is_no_string_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"a key of the state for when\(1\) must be a string"):
+    with pytest.raises(TypeError, match=r"condition must be a key of the state or a function"):
         when(1)  # type: ignore[call-overload]
 
 

@@ -39,7 +39,7 @@ from rnnr import Event, RnnrWarning, Runner, State
 from rnnr.attachments import ProgressBar
 from rnnr.operators import select, states
 from rnnr.sources import buffered, prefetch
-from rnnr.sources._epoch import EpochBatches
+from rnnr.sources._epoch_batches import EpochBatches
 
 
 class TestEpochs:

@@ -133,6 +133,29 @@ def test_disposing_of_it_in_the_middle_of_a_delivery_ends_it() -> None:
     assert seen == []
 
 
+def test_a_step_that_fails_inside_a_step_that_fails_is_told_of_once() -> None:
+    errors: list[Exception] = []
+
+    def fail(state: dict[str, Any]) -> None:
+        if state["n"]:
+            subject.on_next(item(state["n"] - 1))
+        raise ValueError(state["n"])
+
+    subject = EventSubject()
+    subject.pipe(do(fail)).subscribe(on_error=errors.append)
+    subject.on_next(item(2))
+    assert [error.args for error in errors] == [(0,)]
+
+
+def test_one_that_was_disposed_of_does_not_hear_of_the_end() -> None:
+    story: list[str] = []
+    subject = EventSubject()
+    subject.subscribe(on_completed=lambda: second.dispose())
+    second = numbers(subject).subscribe(on_completed=lambda: story.append("the end"))
+    subject.on_completed()
+    assert story == []
+
+
 def test_without_operators_a_stream_is_itself() -> None:
     subject = EventSubject()
     assert subject.pipe() is subject  # type: ignore[call-overload]

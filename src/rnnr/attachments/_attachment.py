@@ -9,8 +9,8 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from rnnr.event import Event
 from rnnr.runner import Runner, check_runner
 from rnnr.state import EPOCH
+from rnnr.streams._delivery import Callback
 from rnnr.streams._layer import Layer
-from rnnr.streams._walk import Callback
 
 __all__ = ["Attachment", "attach"]
 

@@ -17,8 +17,8 @@ from rnnr.attachments._display import plain_number
 from rnnr.event import Event
 from rnnr.runner import Runner
 from rnnr.state import Reader, State, epoch_memory, is_open, reader
+from rnnr.streams._delivery import Callback
 from rnnr.streams._layer import Layer
-from rnnr.streams._walk import Callback
 
 __all__ = ["ProgressBar"]
 

@@ -13,8 +13,8 @@ from rnnr.event import Event
 from rnnr.operators._fold import folding
 from rnnr.runner import Runner, check_runner
 from rnnr.state import MISSING, RESULTS, Reader, State, check_key, epoch_memory, reader
+from rnnr.streams._delivery import Callback
 from rnnr.streams._layer import Layer
-from rnnr.streams._walk import Callback
 
 __all__ = ["LambdaReducer", "MeanReducer", "SumReducer"]
 

@@ -22,8 +22,8 @@ from rnnr.operators._when import when
 from rnnr.runner import Runner, check_runner
 from rnnr.selection import Selection
 from rnnr.state import State, begin_key, check_key, check_metric, reader
+from rnnr.streams._delivery import Callback
 from rnnr.streams._layer import Layer, last_layer
-from rnnr.streams._walk import Callback
 
 __all__ = ["EarlyStopping", "early_stopping"]
 

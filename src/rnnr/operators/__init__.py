@@ -1,9 +1,9 @@
 """Operators over streams of states and of values, and `pipeline`, which makes a callback of them.
 
 They combine freely with those of ``reactivex.operators``: ``stream.pipe(select("loss"),
-ops.pairwise())``. `fold` remembers in the state. What the others remember between items
-(`every`, `chunk`, `running_mean`, `ema`, `improved`, `patience`, `throughput`) belongs to the
-subscription: it is born with it, goes on from run to run, and is lost with the process.
+ops.pairwise())``. `fold` and `save_file` remember in the state. What the others remember between
+items (`every`, `chunk`, `running_mean`, `ema`, `improved`, `patience`, `throughput`) belongs to the
+subscription: it goes on from run to run, and is lost with the process.
 """
 
 from rnnr._pipeline import Operator, Pipeline

@@ -3,6 +3,7 @@
 from rnnr._errors import as_integer
 from rnnr._pipeline import Pipeline, stateless
 from rnnr.files import KeptFiles
+from rnnr.operators._save_file import check_files
 from rnnr.state import MISSING
 
 __all__ = ["all_but_newest"]
@@ -11,14 +12,14 @@ __all__ = ["all_but_newest"]
 def all_but_newest(n: int) -> Pipeline[KeptFiles, KeptFiles]:
     """Pass on the files that are not among the newest n, where there are some.
 
-    The files come from `save_file`, the oldest first. The window of the newest is in the state: it
-    survives a pickle and a resume.
+    The files come from `save_file`, the oldest first. It keeps their list in the state, so the
+    window survives a pickle and a resume.
 
     Args:
         n: Number of files in the window.
 
     Raises:
-        TypeError: If ``n`` is not an integer.
+        TypeError: If ``n`` is not an integer; in the stream, if what comes is not files.
         ValueError: If ``n`` is below 1.
 
     Example:
@@ -44,9 +45,12 @@ def all_but_newest(n: int) -> Pipeline[KeptFiles, KeptFiles]:
     cure = "the newest file is always kept"
     n = as_integer("n", n, 1, cure)
 
+    part = f"all_but_newest({n})"
+
     def step(files: KeptFiles) -> object:
+        check_files(part, files)
         older = files.paths[:-n]
         return files._replace(paths=older) if older else MISSING
 
-    step.__qualname__ = f"all_but_newest({n})"
+    step.__qualname__ = part
     return stateless(step)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rnnr._pipeline import Pipeline, stateless
 from rnnr.files import KeptFiles, SavedFile, SavedFiles, delete, is_stamped, stamp
-from rnnr.operators._save_file import other_keepers
+from rnnr.operators._save_file import check_files, other_keepers
 
 __all__ = ["delete_files"]
 
@@ -19,6 +19,9 @@ def delete_files() -> Pipeline[KeptFiles, KeptFiles]:
     A file that another part of the run keeps stays, and so does one that has changed since it was
     saved. What cannot be deleted is logged on ``rnnr.callbacks.checkpointing``, stays in the
     state, and comes again with the next file.
+
+    Raises:
+        TypeError: In the stream, if what comes is not files.
 
     Example:
         ::
@@ -44,6 +47,7 @@ def delete_files() -> Pipeline[KeptFiles, KeptFiles]:
 
 
 def _delete(kept: KeptFiles) -> KeptFiles:
+    check_files("delete_files()", kept)
     files = {**SavedFiles.of(kept.state[kept.key]).files}
     for path in kept.paths:
         if path not in files:

@@ -9,7 +9,7 @@ from reactivex.disposable import Disposable
 from rnnr._errors import check_string, wrong_type, wrong_value
 from rnnr._numbers import own
 from rnnr._pipeline import Pipeline, Reservation, stateless
-from rnnr.state import EPOCH, MISSING, State, check_key, epoch_memory, reader
+from rnnr.state import EPOCH, MISSING, State, check_key, check_state, epoch_memory, reader
 
 __all__ = ["fold", "folding"]
 
@@ -92,7 +92,7 @@ def folding(
     first: Callable[[Any], Any] = own,
     name: str,
 ) -> Pipeline[State, State]:
-    """Make a `fold` under a key of rnnr's own, which makes its first accumulator itself.
+    """Make a `fold` for a part of rnnr: its key is not checked.
 
     Args:
         key: As for `fold`, and so for what is not listed here.
@@ -133,6 +133,9 @@ def folding(
             before = state[key]
         except KeyError:
             before = MISSING
+        except TypeError:
+            check_state(name, state)
+            raise
         if before is MISSING:
             return begin(state, state)
         state[key] = function(before, read(state) if read else state)
@@ -144,6 +147,9 @@ def folding(
             before = memory[key]
         except KeyError:
             before = MISSING
+        except TypeError:
+            check_state(name, state)
+            raise
         if before is MISSING:
             return begin(epoch_memory(state), state)
         memory[key] = function(before, read(state) if read else state)

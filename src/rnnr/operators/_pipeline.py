@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from itertools import groupby
+from types import FunctionType
 from typing import Any
 
 from reactivex import Observable, abc
@@ -53,10 +54,7 @@ def pipeline(*operators: Operator | Pipeline[Any, Any]) -> Pipeline[State, Any]:
         even: 4
     """
     for i, operator in enumerate(operators):
-        if not callable(operator):
-            raise wrong_type(
-                f"operators[{i}]", "an operator", operator, "pass for example when('better')"
-            )
+        _check_operator(f"operators[{i}]", operator)
     parts = [part for operator in operators for part in parts_of(operator)]
     pipelines = [part for part in parts if isinstance(part, Pipeline)]
     if len(pipelines) == len(parts):
@@ -69,7 +67,7 @@ def pipeline(*operators: Operator | Pipeline[Any, Any]) -> Pipeline[State, Any]:
     completed: list[bool] = []
 
     def apply(source: Observable[Any]) -> Observable[Any]:
-        return source.pipe(*stretches)
+        return source.pipe(*map(_checked, stretches))
 
     def make() -> Step:
         return _Subscribed(apply, completed)
@@ -81,6 +79,32 @@ def pipeline(*operators: Operator | Pipeline[Any, Any]) -> Pipeline[State, Any]:
         parts=tuple(parts),
         reservations=tuple(one for each in pipelines for one in each.reservations),
     )
+
+
+def _check_operator(name: str, operator: object) -> None:
+    cure = "pass for example when('better')"
+    if isinstance(operator, list | tuple):
+        cure = "write pipeline(*operators)"
+    is_ours = str(getattr(operator, "__module__", "")).startswith("rnnr.operators.")
+    if is_ours and isinstance(operator, FunctionType) and "." not in operator.__qualname__:
+        cure = f"call it: write {operator.__name__}(...)"
+    elif callable(operator):
+        return
+    raise wrong_type(name, "an operator", operator, cure)
+
+
+def _checked(operator: Operator) -> Operator:
+    """Return an operator that raises unless it returns an Observable."""
+
+    def check(source: Observable[Any]) -> Observable[Any]:
+        result: object = operator(source)
+        if isinstance(result, Observable):
+            return result
+        what = getattr(operator, "__qualname__", operator)
+        cure = "to call a function with each item write do(function)"
+        raise wrong_type(f"what {what} returns", "an Observable", result, cure)
+
+    return check
 
 
 class _Subscribed:

@@ -17,9 +17,9 @@ from rnnr._errors import add_note, check_string, wrong_type, wrong_value
 from rnnr._pipeline import Pipeline, named, stateless
 from rnnr._runs import runs_on_this_thread
 from rnnr.files import KeptFiles, SavedFile, SavedFiles, is_stamped, new_stamp, stamp, write_atomic
-from rnnr.state import State, begin_key, check_key, reader
+from rnnr.state import State, begin_key, check_key, check_state, reader
 
-__all__ = ["FileSaver", "is_same", "other_keepers", "save_file"]
+__all__ = ["FileSaver", "check_files", "is_same", "other_keepers", "save_file"]
 
 logger = logging.getLogger("rnnr.callbacks.checkpointing")
 
@@ -36,7 +36,7 @@ def save_file(
     prefix_fmt: str = "{epoch}_",
     queue_fmt: str = "_saved_{what}",
 ) -> Pipeline[State, KeptFiles]:
-    """Write a file from each state, and pass on all files that it has written and keeps.
+    """Write a file from each state, and pass on the files that it keeps, the newest last.
 
     `rnnr.callbacks.checkpoint` is made of it, and says more about the files: they are atomic,
     and known again after a resume. Nothing is deleted here: `all_but_newest` and `delete_files` do
@@ -150,6 +150,7 @@ class FileSaver:
         """Return the operator that writes a file from each state."""
 
         def step(state: State) -> KeptFiles:
+            check_state(self._part, state)
             self.begin(state)
             for read_field in self._read_fields:
                 read_field(state)
@@ -234,6 +235,16 @@ class FileSaver:
                     for one, file in SavedFiles.of(state[key]).files.items()
                 }
             )
+
+
+def check_files(part: str, item: object) -> None:
+    """Raise unless what comes to an operator is what `save_file` passes on.
+
+    Raises:
+        TypeError: If it is something else.
+    """
+    if not isinstance(item, KeptFiles):
+        raise wrong_type(f"what comes to {part}", "files", item, "put save_file(...) before it")
 
 
 def other_keepers(state: State, key: str, path: Path) -> list[str]:

@@ -1,13 +1,19 @@
 """The end of a run as an operator."""
 
 from rnnr._pipeline import Pipeline, stateless
-from rnnr.state import State
+from rnnr.state import State, check_state
 
 __all__ = ["stop"]
 
 
 def stop() -> Pipeline[State, State]:
     """Stop the run that a state belongs to, and pass the state on.
+
+    It takes states. After `select` and other operators on values write
+    ``do(lambda _: runner.stop())``.
+
+    Raises:
+        TypeError: In the stream, if what comes is not a state.
 
     Example:
         ::
@@ -29,7 +35,11 @@ def stop() -> Pipeline[State, State]:
 
 
 def _stop(state: State) -> State:
-    state["running"] = False
+    try:
+        state["running"] = False
+    except TypeError:
+        check_state("stop()", state)
+        raise
     return state
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, overload
 
-from rnnr._errors import check_callback
+from rnnr._errors import check_callback, wrong_type
 from rnnr._pipeline import Pipeline, stateless
 from rnnr.state import MISSING, State, reader
 
@@ -17,10 +17,10 @@ def when(condition: Callable[[Any], object]) -> Pipeline[Any, Any]: ...
 
 
 def when(condition: str | Callable[[Any], object]) -> Pipeline[Any, Any]:
-    """Pass on the states for which a condition is true.
+    """Pass on the items for which a condition is true.
 
     Args:
-        condition: Key of the state, or a function of the state; or of any other item.
+        condition: Key of the state, or a function of the item, which may be a state.
 
     Raises:
         TypeError: If ``condition`` is neither a string nor callable.
@@ -48,6 +48,9 @@ def when(condition: str | Callable[[Any], object]) -> Pipeline[Any, Any]:
     if callable(condition):
         check_callback("condition", condition)
         name, is_true = getattr(condition, "__qualname__", "..."), condition
+    elif not isinstance(condition, str):
+        expected, cure = "a key of the state or a function", "write for example when('better')"
+        raise wrong_type("condition", expected, condition, cure)
     else:
         name = repr(condition)
         cure = f"set state[{condition!r}] to True or False in an earlier callback"

@@ -13,9 +13,9 @@ from rnnr.event import BEGINNINGS, Event
 from rnnr.reporting._handler_names import described
 from rnnr.runner import Runner, check_runner
 from rnnr.state import State
+from rnnr.streams._delivery import Callback
 from rnnr.streams._layer import Layer
 from rnnr.streams._subject import EventSubject
-from rnnr.streams._walk import Callback
 
 __all__ = ["DRAWING_BATCHES", "HandlerTime", "HandlerTimes"]
 

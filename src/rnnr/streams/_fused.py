@@ -1,10 +1,12 @@
 """Streams of states that fuse the operators applied to them."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reactivex import abc
+from reactivex.disposable import Disposable
 from reactivex.internal.basic import default_error, noop
 
 from rnnr._pipeline import Pipeline, parts_of, steps
@@ -75,7 +77,7 @@ class _Fused(FusingObservable[Any]):
         return _Fused(self._source, steps([self._pipeline, *pipelines]))
 
 
-class _Observer(abc.ObserverBase[Any]):
+class _Observer(abc.ObserverBase[Any], abc.DisposableBase):
     """Calls a step with each item, and a subscriber with what the step passes on.
 
     It leaves out the two observers that ReactiveX would put before and behind the step: they
@@ -92,7 +94,7 @@ class _Observer(abc.ObserverBase[Any]):
     ) -> None:
         self._on_error = on_error
         self._on_completed = on_completed
-        self._subscription: abc.DisposableBase | None = None
+        self._subscription: abc.DisposableBase = Disposable()
         self._is_stopped = False
         fail = self.on_error
 
@@ -117,11 +119,11 @@ class _Observer(abc.ObserverBase[Any]):
     def subscribed_to(
         self, source: FusingObservable[Any], scheduler: abc.SchedulerBase | None
     ) -> abc.DisposableBase:
-        """Subscribe to a stream."""
-        self._subscription = subscription = source._subscribe_core(self, scheduler)
+        """Subscribe to a stream; return the Disposable that ends the subscription."""
+        self._subscription = source._subscribe_core(self, scheduler)
         if self._is_stopped:  # the source was complete
-            subscription.dispose()
-        return subscription
+            self.dispose()
+        return self
 
     @property
     def on_next(self) -> Callable[[Any], None]:
@@ -130,22 +132,22 @@ class _Observer(abc.ObserverBase[Any]):
 
     def on_error(self, error: Exception) -> None:
         """End with an error."""
-        if not self._is_stopped:
-            self._is_stopped = True
-            try:
-                self._on_error(error)
-            finally:
-                self._dispose()
+        self._end(partial(self._on_error, error))
 
     def on_completed(self) -> None:
         """End."""
-        if not self._is_stopped:
-            self._is_stopped = True
-            try:
-                self._on_completed()
-            finally:
-                self._dispose()
+        self._end(self._on_completed)
 
-    def _dispose(self) -> None:
-        if self._subscription is not None:
-            self._subscription.dispose()
+    def dispose(self) -> None:
+        """End without a word."""
+        self._is_stopped = True
+        self._subscription.dispose()
+
+    def _end(self, tell: Callable[[], object]) -> None:
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        try:
+            tell()
+        finally:
+            self.dispose()

@@ -10,10 +10,10 @@ from rnnr._pipeline import as_handler
 from rnnr.event import Event
 from rnnr.selection import Predicate, Selection, always
 from rnnr.state import State
+from rnnr.streams._delivery import Callback
 from rnnr.streams._fused import FusingObservable
 from rnnr.streams._layer import Layer
 from rnnr.streams._subject import EventSubject
-from rnnr.streams._walk import Callback
 
 __all__ = ["SelectedStream", "only_if"]
 

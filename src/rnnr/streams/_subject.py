@@ -12,9 +12,9 @@ from rnnr._errors import wrong_type
 from rnnr._pipeline import as_handler
 from rnnr.event import RULES, Event
 from rnnr.state import State
+from rnnr.streams._delivery import Callback, skip, walk, walk_all
 from rnnr.streams._fused import FusingObservable
 from rnnr.streams._layer import Layer
-from rnnr.streams._walk import Callback, skip, walk, walk_all
 
 __all__ = ["EventSubject", "Streams", "Wrapper", "new_subject"]
 

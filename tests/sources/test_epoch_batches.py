@@ -20,7 +20,7 @@ from helpers.sources import PLAIN_TOO, Asynchronous, created, plain_too, source_
 from helpers.threads import in_thread
 from rnnr import Event, Runner, State
 from rnnr.sources import buffered, prefetch
-from rnnr.sources._epoch import EpochBatches
+from rnnr.sources._epoch_batches import EpochBatches
 
 
 def stopped_after(n: int, batches: Any, *, n_epochs: int = 1) -> Runner:
@@ -145,7 +145,7 @@ class TestSkipping:
         assert seen == [8, 9]
 
     @plain_too
-    @pytest.mark.parametrize("module", ["_epoch", "_iterator", "_buffer"])
+    @pytest.mark.parametrize("module", ["_epoch_batches", "_iterator", "_buffer"])
     def test_an_interrupt_loses_nothing(self, kind: Callable[[Any], Any], module: str) -> None:
         n, interrupted = 0, True
         while interrupted:
