@@ -57,6 +57,7 @@ class Pipeline(Generic[_A, _B]):
         apply: Operator | None = None,
         parts: tuple[Operator, ...] = (),
         reservations: tuple[Reservation, ...] = (),
+        renew: Callable[[], "Pipeline[_A, _B]"] | None = None,
     ) -> None:
         self.__qualname__ = str(getattr(step, "__qualname__", "pipeline"))
         self.step = step
@@ -64,6 +65,7 @@ class Pipeline(Generic[_A, _B]):
         self._apply = apply
         self._parts = parts
         self._reservations = reservations
+        self._renew = renew
 
     @overload
     def __call__(self, source: Observable[_A]) -> Observable[_B]: ...
@@ -100,22 +102,18 @@ class Pipeline(Generic[_A, _B]):
         try:
             for reserve in self._reservations:
                 reserved.add(reserve(runner))
-        except ValueError:
+        except Exception:
             reserved.dispose()
             raise
         return reserved
 
     def __copy__(self) -> "Pipeline[_A, _B]":
         """Return one with a memory of its own."""
-        remembers = getattr(self.step, "is_pooled", False)
-        copied: Pipeline[_A, _B] = Pipeline(
-            pooled(self.make) if remembers else self.step,
-            self.make,
-            apply=self._apply,
-            parts=self._parts,
-            reservations=self._reservations,
-        )
-        return named(copied, self.__qualname__)
+        return self if self._renew is None else named(self._renew(), self.__qualname__)
+
+    def __deepcopy__(self, memo: object) -> "Pipeline[_A, _B]":
+        """Return one with a memory of its own."""
+        return self.__copy__()
 
 
 _P = TypeVar("_P", bound=Pipeline[Any, Any])
@@ -132,7 +130,7 @@ def stateful(make: Callable[[], Step]) -> Pipeline[Any, Any]:
     Args:
         make: Returns a new step.
     """
-    return Pipeline(pooled(make), make)
+    return Pipeline(pooled(make), make, renew=lambda: stateful(make))
 
 
 def steps(pipelines: Sequence[Pipeline[Any, Any]]) -> Pipeline[Any, Any]:
@@ -147,6 +145,7 @@ def steps(pipelines: Sequence[Pipeline[Any, Any]]) -> Pipeline[Any, Any]:
         make,
         parts=tuple(pipelines),
         reservations=tuple(one for each in pipelines for one in each.reservations),
+        renew=(lambda: steps(pipelines)) if remembers else None,
     )
 
 
@@ -161,16 +160,22 @@ def named(pipeline: _P, name: str) -> _P:
     return pipeline
 
 
-def pooled(make: Callable[[], Step]) -> Step:
+def pooled(make: Callable[[], Step], completed: Sequence[object] = ()) -> Step:
     """Make a step of steps that remember.
 
     All calls go to one step, one after the other. A call inside another call, or on another thread,
     gets a step of its own. A step that raises an exception has lost its place in the stream and is
     not used again.
+
+    Args:
+        make: Returns a new step.
+        completed: Not empty once nothing more is passed on, for good.
     """
     idle: list[Step] = []
 
     def step(item: Any) -> Any:
+        if completed:
+            return MISSING
         try:
             one = idle.pop()
         except IndexError:

@@ -332,7 +332,7 @@ class Runner:
             for one in several:
                 if hasattr(one, "reserve_on"):  # it keeps something under a key of the state
                     reserved.append(one.reserve_on(self))
-        except ValueError:
+        except Exception:
             CompositeDisposable(*reserved).dispose()
             raise
         return CompositeDisposable(*reserved, *map(stream.add, several))

@@ -24,7 +24,7 @@ from helpers.published import published
 from rnnr import Event, Runner, isolate
 from rnnr.attachments import SumReducer
 from rnnr.callbacks import checkpoint, save
-from rnnr.operators import pipeline, when
+from rnnr.operators import pipeline, select, when
 from rnnr.state import State
 
 OLD = published()
@@ -910,3 +910,14 @@ def test_a_kill_leaves_one_whole_file_and_nothing_else_after_the_next_save(
     checkpoint("model", "newest", under=tmp_path, prefix_fmt="")({})
     assert names(tmp_path) == ["model.pkl"]
     assert content(tmp_path / "model.pkl") == "newest"
+
+
+def test_as_an_operator_it_passes_the_state_on_after_each_save(tmp_path: Path) -> None:
+    epochs: list[int] = []
+    runner = Runner()
+    saved = checkpoint("epoch", under=tmp_path, when="odd")
+    runner.on(Event.EPOCH_FINISHED, lambda state: state.update(odd=state["epoch"] % 2))
+    stream = runner.stream(Event.EPOCH_FINISHED).pipe(saved, select("epoch"))
+    stream.subscribe(epochs.append)
+    runner.run([], max_epoch=3)
+    assert epochs == [1, 3]

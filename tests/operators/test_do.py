@@ -39,7 +39,24 @@ def test_what_the_action_raises_leaves_the_run_as_itself() -> None:
     assert caught.value is error
 
 
+def test_the_action_may_be_a_pipeline_whose_items_go_no_further() -> None:
+    seen: list[object] = []
+    runner = Runner()
+    inner = pipeline(select("batch"), do(seen.append))
+    runner.on(Event.BATCH, pipeline(do(inner), select("n_iters"), do(seen.append)))
+    runner.run("ab")
+    assert seen == ["a", 1, "b", 2]
+
+
+def test_a_function_that_does_nothing_when_it_is_called_is_refused() -> None:
+    async def send(_: object) -> None:
+        """Wait for a server."""
+
+    with pytest.raises(TypeError, match=r"action must be a function that runs.*async"):
+        do(send)
+
+
 @pytest.mark.parametrize("wrong", [None, "print", 3])
 def test_what_cannot_be_called_is_refused(wrong: Any) -> None:
-    with pytest.raises(TypeError, match=r"action must be callable, got .*pass a function of one"):
+    with pytest.raises(TypeError, match=r"action must be callable, got .*pass a function of"):
         do(wrong)

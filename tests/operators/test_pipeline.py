@@ -2,8 +2,9 @@
 
 import threading
 import traceback
+from collections import defaultdict
 from collections.abc import Callable
-from copy import copy
+from copy import copy, deepcopy
 from operator import add
 from typing import Any
 
@@ -14,11 +15,14 @@ from hypothesis import strategies as st
 from reactivex import operators as ops
 
 from rnnr import Event, RnnrWarning, Runner
+from rnnr.callbacks import early_stopping
 from rnnr.operators import (
     Operator,
     Pipeline,
     all_but_newest,
     delete_files,
+    do,
+    every,
     fold,
     pipeline,
     save_file,
@@ -415,3 +419,35 @@ def test_a_copy_has_subscriptions_of_its_own() -> None:
     del copied
     original({"running": True, "n": 3})
     assert seen == [1, 2, 3]
+
+
+@pytest.mark.parametrize("copied", [copy, deepcopy])
+@pytest.mark.parametrize("operator", [ops.take(1), every(2), pipeline(ops.take(1))])
+def test_a_copy_remembers_for_itself(copied: Callable[[Any], Any], operator: Operator) -> None:
+    seen: list[int] = []
+    original = pipeline(select("n"), operator, do(seen.append))
+    original({"n": 1})
+    twin = copied(original)
+    before = [*seen]
+    for n in (3, 4):
+        twin({"n": n})
+    fresh: list[int] = []
+    expected = pipeline(select("n"), operator, do(fresh.append))
+    for n in (3, 4):
+        expected({"n": n})
+    assert seen[len(before) :] == fresh
+
+
+def test_an_error_while_keys_are_reserved_frees_those_before() -> None:
+    runner = Runner()
+    total = pipeline(fold("total", add, value="batch"))
+    wrong = early_stopping("loss", restore="weights")
+    with pytest.raises(TypeError, match="attach_on"):
+        runner.on(Event.BATCH, [total, wrong])
+    runner.on(Event.BATCH, pipeline(fold("total", add, value="batch")))
+
+
+def test_a_fold_does_not_take_what_a_state_makes_up_for_its_first_value() -> None:
+    state: State = defaultdict(lambda: 100, batch=1)
+    pipeline(fold("total", add, value="batch"))(state)
+    assert state["total"] == 1

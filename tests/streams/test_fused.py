@@ -1,10 +1,13 @@
 """Streams that fuse operators: one handler calls them all, and the rules of ReactiveX hold."""
 
+import gc
 from typing import Any
+from weakref import ref
 
 import pytest
 from reactivex import Observable
 from reactivex import operators as ops
+from reactivex.internal import DisposedException
 from reactivex.observer import Observer
 from reactivex.subject import Subject
 
@@ -154,6 +157,85 @@ def test_one_that_was_disposed_of_does_not_hear_of_the_end() -> None:
     second = numbers(subject).subscribe(on_completed=lambda: story.append("the end"))
     subject.on_completed()
     assert story == []
+
+
+def test_nothing_comes_after_it_was_disposed_of_inside_a_step() -> None:
+    story: list[object] = []
+    subject = EventSubject()
+
+    def leave(state: dict[str, Any]) -> None:
+        if state["n"] == 2:
+            subscription.dispose()
+
+    stream = subject.pipe(do(leave), do(lambda state: story.append(("step", state["n"]))))
+    subscription = stream.subscribe(lambda state: story.append(state["n"]))
+    for n in (1, 2, 3):
+        subject.on_next(item(n))
+    assert story == [("step", 1), 1]
+
+
+def test_nothing_comes_after_the_end_of_its_source() -> None:
+    story: list[object] = []
+    subject = EventSubject()
+    subject.add(lambda _: subject.on_completed())
+    numbers(subject).subscribe(story.append, on_completed=lambda: story.append("the end"))
+    subject.on_next(item(1))
+    assert story == ["the end"]
+
+
+def test_one_that_leaves_during_a_nested_delivery_is_left_out_of_the_outer_one() -> None:
+    seen: list[object] = []
+    subject = EventSubject()
+
+    def nest(state: dict[str, Any]) -> None:
+        if state["n"] == 1:
+            subject.add(lambda _: None)
+            subject.on_next(item(3))
+            subscription.dispose()
+
+    subject.add(nest)
+    subscription = numbers(subject).subscribe(seen.append)
+    subject.on_next(item(1))
+    assert seen == [3]
+
+
+def test_a_disposed_subject_tells_the_observer() -> None:
+    errors: list[Exception] = []
+    subject = EventSubject()
+    subject.dispose()
+    numbers(subject).subscribe(on_error=errors.append)
+    assert [type(error) for error in errors] == [DisposedException]
+
+
+class Model:
+    """Something large."""
+
+
+@pytest.mark.parametrize("end", ["disposed of", "completed", "failed", "dropped"])
+def test_it_lets_go_of_its_observer_without_the_garbage_collector(end: str) -> None:
+    subject: EventSubject | None = EventSubject()
+    assert subject is not None
+    model = Model()
+    alive = ref(model)
+    stream = subject.pipe(select("n"))
+    subscription = stream.subscribe(lambda _, model=model: None, lambda _: None)  # type: ignore[misc]
+    del model
+    gc.disable()
+    try:
+        if end == "disposed of":
+            subscription.dispose()
+        elif end == "completed":
+            subject.on_completed()
+        elif end == "failed":
+            subject.on_next({"running": True})
+        else:
+            del subscription, stream
+            subject = None
+        if subject is not None:
+            subject.rebuild()
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_without_operators_a_stream_is_itself() -> None:

@@ -1,6 +1,7 @@
 """The Subject of an event: what it adds to the contract of contracts/test_subject_contract.py."""
 
 import threading
+import weakref
 from collections.abc import Callable
 from functools import partial
 from itertools import combinations, count, takewhile
@@ -435,3 +436,19 @@ class TestSelected:
         seen: list[State] = []
         only_if(lambda _: True, partial(seen.append))(item(1))
         assert seen == [item(1)]
+
+
+def test_what_removes_a_handler_holds_neither_the_handler_nor_the_subject() -> None:
+    class Model:
+        """Something large."""
+
+    model = Model()
+    alive = weakref.ref(model)
+    subject: EventSubject | None = EventSubject()
+    assert subject is not None
+    removal = subject.add(lambda _, model=model: None)  # type: ignore[misc]
+    del model
+    subject = None
+    assert alive() is None
+    removal.dispose()
+    assert vars(removal)["is_disposed"]

@@ -86,6 +86,7 @@ def checkpoint(
         ['5_model.pkl', '6_model.pkl', '7_model.pkl']
     """
     part = f"checkpoint({what!r})"
+    keep = as_integer("at_most", at_most, 1, _KEPT)
     saver = FileSaver(
         part,
         what,
@@ -98,17 +99,8 @@ def checkpoint(
         queue_fmt=queue_fmt,
     )
     wanted = [] if when is None else [only_when(reader(when, part, _WHEN_CURE))]
-    keep = as_integer("at_most", at_most, 1, _KEPT)
-    return named(
-        pipeline(
-            do(saver.begin),
-            *wanted,
-            saver.operator(),
-            all_but_newest(keep),
-            delete_files(),
-        ),
-        part,
-    )
+    save = pipeline(saver.operator(), all_but_newest(keep), delete_files())
+    return named(pipeline(do(saver.begin), *wanted, do(save)), part)
 
 
 save = checkpoint

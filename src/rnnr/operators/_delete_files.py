@@ -48,7 +48,7 @@ def delete_files() -> Pipeline[KeptFiles, KeptFiles]:
 
 def _delete(kept: KeptFiles) -> KeptFiles:
     check_files("delete_files()", kept)
-    files = {**SavedFiles.of(kept.state[kept.key]).files}
+    files = {**SavedFiles.of(kept.state.get(kept.key)).files}
     for path in kept.paths:
         if path not in files:
             continue

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from rnnr._errors import wrong_type
-from rnnr._pipeline import Pipeline, stateless
+from rnnr._pipeline import Pipeline, as_handler, stateless
 
 __all__ = ["do"]
 
@@ -15,10 +14,10 @@ def do(action: Callable[[Any], object]) -> Pipeline[Any, Any]:
     It is ``do_action`` of ReactiveX, which a `pipeline` cannot fuse.
 
     Args:
-        action: Called with each item.
+        action: Called with each item; a pipeline, too.
 
     Raises:
-        TypeError: If ``action`` cannot be called.
+        TypeError: If ``action`` cannot be called, or does nothing when it is.
 
     Example:
         ::
@@ -35,12 +34,11 @@ def do(action: Callable[[Any], object]) -> Pipeline[Any, Any]:
         1
         2
     """
-    if not callable(action):
-        raise wrong_type("action", "callable", action, "pass a function of one item, such as print")
+    call = as_handler("action", action)
 
     def step(item: Any) -> Any:
-        action(item)
+        call(item)
         return item
 
     step.__qualname__ = f"do({getattr(action, '__qualname__', '...')})"
-    return stateless(step)
+    return stateless(step, *getattr(action, "reservations", ()))

@@ -130,10 +130,8 @@ def folding(
     # Each batch of each fold and reducer comes here: two functions, since a question costs time.
     def fold_in_the_state(state: State) -> State:
         try:
-            before = state[key]
-        except KeyError:
-            before = MISSING
-        except TypeError:
+            before = state.get(key, MISSING)  # not state[key], which a defaultdict would make
+        except AttributeError:
             check_state(name, state)
             raise
         if before is MISSING:

@@ -55,7 +55,10 @@ def pipeline(*operators: Operator | Pipeline[Any, Any]) -> Pipeline[State, Any]:
     """
     for i, operator in enumerate(operators):
         _check_operator(f"operators[{i}]", operator)
-    parts = [part for operator in operators for part in parts_of(operator)]
+    return _joined(tuple(part for operator in operators for part in parts_of(operator)))
+
+
+def _joined(parts: tuple[Operator, ...]) -> Pipeline[State, Any]:
     pipelines = [part for part in parts if isinstance(part, Pipeline)]
     if len(pipelines) == len(parts):
         return steps(pipelines)
@@ -73,11 +76,12 @@ def pipeline(*operators: Operator | Pipeline[Any, Any]) -> Pipeline[State, Any]:
         return _Subscribed(apply, completed)
 
     return Pipeline(
-        pooled(make),
+        pooled(make, completed),
         make,
         apply=apply,
-        parts=tuple(parts),
+        parts=parts,
         reservations=tuple(one for each in pipelines for one in each.reservations),
+        renew=lambda: _joined(parts),
     )
 
 

@@ -9,7 +9,7 @@ from reactivex import abc
 from reactivex.disposable import Disposable
 from reactivex.internal.basic import default_error, noop
 
-from rnnr._pipeline import Pipeline, parts_of, steps
+from rnnr._pipeline import Pipeline, Step, parts_of
 from rnnr.scheduling import InPlaceObservable
 from rnnr.state import MISSING
 
@@ -36,7 +36,7 @@ class FusingObservable(InPlaceObservable[_T]):
             return fused.pipe(*rest) if rest else fused
 
     def _fuse(self, pipelines: list[Pipeline[Any, Any]]) -> "FusingObservable[Any]":
-        return _Fused(self, steps(pipelines))
+        return _Fused(self, pipelines)
 
 
 class _Fused(FusingObservable[Any]):
@@ -44,13 +44,13 @@ class _Fused(FusingObservable[Any]):
 
     Args:
         source: The stream.
-        pipeline: The operators, fused.
+        pipelines: The operators.
     """
 
-    def __init__(self, source: FusingObservable[Any], pipeline: Pipeline[Any, Any]) -> None:
+    def __init__(self, source: FusingObservable[Any], pipelines: list[Pipeline[Any, Any]]) -> None:
         super().__init__()
         self._source = source
-        self._pipeline = pipeline
+        self._pipelines = pipelines
 
     def subscribe(
         self,
@@ -58,96 +58,128 @@ class _Fused(FusingObservable[Any]):
         on_error: abc.OnError | None = None,
         on_completed: abc.OnCompleted | None = None,
         *,
-        scheduler: abc.SchedulerBase | None = None,
+        scheduler: abc.SchedulerBase | None = None,  # noqa: ARG002  (everything is in place)
     ) -> abc.DisposableBase:
         """Subscribe, as to every Observable."""
         receiver: Any = on_next
-        if hasattr(receiver, "on_next"):
+        if callable(getattr(receiver, "on_next", None)):
             receiver, on_error, on_completed = (
                 receiver.on_next,
                 receiver.on_error,
                 receiver.on_completed,
             )
-        observer = _Observer(
-            self._pipeline.make(), receiver or noop, on_error or default_error, on_completed or noop
-        )
-        return observer.subscribed_to(self._source, scheduler)
+        chain = [part.make() for part in self._pipelines]
+        subscription = _Subscription(on_error or default_error, on_completed or noop)
+        forward = _forward(chain, receiver or noop, subscription)
+        try:
+            subscription.begin(self._source._subscribe_core(_Observer(forward, subscription)))
+        except Exception as error:  # noqa: BLE001  (it is passed on, as every Observable does)
+            subscription.fail(error)
+        return subscription
 
     def _fuse(self, pipelines: list[Pipeline[Any, Any]]) -> FusingObservable[Any]:
-        return _Fused(self._source, steps([self._pipeline, *pipelines]))
+        return _Fused(self._source, [*self._pipelines, *pipelines])
 
 
-class _Observer(abc.ObserverBase[Any], abc.DisposableBase):
-    """Calls a step with each item, and a subscriber with what the step passes on.
+class _Subscription(abc.DisposableBase):
+    """A subscription to a stream with operators, and how it ends.
 
-    It leaves out the two observers that ReactiveX would put before and behind the step: they
-    take longer than a step does. What it promises is the same: a subscriber that raises stays
-    subscribed; a step that raises an exception ends the subscription.
+    It stands for the two observers that ReactiveX would put before and behind each step: they take
+    longer than a step does. What they promise holds: a subscriber that raises stays subscribed, a
+    step that raises an exception ends the subscription, and nothing comes after the end.
+
+    Attributes:
+        is_disposed: Whether it has ended.
     """
 
     def __init__(
-        self,
-        step: Callable[[Any], Any],
-        on_next: Callable[[Any], object],
-        on_error: Callable[[Exception], object],
-        on_completed: Callable[[], object],
+        self, on_error: Callable[[Exception], object], on_completed: Callable[[], object]
     ) -> None:
+        self.is_disposed = False
         self._on_error = on_error
         self._on_completed = on_completed
-        self._subscription: abc.DisposableBase = Disposable()
-        self._is_stopped = False
-        fail = self.on_error
+        self._removal: abc.DisposableBase = Disposable()
 
-        def forward(item: Any) -> None:
-            try:
-                result = step(item)
-            except Exception as error:  # noqa: BLE001  (it is passed on, as operators do)
-                fail(error)
-                return
-            if result is not MISSING:
-                on_next(result)
+    def begin(self, removal: abc.DisposableBase) -> None:
+        """Keep what removes the handler."""
+        self._removal = removal
+        if self.is_disposed:  # the source was complete
+            removal.dispose()
 
-        def call(item: Any) -> None:  # the same where nobody takes the result
-            try:
-                step(item)
-            except Exception as error:  # noqa: BLE001  (it is passed on, as operators do)
-                fail(error)
-
-        self.forward = call if on_next is noop else forward
-        self.forward.__qualname__ = getattr(step, "__qualname__", "pipeline")
-
-    def subscribed_to(
-        self, source: FusingObservable[Any], scheduler: abc.SchedulerBase | None
-    ) -> abc.DisposableBase:
-        """Subscribe to a stream; return the Disposable that ends the subscription."""
-        self._subscription = source._subscribe_core(self, scheduler)
-        if self._is_stopped:  # the source was complete
-            self.dispose()
-        return self
-
-    @property
-    def on_next(self) -> Callable[[Any], None]:
-        """Take an item."""
-        return self.forward
-
-    def on_error(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         """End with an error."""
         self._end(partial(self._on_error, error))
 
-    def on_completed(self) -> None:
+    def complete(self) -> None:
         """End."""
         self._end(self._on_completed)
 
     def dispose(self) -> None:
-        """End without a word."""
-        self._is_stopped = True
-        self._subscription.dispose()
+        """End without a word, and let go of the observer."""
+        self.is_disposed = True
+        self._on_error = self._on_completed = noop
+        self._removal.dispose()
 
     def _end(self, tell: Callable[[], object]) -> None:
-        if self._is_stopped:
+        if self.is_disposed:
             return
-        self._is_stopped = True
+        self.is_disposed = True
         try:
             tell()
         finally:
             self.dispose()
+
+
+class _Observer(abc.ObserverBase[Any]):
+    """What a stream gets: it calls the steps, and ends the subscription."""
+
+    def __init__(self, forward: Callable[[Any], None], subscription: _Subscription) -> None:
+        self._forward = forward
+        self._subscription = subscription
+
+    @property
+    def on_next(self) -> Callable[[Any], None]:
+        """Take an item."""
+        return self._forward
+
+    def on_error(self, error: Exception) -> None:
+        """End with an error."""
+        self._subscription.fail(error)
+
+    def on_completed(self) -> None:
+        """End."""
+        self._subscription.complete()
+
+
+def _forward(
+    chain: list[Step], on_next: Callable[[Any], object], subscription: _Subscription
+) -> Callable[[Any], None]:
+    """Make the handler that calls the steps one after the other, and then the subscriber."""
+    first, *rest = chain
+
+    def forward(item: Any) -> None:
+        if subscription.is_disposed:
+            return
+        try:
+            item = first(item)
+            for step in rest:
+                if item is MISSING or subscription.is_disposed:
+                    return
+                item = step(item)
+        except Exception as error:  # noqa: BLE001  (it is passed on, as operators do)
+            subscription.fail(error)
+            return
+        if item is not MISSING and not subscription.is_disposed:
+            on_next(item)
+
+    def call(item: Any) -> None:  # the same for one step whose result nobody takes
+        if subscription.is_disposed:
+            return
+        try:
+            first(item)
+        except Exception as error:  # noqa: BLE001  (it is passed on, as operators do)
+            subscription.fail(error)
+
+    handler = forward if rest or on_next is not noop else call
+    handler.__qualname__ = "pipeline" if rest else getattr(first, "__qualname__", "pipeline")
+    return handler

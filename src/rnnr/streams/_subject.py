@@ -1,7 +1,7 @@
 """The Subject of an event: handlers in a defined order, behind a gate."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from weakref import ref
 
 from reactivex import abc
@@ -22,26 +22,31 @@ Wrapper: TypeAlias = Callable[[Callback], Callback]
 """Takes a handler; returns what is called in its place."""
 
 
-class _Entry(abc.DisposableBase):
-    """One handler of a Subject, and the Disposable that removes it."""
+class _Removal(abc.DisposableBase):
+    """Removes a handler from its Subject. It holds neither: the Subject has both.
 
-    def __init__(
-        self,
-        subject: "ref[EventSubject]",
-        layer: Layer,
-        handler: Callback,
-        observer: abc.ObserverBase[State] | None,
-    ) -> None:
+    Attributes:
+        is_disposed: Whether the handler was removed.
+    """
+
+    def __init__(self, subject: "ref[EventSubject]") -> None:
+        self.is_disposed = False
         self._subject = subject
-        self.layer = layer
-        self.handler = handler
-        self.observer = observer
 
     def dispose(self) -> None:
         """Remove the handler, also in the middle of a delivery."""
+        self.is_disposed = True
         subject = self._subject()
         if subject is not None:
             subject._remove(self)
+
+
+class _Entry(NamedTuple):
+    """One handler of a Subject."""
+
+    layer: Layer
+    handler: Callback
+    observer: abc.ObserverBase[State] | None
 
 
 class EventSubject(FusingObservable[State], Subject[State]):
@@ -69,8 +74,8 @@ class EventSubject(FusingObservable[State], Subject[State]):
         self._wrappers: dict[object, Wrapper] = {}
         self._inside_out = inside_out
         self._gated = gated
-        self._entries: dict[_Entry, None] = {}  # in the order of subscription
-        self._places: dict[_Entry, int] = {}
+        self._entries: dict[_Removal, _Entry] = {}  # in the order of subscription
+        self._places: dict[_Removal, int] = {}
         self._n_changes = 0  # of the entries and the wrappers
         self._itself = ref(self)  # for Disposables: with a strong one observers would be in a cycle
 
@@ -137,10 +142,10 @@ class EventSubject(FusingObservable[State], Subject[State]):
             n_changes = None
             while n_changes != self._n_changes:
                 n_changes = self._n_changes
-                entries = list(self._entries)  # which a signal handler does not change
+                entries = list(self._entries.items())  # which a signal handler does not change
                 entries.sort(key=_layer_of, reverse=self._inside_out)  # stable, also in reverse
-                places = {entry: place for place, entry in enumerate(entries)}
-                handlers = [entry.handler for entry in entries]
+                places = {removal: place for place, (removal, _) in enumerate(entries)}
+                handlers = [entry.handler for _, entry in entries]
                 for wrapper in [*self._wrappers.values()]:
                     handlers = [wrapper(handler) for handler in handlers]
                 deliver = walk(handlers) if self._gated else walk_all(handlers)
@@ -184,18 +189,18 @@ class EventSubject(FusingObservable[State], Subject[State]):
     def _add(
         self, handler: Callback, observer: abc.ObserverBase[State] | None, layer: Layer
     ) -> abc.DisposableBase:
-        entry = _Entry(self._itself, layer, handler, observer)
+        removal = _Removal(self._itself)
         with self.lock:
             self.check_disposed()
             if not self.is_stopped:
-                self._entries[entry] = None
+                self._entries[removal] = _Entry(layer, handler, observer)
                 self._change()
-        return entry
+        return removal
 
-    def _remove(self, entry: "_Entry") -> None:
+    def _remove(self, removal: _Removal) -> None:
         with self.lock:
-            self._entries.pop(entry, None)
-            place = self._places.pop(entry, None)
+            self._entries.pop(removal, None)
+            place = self._places.pop(removal, None)
             if place is not None:  # a delivery may be walking this very list
                 self.handlers[place] = skip
             self._change()
@@ -206,7 +211,7 @@ class EventSubject(FusingObservable[State], Subject[State]):
             self._change()
 
     def _clear(self) -> list[abc.ObserverBase[State]]:
-        observers = [entry.observer for entry in self._entries if entry.observer]
+        observers = [entry.observer for entry in self._entries.values() if entry.observer]
         self._entries, self._places, self.handlers = {}, {}, []
         self._change()
         return observers
@@ -229,5 +234,5 @@ def new_subject(event: Event) -> EventSubject:
     return EventSubject(inside_out=rules.closes, gated=rules.gated)
 
 
-def _layer_of(entry: _Entry) -> Layer:
-    return entry.layer
+def _layer_of(item: tuple[_Removal, _Entry]) -> Layer:
+    return item[1].layer
