@@ -10,8 +10,8 @@ from rnnr._pipeline import Pipeline, named
 from rnnr.operators._all_but_newest import all_but_newest
 from rnnr.operators._delete_files import delete_files
 from rnnr.operators._do import do
+from rnnr.operators._file_saver import FileSaver
 from rnnr.operators._pipeline import pipeline
-from rnnr.operators._save_file import FileSaver
 from rnnr.operators._when import when as only_when
 from rnnr.state import State, reader
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from rnnr._pipeline import Pipeline, stateless
 from rnnr.files import KeptFiles, SavedFile, SavedFiles, delete, is_stamped, stamp
-from rnnr.operators._save_file import check_files, other_keepers
+from rnnr.operators._file_saver import other_keepers
+from rnnr.operators._save_file import check_files
 
 __all__ = ["delete_files"]
 
