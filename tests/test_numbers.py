@@ -38,7 +38,7 @@ def test_whatever_is_one_number_is_a_plain_float(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, "0.5", b"1", [0.5], {}, 1j, np.ones(2), torch.ones(2)])
 def test_what_is_not_one_number_is_refused_with_who_wanted_it(value: Any) -> None:
-    expected = r"a value for a part must be a number, got .*; give it one number: a float"
+    expected = r"a value for a part must be a number, got .*; (give it one number|select one)"
     with pytest.raises(TypeError, match=expected):
         number_of(value, "a part")
 

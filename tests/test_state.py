@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rnnr.state
-from rnnr import Event, Runner
+from rnnr import Emission, Event, Runner
 from rnnr.attachments import EpochTimer, ProgressBar, SumReducer
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
 from rnnr.reporting import reports
@@ -169,9 +169,12 @@ def test_a_reader_reads_what_there_is_even_none() -> None:
 
 def test_a_reader_of_what_is_no_state_says_how_to_get_one() -> None:
     read = reader("loss", "a part", "a cure")
-    expected = r"what comes to a part must be a state, got \(1, 2\) .*; after runner.observe"
+    expected = r"what comes to a part must be a state, got \(1, 2\) .*; put it before what turns"
     with pytest.raises(TypeError, match=expected):
         read((1, 2))  # type: ignore[arg-type]
+    expected = r"what comes to a part must be a state, got Emission.*; after runner.observe"
+    with pytest.raises(TypeError, match=expected):
+        read(Emission(Event.BATCH, {}))  # type: ignore[arg-type]
 
 
 def test_an_error_in_a_state_of_the_users_own_is_left_alone() -> None:

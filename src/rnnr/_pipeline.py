@@ -196,13 +196,16 @@ def pooled(make: Callable[[], Step], completed: Sequence[object] = ()) -> Step:
 
 
 def as_handler(name: str, callback: Callable[[State], object]) -> Callable[[State], object]:
-    """Return what is called with each state in the place of a callback: of a pipeline the step.
+    """Return what is called with each state in the place of a callback.
+
+    Of a pipeline it is the step, with a memory of its own: one pipeline may be attached to several
+    runners.
 
     Raises:
         TypeError: If it cannot be called, or does nothing when it is.
     """
     if isinstance(callback, Pipeline):
-        return callback.step
+        return callback.__copy__().step
     check_callback(name, callback)
     return callback
 

@@ -451,3 +451,20 @@ def test_a_fold_does_not_take_what_a_state_makes_up_for_its_first_value() -> Non
     state: State = defaultdict(lambda: 100, batch=1)
     pipeline(fold("total", add, value="batch"))(state)
     assert state["total"] == 1
+
+
+@pytest.mark.parametrize("operator", [every(2), ops.pairwise(), ops.take(1)])
+def test_one_pipeline_on_two_runners_remembers_for_each(operator: Operator) -> None:
+    def told(*pipelines: Pipeline[State, Any]) -> list[list[int]]:
+        stories = []
+        for one in pipelines:
+            runner = Runner()
+            seen.clear()
+            runner.on(Event.BATCH, one)
+            runner.run([1, 2, 3])
+            stories.append([*seen])
+        return stories
+
+    seen: list[int] = []
+    made = [pipeline(select("batch"), operator, do(seen.append)) for _ in range(2)]
+    assert told(made[0], made[0]) == told(*made)

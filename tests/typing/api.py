@@ -34,6 +34,7 @@ from rnnr.operators import (
     Operator,
     Pipeline,
     chunk,
+    do,
     ema,
     every,
     fold,
@@ -41,6 +42,7 @@ from rnnr.operators import (
     patience,
     pipeline,
     running_mean,
+    save_file,
     select,
     snapshot,
     states,
@@ -201,3 +203,14 @@ assert_type(dashboard.address, str)
 Dashboard("8000")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 assert_type(rnnr.__version__, str)
+
+
+# Functions in pipelines, as lambdas
+
+runner.stream(Event.BATCH).pipe(when(lambda state: state["n_iters"] > 3)).subscribe(print)
+runner.stream(Event.BATCH).pipe(select(lambda state: state["loss"]), do(print)).subscribe(print)
+runner.stream(Event.BATCH).pipe(select("loss"), when(lambda loss: loss > 1)).subscribe(print)
+runner.on(
+    Event.EPOCH_FINISHED,
+    pipeline(when(lambda state: state["better"]), save_file("model"), do(lambda kept: kept.paths)),
+)

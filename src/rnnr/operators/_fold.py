@@ -25,7 +25,9 @@ def fold(
     """Accumulate a value of each state in ``state[key]``, and pass the state on.
 
     It is ``scan`` with its memory in the state, so that the accumulator survives a pickle and
-    a resume, and can be read by everybody.
+    a resume, and can be read by everybody. So two subscriptions of one stream fold twice: put
+    ``ops.share()`` after it, or attach it once and read the key. A second `rnnr.Runner.run` goes on
+    from the accumulator that is there, unless you delete it.
 
     Args:
         key: Key of the accumulator.
