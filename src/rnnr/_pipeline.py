@@ -88,6 +88,11 @@ class Pipeline(Generic[_A, _B]):
         return self._parts or (self,)
 
     @property
+    def remembers(self) -> bool:
+        """Whether its step remembers something between items."""
+        return self._renew is not None
+
+    @property
     def reservations(self) -> tuple[Reservation, ...]:
         """What it reserves on a runner."""
         return self._reservations
@@ -124,13 +129,19 @@ def stateless(step: Step, *reservations: Reservation) -> Pipeline[Any, Any]:
     return Pipeline(step, lambda: step, reservations=reservations)
 
 
-def stateful(make: Callable[[], Step]) -> Pipeline[Any, Any]:
+def stateful(make: Callable[[], Step], *reservations: Reservation) -> Pipeline[Any, Any]:
     """Make an operator of steps that remember: each subscription gets one of its own.
 
     Args:
         make: Returns a new step.
+        reservations: What it reserves on a runner.
     """
-    return Pipeline(pooled(make), make, renew=lambda: stateful(make))
+    return Pipeline(
+        pooled(make),
+        make,
+        reservations=reservations,
+        renew=lambda: stateful(make, *reservations),
+    )
 
 
 def steps(pipelines: Sequence[Pipeline[Any, Any]]) -> Pipeline[Any, Any]:
@@ -139,7 +150,7 @@ def steps(pipelines: Sequence[Pipeline[Any, Any]]) -> Pipeline[Any, Any]:
     def make() -> Step:
         return _fused([each.make() for each in pipelines])
 
-    remembers = any(getattr(each.step, "is_pooled", False) for each in pipelines)
+    remembers = any(each.remembers for each in pipelines)
     return Pipeline(
         pooled(make) if remembers else make(),
         make,
@@ -191,7 +202,6 @@ def pooled(make: Callable[[], Step], completed: Sequence[object] = ()) -> Step:
         return result
 
     step.__qualname__ = "pipeline"
-    vars(step)["is_pooled"] = True
     return step
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from helpers.faults import Boom
 from rnnr import Event, Runner
-from rnnr.operators import do, pipeline, select
+from rnnr.operators import do, every, fold, pipeline, select
 
 
 def test_the_item_is_passed_on_whatever_the_action_returns() -> None:
@@ -46,6 +46,24 @@ def test_the_action_may_be_a_pipeline_whose_items_go_no_further() -> None:
     runner.on(Event.BATCH, pipeline(do(inner), select("n_iters"), do(seen.append)))
     runner.run("ab")
     assert seen == ["a", 1, "b", 2]
+
+
+def test_what_an_inner_pipeline_remembers_belongs_to_each_attachment() -> None:
+    seen: list[int] = []
+    inner = pipeline(select("batch"), every(2), do(seen.append))
+    outer = pipeline(do(inner))
+    for _ in range(2):
+        runner = Runner()
+        runner.on(Event.BATCH, outer)
+        runner.run([1, 2, 3])
+    assert seen == [2, 2]
+
+
+def test_what_an_inner_pipeline_writes_is_reserved() -> None:
+    runner = Runner()
+    runner.on(Event.BATCH, do(pipeline(fold("total", max, value="batch"))))
+    with pytest.raises(ValueError, match="key must be a key that no other part"):
+        runner.on(Event.BATCH, pipeline(fold("total", max, value="batch")))
 
 
 def test_a_function_that_does_nothing_when_it_is_called_is_refused() -> None:

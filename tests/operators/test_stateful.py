@@ -41,7 +41,7 @@ def test_every_operator_that_remembers_is_among_them() -> None:
 
 
 def remembers(operator: Operator) -> bool:
-    return hasattr(getattr(operator, "step", None), "is_pooled")
+    return bool(getattr(operator, "remembers", False))
 
 
 Case = tuple[Operator, list[Any], list[Any]]

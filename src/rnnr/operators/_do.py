@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from rnnr._pipeline import Pipeline, as_handler, stateless
+from rnnr._errors import check_callback
+from rnnr._pipeline import Pipeline, Step, stateful, stateless
 
 __all__ = ["do"]
 
@@ -34,11 +35,18 @@ def do(action: Callable[[Any], object]) -> Pipeline[Any, Any]:
         1
         2
     """
-    call = as_handler("action", action)
+    if not isinstance(action, Pipeline):
+        check_callback("action", action)
+        return stateless(_step(action))
+    if not action.remembers:
+        return stateless(_step(action.step), *action.reservations)
+    return stateful(lambda: _step(action.make()), *action.reservations)
 
+
+def _step(action: Callable[[Any], object]) -> Step:
     def step(item: Any) -> Any:
-        call(item)
+        action(item)
         return item
 
     step.__qualname__ = f"do({getattr(action, '__qualname__', '...')})"
-    return stateless(step, *getattr(action, "reservations", ()))
+    return step
