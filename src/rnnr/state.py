@@ -216,9 +216,13 @@ def check_state(part: str, item: object) -> None:
     Raises:
         TypeError: If it is something else.
     """
-    if isinstance(item, Mapping):
-        return
+    if not isinstance(item, Mapping):
+        raise wrong_item(part, item)
+
+
+def wrong_item(part: str, item: object) -> TypeError:
+    """Return the error for what comes to a part and is not a state."""
     cure = "put it before what turns the state into something else, such as select"
     if hasattr(item, "event") and hasattr(item, "state"):  # of an observed run
         cure = "after runner.observe(...) put states(Event.BATCH) before it"
-    raise wrong_type(f"what comes to {part}", "a state", item, cure)
+    return wrong_type(f"what comes to {part}", "a state", item, cure)

@@ -199,6 +199,22 @@ def test_one_that_leaves_during_a_nested_delivery_is_left_out_of_the_outer_one()
     assert seen == [3]
 
 
+def test_so_is_one_whose_results_nobody_takes() -> None:
+    seen: list[object] = []
+    subject = EventSubject()
+
+    def nest(state: dict[str, Any]) -> None:
+        if state["n"] == 1:
+            subject.add(lambda _: None)
+            subject.on_next(item(3))
+            subscription.dispose()
+
+    subject.add(nest)
+    subscription = subject.pipe(do(lambda state: seen.append(state["n"]))).subscribe()
+    subject.on_next(item(1))
+    assert seen == [3]
+
+
 def test_a_disposed_subject_tells_the_observer() -> None:
     errors: list[Exception] = []
     subject = EventSubject()

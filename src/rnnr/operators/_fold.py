@@ -9,7 +9,7 @@ from reactivex.disposable import Disposable
 from rnnr._errors import check_string, wrong_type, wrong_value
 from rnnr._numbers import own
 from rnnr._pipeline import Pipeline, Reservation, stateless
-from rnnr.state import EPOCH, MISSING, State, check_key, check_state, epoch_memory, reader
+from rnnr.state import EPOCH, MISSING, State, check_key, epoch_memory, reader, wrong_item
 
 __all__ = ["fold", "folding"]
 
@@ -134,8 +134,7 @@ def folding(
         try:
             before = state.get(key, MISSING)  # not state[key], which a defaultdict would make
         except AttributeError:
-            check_state(name, state)
-            raise
+            raise wrong_item(name, state) from None
         if before is MISSING:
             return begin(state, state)
         state[key] = function(before, read(state) if read else state)
@@ -148,8 +147,7 @@ def folding(
         except KeyError:
             before = MISSING
         except TypeError:
-            check_state(name, state)
-            raise
+            raise wrong_item(name, state) from None
         if before is MISSING:
             return begin(epoch_memory(state), state)
         memory[key] = function(before, read(state) if read else state)

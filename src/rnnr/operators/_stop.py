@@ -1,7 +1,7 @@
 """The end of a run as an operator."""
 
 from rnnr._pipeline import Pipeline, stateless
-from rnnr.state import State, check_state
+from rnnr.state import State, wrong_item
 
 __all__ = ["stop"]
 
@@ -38,8 +38,7 @@ def _stop(state: State) -> State:
     try:
         state["running"] = False
     except TypeError:
-        check_state("stop()", state)
-        raise
+        raise wrong_item("stop()", state) from None
     return state
 
 
