@@ -198,7 +198,7 @@ def test_one_that_leaves_during_a_nested_delivery_is_left_out_of_the_outer_one(
 
     subject.add(nest)
     stream = subject.pipe(do(lambda state: seen.append(state["n"])))
-    subscription = stream.subscribe(str) if takes_results else stream.subscribe()
+    subscription = stream.subscribe(list[object]().append) if takes_results else stream.subscribe()
     subject.on_next(item(1))
     assert seen == [3]
 
