@@ -1,6 +1,8 @@
 """What a message says: expected, got, cure."""
 
 import pickle
+import subprocess
+import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -10,7 +12,15 @@ import pytest
 
 from helpers.extras import np
 from rnnr import RnnrWarning
-from rnnr._errors import add_note, as_number, missing_key, note_failure, wrong_type, wrong_value
+from rnnr._errors import (
+    add_note,
+    as_number,
+    missing_key,
+    note_failure,
+    warn_user,
+    wrong_type,
+    wrong_value,
+)
 
 
 @pytest.mark.parametrize(("make", "kind"), [(wrong_type, TypeError), (wrong_value, ValueError)])
@@ -121,3 +131,22 @@ def test_an_argument_that_is_right_is_a_plain_float(right: Any) -> None:
 def test_an_argument_that_is_another_number_is_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"n must be five, got .*; one cure"):
         as_number("n", wrong, "five", lambda n: n == 5, "one cure")
+
+
+def test_a_warning_points_to_the_line_that_called_us() -> None:
+    ours: dict[str, Any] = {"__name__": "rnnr.somewhere", "warn_user": warn_user}
+    exec("def inner(): warn_user('oh')\ndef outer(): inner()", ours)
+    with pytest.warns(RnnrWarning, match="oh") as caught:
+        ours["outer"]()
+    assert caught[0].filename == __file__
+
+
+def test_a_warning_of_our_own_command_points_to_its_beginning() -> None:
+    program = """
+__name__ = "rnnr.__main__"
+from rnnr._errors import warn_user
+warn_user("oh")
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "RnnrWarning: oh" in done.stderr

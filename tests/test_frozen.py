@@ -58,7 +58,7 @@ def test_a_copy_shares_the_values_and_a_deep_copy_does_not() -> None:
 )
 def test_it_refuses_every_change_and_says_what_to_do(change: Callable[[Frozen], object]) -> None:
     frozen = Frozen(a=1)
-    with pytest.raises(TypeError, match=r"does not support .* change a copy, dict\(snapshot\)"):
+    with pytest.raises(TypeError, match=r"does not support .* change a copy, made by dict\(\)"):
         change(frozen)
     assert frozen == {"a": 1}
 

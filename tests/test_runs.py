@@ -9,7 +9,7 @@ from reactivex import abc
 from rnnr import Event, Layer, Runner
 from rnnr._runs import outermost
 from rnnr.state import State
-from rnnr.streams._layer import last_layer
+from rnnr.streams._layer import view_layer
 
 Watch = Callable[[State], None]
 
@@ -23,7 +23,7 @@ def tracked() -> Runner:
 
 def note(runner: Runner, event: Event, seen: list[State]) -> None:
     """Write down what the outermost run is when an event is over."""
-    runner.stream(event).add(lambda state: seen.append(outermost(state)), layer=last_layer(event))
+    runner.stream(event).add(lambda state: seen.append(outermost(state)), layer=view_layer(event))
 
 
 @pytest.mark.parametrize("event", Event, ids=str)

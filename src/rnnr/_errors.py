@@ -1,5 +1,7 @@
 """Error messages in three parts: expected, got, cure."""
 
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -15,7 +17,7 @@ from math import nan
 from numbers import Real
 from operator import index
 from traceback import TracebackException
-from types import FunctionType
+from types import FrameType, FunctionType
 from typing import Any, Final
 
 from rnnr._runs import runs_on_this_thread
@@ -30,6 +32,7 @@ __all__ = [
     "missing_key",
     "note_failure",
     "shown",
+    "warn_user",
     "wrong_type",
     "wrong_value",
 ]
@@ -48,6 +51,20 @@ class RnnrWarning(UserWarning):
         >>> from rnnr import RnnrWarning
         >>> warnings.simplefilter("error", RnnrWarning)
     """
+
+
+def warn_user(message: str) -> None:
+    """Warn, and point to the line of the user that has called rnnr."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and _is_ours(frame):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, RnnrWarning, stacklevel=level)
+
+
+def _is_ours(frame: FrameType) -> bool:
+    package, _, _ = str(frame.f_globals.get("__name__")).partition(".")
+    return package in ("rnnr", "reactivex", "contextlib")
 
 
 def wrong_type(name: str, expected: str, got: object, cure: str) -> TypeError:

@@ -9,7 +9,7 @@ __all__ = ["Frozen"]
 def _raise(self: "Frozen", *_: Any, **__: Any) -> NoReturn:
     raise TypeError(
         f"{type(self).__name__} does not support item assignment or any other change: it is "
-        "what the state held at one moment; change a copy, dict(snapshot), instead"
+        "what the state held at one moment; change a copy, made by dict(), instead"
     )
 
 

@@ -7,6 +7,7 @@ from rnnr.state import (
     MISSING,
     State,
     close_epoch,
+    forget_stop,
     is_open,
     n_batches_drawn,
     open_epoch,
@@ -37,6 +38,7 @@ def loop(
     drawing = stopped = False  # drawing: an error comes from the batches, not from a handler
     try:
         state.update(beginning)
+        forget_stop(state)
         if isinstance(state.get("error"), BaseException):  # saved while FAILED was delivered
             del state["error"]
         _publish(streams, opening, state)

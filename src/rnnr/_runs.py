@@ -29,15 +29,16 @@ class Slot:
             an interrupt right after ``acquire`` would leave a lock locked.
         has_run: Whether a run has begun.
         n_pauses: Grows while a run is paused: the time of a pause is not part of its speed.
+        is_stopping: Whether the run stops at its next whole batch, so that no pause may hold it.
     """
 
-    __slots__ = ("_watchers", "has_run", "n_pauses", "runner", "token")
+    __slots__ = ("_watchers", "has_run", "is_stopping", "n_pauses", "runner", "token")
 
     def __init__(self, runner: Any) -> None:
         self.runner: Callable[[], Any] = ref(runner)
         self.token: dict[str, object] = {}
         self.n_pauses = 0
-        self.has_run = False
+        self.has_run = self.is_stopping = False
         self._watchers: dict[object, None] = {}
 
     def watch(self) -> Disposable:

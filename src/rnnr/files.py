@@ -1,17 +1,22 @@
 """Write files atomically, and recognize the files that a run has written."""
 
+import errno
 import os
 import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from io import FileIO
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from uuid import uuid4
+from weakref import WeakSet
 
 __all__ = ["KeptFiles", "SavedFile", "SavedFiles", "write_atomic"]
+
+_OF_THE_DISK = {errno.EDQUOT, errno.EIO, errno.ENOSPC}
 
 if sys.platform == "win32":  # pragma: no cover  (the tests run on Linux)
 
@@ -24,6 +29,27 @@ else:
     def lock(file: IO[bytes] | FileIO, *, wait: bool) -> None:
         """Take the lock that a process holds while it writes a file; it ends with the process."""
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+_open: WeakSet[FileIO] = WeakSet()
+
+
+def keep_from_children(file: FileIO) -> None:
+    """Have an open file closed in processes that are forked: they would keep its lock."""
+    _close_in_children()
+    _open.add(file)
+
+
+@cache
+def _close_in_children() -> None:
+    if hasattr(os, "register_at_fork"):  # pragma: no branch  (Windows has none)
+        os.register_at_fork(after_in_child=_close_all)
+
+
+def _close_all() -> None:
+    for file in [*_open]:
+        with suppress(Exception):
+            file.close()
 
 
 class SavedFile(NamedTuple):
@@ -191,6 +217,8 @@ def write_atomic(
     Raises:
         BaseException: Whatever ``write`` raises; ``path`` is unchanged then, and the temporary
             file is removed.
+        OSError: If the directory cannot be flushed, since the disk is full or broken. The file is
+            written then, but may not survive a loss of power.
 
     Example:
         >>> from pathlib import Path
@@ -217,7 +245,7 @@ def write_atomic(
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _flush_directory(target.parent)
+    flush_directory(target.parent)
 
 
 def _open_temporary(folder: Path) -> tuple[IO[bytes], Path]:
@@ -238,10 +266,18 @@ def _remove_leftovers(folder: Path) -> None:
             leftover.unlink()
 
 
-def _flush_directory(folder: Path) -> None:
-    with suppress(OSError):  # Windows and some file systems cannot flush a directory
+def flush_directory(folder: Path) -> None:
+    """Flush the entries of a directory to disk, where that can be done.
+
+    Raises:
+        OSError: If the disk is full or broken.
+    """
+    try:
         fd = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(fd)
         finally:
             os.close(fd)
+    except OSError as error:  # Windows and some file systems cannot flush a directory
+        if error.errno in _OF_THE_DISK:
+            raise

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import AsyncIterable, Callable, Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias, TypeVar, overload
 
 from reactivex import Observable, abc
@@ -16,6 +16,7 @@ from rnnr._errors import (
 )
 from rnnr._keys import Keys
 from rnnr._loop import loop
+from rnnr._restored import warn_of_restored
 from rnnr._runs import Slot, runs_on_this_thread
 from rnnr.event import Event
 from rnnr.scheduling import idle_trampoline, is_inside_subscription
@@ -40,6 +41,12 @@ _C = TypeVar("_C", bound=Callback)
 Source: TypeAlias = Iterable[Any] | AsyncIterable[Any] | Observable[Any]
 """What yields the batches of an epoch."""
 
+Restart: TypeAlias = Callable[[Event, State], AbstractContextManager[tuple[Event | None, State]]]
+"""Makes the context of a run that may go on where another process was.
+
+It is called with the opening event and the keys that the state gets before it. What the context
+returns is used instead; the event is ``None`` if nothing is left to run."""
+
 _NOTHING = nullcontext()
 
 _MAX_EPOCH_CURE = (
@@ -60,6 +67,7 @@ class Runner:
     * ``epoch``: number of the current epoch, from 1.
     * ``batch``: the current batch; the next callback sees what an earlier one put here.
     * ``error``: the exception, only while ``Event.FAILED`` is being delivered.
+    * ``stopped_by``: who has stopped the run after a whole event, such as ``"SIGTERM"``.
 
     Keys that start with an underscore are rnnr's own memory. `pickle.dumps` of the state works
     when the values that you put there pickle; the state of a killed run can be given to
@@ -86,6 +94,7 @@ class Runner:
         self._batches = EpochBatches()
         self._slot = Slot(self)
         self._latest: object = None
+        self._restart: Restart | None = None
         self._keys = Keys()
 
     @overload
@@ -299,6 +308,8 @@ class Runner:
             3
         """
         self._check_resumable()
+        if self._latest is None:  # another process has made the state
+            warn_of_restored(self.state, self._callbacks())
         self._go(Event.RESUMED, {"running": True}, repeat_last_batch)
 
     def stop(self) -> None:
@@ -337,6 +348,9 @@ class Runner:
             raise
         return CompositeDisposable(*reserved, *map(stream.add, several))
 
+    def _callbacks(self) -> list[Callback]:
+        return [one for stream in [*self._streams.values()] for one in stream.callbacks]
+
     def _check_resumable(self) -> None:
         state = self.state
         missing = {"batches", "max_epoch", "n_iters", "epoch"} - state.keys()
@@ -373,8 +387,11 @@ class Runner:
             with (
                 idle_trampoline() if is_inside else _NOTHING,
                 listener() if listener else _NOTHING,
+                self._restart(opening, beginning) if self._restart else _NOTHING as restarted,
             ):
-                loop(state, self._streams, self._batches, opening, beginning, repeat_last_batch)
+                first, keys = restarted or (opening, beginning)
+                if first is not None:
+                    loop(state, self._streams, self._batches, first, keys, repeat_last_batch)
         finally:
             # No call in here: an interrupt comes after calls, and would leave the token. No branch
             # for coverage, because the other one is left by the error above.

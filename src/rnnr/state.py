@@ -7,7 +7,8 @@ key                     what it holds
 ======================  ==================================================================
 ``_epoch``              memory that lives for one epoch, a dict (see `epoch_memory`)
 ``_run``                memory that lives for one run, a dict (see `run_memory`): the keys that
-                        this run has begun to write, under ``_begun``
+                        this run has begun to write, under ``_begun``, and where it was stopped
+                        after a whole event, under ``_stopped_at``
 ``_counter``            `maybe_stop_early`: failures in a row (the name is its argument)
 ``_early_stopping_{key}``
                         `early_stopping`: a dict of the best so far, the failures in a row, and
@@ -30,6 +31,7 @@ key                     what it holds
 ``_started_at``         the time at which the epoch began, for the timer
 ``_bar``                position of the progress bar, in items
 ``_reducer {name}``     what a reducer has accumulated
+``_random_states``      `Snapshots`: the states of the random generators before ``iter(batches)``
 ``_results``            the names of the reducers that have stored their results, a tuple
 ======================  ==================================================================
 """
@@ -52,8 +54,14 @@ EPOCH: Final = "_epoch"
 RUN: Final = "_run"
 """Key of the memory that lives for one run."""
 
+RANDOM_STATES: Final = "_random_states"
+"""Key, in the memory of an epoch, of the random states with which its iterator was made."""
+
 RESULTS: Final = "_results"
 """Key, in the memory of an epoch, of the names of the reducers that have stored their results."""
+
+STOPPED_BY: Final = "stopped_by"
+"""Key of who has stopped the run after a whole event."""
 
 RUN_KEYS: Final = (
     "batches",
@@ -63,6 +71,7 @@ RUN_KEYS: Final = (
     "epoch",
     "batch",
     "error",
+    STOPPED_BY,
     EPOCH,
     RUN,
 )
@@ -75,6 +84,7 @@ STARTED_AT: Final = "_started_at"
 _NOT_FREE: Final = frozenset({*RUN_KEYS, STARTED_AT} - {"error"})
 
 _BEGUN: Final = "_begun"
+_STOPPED_AT: Final = "_stopped_at"
 
 
 def epoch_memory(state: State) -> dict[str, Any]:
@@ -143,6 +153,29 @@ def check_metric(argument: str, key: str) -> None:
     if key in set(RUN_KEYS) - {"batch", "error"}:
         cure = "the run writes it, and it is not a metric; name the key of one"
         raise wrong_value(argument, "the key of a metric", key, cure)
+
+
+def stop_after_event(state: State, by: str) -> None:
+    """Stop the run; to be called in the layer ``STOP``, when every handler of the event has run.
+
+    Args:
+        state: State of the run.
+        by: Who stops it, for `state["stopped_by"]`.
+    """
+    moment = [state["n_iters"], state["epoch"]]
+    run_memory(state)[_STOPPED_AT] = moment
+    state.update({STOPPED_BY: by, "running": False})
+
+
+def forget_stop(state: State) -> None:
+    """Forget who has stopped the run: it goes on, or another one begins."""
+    state.pop(STOPPED_BY, None)
+    state.get(RUN, {}).pop(_STOPPED_AT, None)
+
+
+def was_stopped_whole(state: State) -> bool:
+    """Return whether it was `stop_after_event` that has stopped the run, just now."""
+    return run_memory(state).get(_STOPPED_AT) == [state["n_iters"], state["epoch"]]
 
 
 def open_epoch(state: State) -> None:

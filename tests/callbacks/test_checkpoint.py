@@ -270,7 +270,7 @@ class TestTheWriter:
         callback(state)
         state["epoch"] = 2
         with monkeypatch.context() as patch:
-            patch.setattr("rnnr.files._flush_directory", interrupted)
+            patch.setattr("rnnr.files.flush_directory", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 callback(state)
         assert names(tmp_path) == kept(state) == ["1_model.pkl", "2_model.pkl"]
@@ -284,7 +284,7 @@ class TestTheWriter:
         state: State = {"epoch": 1}
         saved = []
         with monkeypatch.context() as patch:
-            patch.setattr("rnnr.files._flush_directory", lambda _: saved.append(deepcopy(state)))
+            patch.setattr("rnnr.files.flush_directory", lambda _: saved.append(deepcopy(state)))
             checkpoint("model", 1, under=tmp_path)(state)  # no further than here
         state = saved[0] | {"epoch": 2}
         checkpoint("model", 1, under=tmp_path)(state)

@@ -331,6 +331,7 @@ class TestRestore:
         assert runner.state["weights"] is weights
         assert model[2](weights) == 2
 
+    @pytest.mark.filterwarnings("ignore:.* must not have been stopped early")
     @pytest.mark.parametrize("across_processes", [False, True])
     def test_a_resumed_run_equals_the_uninterrupted_one(
         self, model: Model, end: tuple[Any, Any, int], across_processes: bool

@@ -22,7 +22,7 @@ from rnnr._frozen import Frozen
 from rnnr.attachments import Control, MeanReducer, SumReducer
 from rnnr.reporting import Report, reports
 from rnnr.state import State
-from rnnr.streams._layer import last_layer
+from rnnr.streams._layer import view_layer
 
 Metrics = list[dict[str, float]]
 
@@ -163,7 +163,7 @@ class TestMetrics:
         runner = Runner()
         seen = reported(runner, "mine", on=Event.BATCH | Event.EPOCH_FINISHED)
         for event in (Event.BATCH, Event.EPOCH_FINISHED):
-            for layer in set(Layer) - {last_layer(event)}:
+            for layer in {*Layer} - {view_layer(event), Layer.SAVE, Layer.STOP}:
 
                 def write(state: State, event: Event = event, layer: Layer = layer) -> None:
                     state.setdefault("mine", {})[f"{event.name} {layer.name}"] = layer
@@ -711,7 +711,7 @@ def test_reports_tell_the_story_that_callbacks_see(
             seen.append((event, state["epoch"], state["n_iters"]))
 
         runner.on(event, act)
-        runner.stream(event).add(see, layer=last_layer(event))
+        runner.stream(event).add(see, layer=view_layer(event))
     reports(runner).subscribe(lambda r: told.append((r.event, r.epoch, r.n_iters)))
     with suppress(ZeroDivisionError):
         runner.run(range(n_batches), max_epoch)

@@ -16,7 +16,7 @@ from helpers.faults import call_at_line
 from rnnr import Event, Layer, Runner, State
 from rnnr.selection import always
 from rnnr.streams import Callback, EventSubject
-from rnnr.streams._layer import last_layer
+from rnnr.streams._layer import view_layer
 from rnnr.streams._selected import only_if
 from rnnr.streams._subject import Wrapper, new_subject
 
@@ -406,14 +406,19 @@ class TestWrapping:
 
 
 @pytest.mark.parametrize("event", Event, ids=str)
-def test_the_turn_of_the_last_layer_is_after_all_others(event: Event) -> None:
+def test_views_come_after_all_others_then_what_saves_and_what_stops(event: Event) -> None:
     seen: list[str] = []
     subject = new_subject(event)
-    subject.add(lambda _: seen.append("last"), layer=last_layer(event))
-    for layer in set(Layer) - {last_layer(event)}:
-        subject.add(lambda _: seen.append("another"), layer=layer)
+
+    def see(name: str, _: State) -> None:
+        seen.append(name)
+
+    last = {view_layer(event): "view", Layer.SAVE: "save", Layer.STOP: "stop"}
+    for layer in sorted(Layer, reverse=True):
+        name = last.get(layer, "another")
+        subject.add(partial(see, name), layer=layer)
     subject.on_next(item(1))
-    assert seen == ["another"] * 3 + ["last"]
+    assert seen == ["another"] * 3 + ["view", "save", "stop"]
 
 
 class TestSelected:

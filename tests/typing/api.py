@@ -38,13 +38,13 @@ from rnnr.operators import (
     ema,
     every,
     fold,
+    frozen,
     improved,
     patience,
     pipeline,
     running_mean,
     save_file,
     select,
-    snapshot,
     states,
     stop,
     throughput,
@@ -104,7 +104,7 @@ assert_type(runner.stream(Event.BATCH.every(2)), EventSubject | SelectedStream)
 assert_type(runner.stream(Event.BATCH).add(log, layer=Layer.CLOCK), DisposableBase)
 batches = runner.stream(Event.BATCH).pipe(select("batch"), ops.pairwise())
 batches.subscribe(print)
-assert_type(runner.stream(Event.BATCH).pipe(snapshot()), Observable[Mapping[str, Any]])
+assert_type(runner.stream(Event.BATCH).pipe(frozen()), Observable[Mapping[str, Any]])
 assert_type(runner.stream(Event.BATCH).pipe(throughput(1.0)), Observable[float])
 assert_type(runner.stream(Event.BATCH).pipe(every(2), chunk(3)), Observable[list[State]])
 losses = runner.stream(Event.EPOCH_FINISHED).pipe(select("loss"))

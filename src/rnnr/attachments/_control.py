@@ -11,8 +11,8 @@ from rnnr._runs import Slot, outermost, runs_on_this_thread
 from rnnr.attachments._attachment import Attachment, attach
 from rnnr.event import ENDS, Event
 from rnnr.runner import Runner
-from rnnr.state import State
-from rnnr.streams._layer import last_layer
+from rnnr.state import State, stop_after_event
+from rnnr.streams._layer import Layer
 
 __all__ = ["Control", "ControlStatus"]
 
@@ -80,8 +80,7 @@ class Control(Attachment):
             A Disposable that detaches again; a paused run of this runner goes on.
         """
         key = object()
-        layer = last_layer(Event.STOPPED)
-        attached = attach(runner, layer, dict.fromkeys(ENDS, self._end))
+        attached = attach(runner, Layer.STOP, dict.fromkeys(ENDS, self._end))
         with self._lock:
             alive = {key: slot for key, slot in self._slots.items() if slot.runner() is not None}
             self._slots = {**alive, key: runner._slot}
@@ -172,7 +171,7 @@ class Control(Attachment):
                 stream = wanted[key].stream(Event.BATCH)
                 handler = partial(self._wait_while_paused, key)
                 vars(handler)["is_untimed"] = True  # the time of a pause is not its own
-                added = stream.add(handler, layer=last_layer(Event.BATCH))
+                added = stream.add(handler, layer=Layer.STOP)
                 if self._handlers.setdefault(key, added) is not added:
                     added.dispose()  # a signal handler was quicker
             if request is self._request and slots is self._slots:
@@ -192,13 +191,13 @@ class Control(Attachment):
                 self._n_paused -= 1
             slots = self._slots.values()
             if self._request[0] is ControlStatus.STOPPING and outermost(state, slots) is state:
-                state["running"] = False
+                stop_after_event(state, type(self).__name__)
 
     def _must_wait(self, key: object, state: State) -> bool:
         status, n_steps = self._request
         if status is not ControlStatus.PAUSING or key not in self._handlers:
             return False
-        if not state["running"]:
+        if not state["running"] or any(slot.is_stopping for slot, _, _ in runs_on_this_thread()):
             return False
         if n_steps:
             self._request = status, n_steps - 1

@@ -27,10 +27,10 @@ class EpochTimer(Attachment):
     """An attachment that logs when each epoch begins and how long it took.
 
     It logs at INFO on ``rnnr.attachments.epoch_timer``, unless ``state["max_epoch"]`` is 1 or
-    less. The time includes everything that happens in the epoch, and the pause between a stop and
-    ``resume``. It does not change when the wall clock is set, except in an epoch that another
-    process began. If logging fails, that is logged once, at ERROR on the same logger, and the run
-    goes on.
+    less. The time includes everything that happens in the epoch, except that its end is saved, and
+    the pause between a stop and ``resume``. It does not change when the wall clock is set, except
+    in an epoch that another process began. If logging fails, that is logged once, at ERROR on the
+    same logger, and the run goes on.
 
     Example:
         >>> import logging, sys

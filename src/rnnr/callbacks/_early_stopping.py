@@ -17,13 +17,20 @@ from rnnr.operators._do import do
 from rnnr.operators._fold import folding
 from rnnr.operators._improvement import Rule, check_patience, failures_in_a_row, improvement_rule
 from rnnr.operators._pipeline import pipeline
-from rnnr.operators._stop import stop
 from rnnr.operators._when import when
 from rnnr.runner import Runner, check_runner
 from rnnr.selection import Selection
-from rnnr.state import State, begin_key, check_key, check_metric, reader
+from rnnr.state import (
+    STOPPED_BY,
+    State,
+    begin_key,
+    check_key,
+    check_metric,
+    reader,
+    stop_after_event,
+)
 from rnnr.streams._delivery import Callback
-from rnnr.streams._layer import Layer, last_layer
+from rnnr.streams._layer import Layer
 
 __all__ = ["EarlyStopping", "early_stopping"]
 
@@ -164,19 +171,40 @@ class Stopper:
         if better:
             after["best"] = value
         if self._is_best(memory.get("kept_value", memory["best"]), value, seen):
-            after |= {"kept_value": value, "kept": self.restorer.snapshot(state)}
+            after |= {"kept_value": value, "kept": self.restorer.copy(state)}
         return after
 
     def is_due(self, state: State) -> bool:
         """Return whether the last value was one failure too many."""
-        return bool(state.get(self.memory, {}).get("due"))
+        memory = state.get(self.memory, {})
+        return bool(memory.get("due")) and memory["failures"] > self._patience
 
     def log(self, state: State) -> None:
-        """Log that the run is stopped, and that this has been seen to."""
-        state[self.memory] = {**state[self.memory], "due": False}
+        """Log that the run is stopped."""
         failures, best = (state[self.memory][key] for key in ("failures", "best"))
         message = "Patience exceeded, stopping early: %s, no better than %s for %d values"
         logger.info(message, self.part, best, failures)
+
+    def stop(self, state: State) -> None:
+        """Stop the run after the event, in which it was saved with the value that was too much.
+
+        A run that is restarted from there stops again.
+        """
+        stop_after_event(state, self.part)
+
+    def settle(self, state: State) -> None:
+        """Remember that this has stopped the run: `rnnr.Runner.resume` trains on."""
+        memory = state.get(self.memory, {})
+        if memory.get("due") and state.get(STOPPED_BY) == self.part:
+            self._settle(state)
+
+    def stop_at_once(self, state: State) -> None:
+        """Stop the run, and remember that."""
+        self._settle(state)
+        state["running"] = False
+
+    def _settle(self, state: State) -> None:
+        state[self.memory] = {**state[self.memory], "due": False}
 
     def begin(self, state: State) -> None:
         """Forget an earlier run."""
@@ -210,8 +238,10 @@ class EarlyStopping:
         beginning = {"seen": 0, "failures": 0, "best": None}
         check = folding(stopper.memory, stopper.next, initial=beginning, name=stopper.part)
         self._check = named(pipeline(do(stopper.begin), check), stopper.part)
-        stop_if_due = pipeline(when(stopper.is_due), do(stopper.log), stop())
-        self._stop = named(stop_if_due, f"stop of {stopper.part}")
+        due = when(stopper.is_due), do(stopper.log)
+        at_once = pipeline(*due, do(stopper.stop_at_once))
+        self._stop_at_once = named(at_once, f"stop of {stopper.part}")
+        self._stop = named(pipeline(*due, do(stopper.stop)), f"stop of {stopper.part}")
 
     def __call__(self, state: State) -> None:
         """Check the metric, and stop the run if it has not got better for too long.
@@ -221,7 +251,7 @@ class EarlyStopping:
         """
         self._check_plain()
         self._check(state)
-        self._stop(state)
+        self._stop_at_once(state)
 
     def attach_on(
         self, runner: Runner, event: Event | Selection = Event.EPOCH_FINISHED
@@ -252,7 +282,8 @@ class EarlyStopping:
             (Event.STARTED, self._stopper.begin, Layer.CLOCK),
             (Event.RESUMED, self._stopper.put_back, Layer.CLOCK),
             *((end, self._stopper.restore, Layer.REDUCE) for end in ENDS),
-            *((kind, self._stop, last_layer(kind)) for kind in event.predicates()),
+            *((end, self._stopper.settle, Layer.REDUCE) for end in ENDS),
+            *((kind, self._stop, Layer.STOP) for kind in {*event.predicates(), Event.RESUMED}),
         ]
         return CompositeDisposable(
             reserved,

@@ -37,7 +37,7 @@ class Restorer:
         if self._object is not None:
             self._readers[_OBJECT] = lambda _: restore
 
-    def snapshot(self, state: State) -> _Contents:
+    def copy(self, state: State) -> _Contents:
         """Return a copy of everything; together, so that what is shared stays shared."""
         return deepcopy({key: _content(read(state)) for key, read in self._readers.items()})
 

@@ -31,7 +31,7 @@ from rnnr.reporting._reports import reports
 from rnnr.runner import Runner, check_runner
 from rnnr.selection import Selection, always
 from rnnr.state import State
-from rnnr.streams._layer import Layer, last_layer
+from rnnr.streams._layer import Layer, view_layer
 
 if TYPE_CHECKING:
     from rnnr.dashboard._server import Server
@@ -153,7 +153,7 @@ class Dashboard(Attachment):
             attached.add(runner.stream(event).add(self._start_logging, layer=Layer.CLOCK))
         for event in ENDS:
             stop_logging = partial(self._stop_logging, runner._slot)
-            attached.add(runner.stream(event).add(stop_logging, layer=last_layer(event)))
+            attached.add(runner.stream(event).add(stop_logging, layer=view_layer(event)))
         if runner._slot.is_running:
             self._start_logging(runner.state)
         return attached

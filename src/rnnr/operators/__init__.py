@@ -14,6 +14,7 @@ from rnnr.operators._do import do
 from rnnr.operators._ema import ema
 from rnnr.operators._every import every
 from rnnr.operators._fold import fold
+from rnnr.operators._frozen import frozen
 from rnnr.operators._improved import improved
 from rnnr.operators._isolate import isolate
 from rnnr.operators._patience import patience
@@ -21,7 +22,6 @@ from rnnr.operators._pipeline import pipeline
 from rnnr.operators._running_mean import running_mean
 from rnnr.operators._save_file import save_file
 from rnnr.operators._select import select
-from rnnr.operators._snapshot import snapshot
 from rnnr.operators._states import states
 from rnnr.operators._stop import stop
 from rnnr.operators._throughput import throughput
@@ -37,6 +37,7 @@ __all__ = [
     "ema",
     "every",
     "fold",
+    "frozen",
     "improved",
     "isolate",
     "patience",
@@ -44,7 +45,6 @@ __all__ = [
     "running_mean",
     "save_file",
     "select",
-    "snapshot",
     "states",
     "stop",
     "throughput",

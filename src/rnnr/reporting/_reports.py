@@ -24,7 +24,7 @@ from rnnr.scheduling import InPlaceObservable
 from rnnr.selection import Selectable, Selection, always
 from rnnr.sources._kinds import length_of
 from rnnr.state import EPOCH, RESULTS, STARTED_AT, State, check_metric
-from rnnr.streams._layer import last_layer
+from rnnr.streams._layer import view_layer
 from rnnr.streams._selected import only_if
 
 __all__ = ["ALL_EVENTS", "reports"]
@@ -108,12 +108,12 @@ def reports(
         return CompositeDisposable(
             runner._slot.watch(),
             *(
-                runner.stream(event).add(partial(reporter.begin, event), layer=last_layer(event))
+                runner.stream(event).add(partial(reporter.begin, event), layer=view_layer(event))
                 for event in BEGINNINGS  # after callbacks restore the counters
             ),
             *(
                 runner.stream(event).add(
-                    only_if(test, partial(emit, event)), layer=last_layer(event)
+                    only_if(test, partial(emit, event)), layer=view_layer(event)
                 )
                 for event, test in on.predicates().items()
             ),

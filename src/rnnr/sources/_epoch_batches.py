@@ -12,7 +12,25 @@ from rnnr.sources._iterator import BufferedIterator, is_exhausted
 from rnnr.sources._kinds import can_be_iterated, is_asynchronous, is_closed_by_a_pause
 from rnnr.state import State, epoch_memory, is_open, mark_epoch_start, n_batches_drawn
 
-__all__ = ["EpochBatches", "check_batches", "warn_if_spent"]
+__all__ = ["EpochBatches", "Opening", "check_batches", "is_one_shot", "warn_if_spent"]
+
+
+class Opening:
+    """What is to be done where an epoch's iterator is made: nothing.
+
+    A part that restores random states does more.
+    """
+
+    def before(self, state: State) -> bool:  # noqa: ARG002  (for those that do more)
+        """Prepare for ``iter(batches)``.
+
+        Returns:
+            Whether the batches go on by themselves where the epoch was: nothing is skipped.
+        """
+        return False
+
+    def after(self, state: State) -> None:
+        """Follow ``iter(batches)``, and the skipping of the batches that the epoch had drawn."""
 
 
 class EpochBatches:
@@ -20,9 +38,13 @@ class EpochBatches:
 
     It is kept here, not in the state, which has to pickle. It belongs to the memory of one epoch: a
     restored state has another memory, and gets its own iterator.
+
+    Attributes:
+        opening: What is to be done where an iterator is made.
     """
 
     def __init__(self) -> None:
+        self.opening = Opening()
         self._memory: State | None = None
         self._source: BufferedIterator | _PlainIterator = _NOTHING
         self._to_skip = 0
@@ -37,12 +59,17 @@ class EpochBatches:
             drawn = n_batches_drawn(state)
             mark_epoch_start(state)
             memory["_spent"] = _is_spent(state["batches"])
+            goes_on = self.opening.before(state)
             self._source, is_live = _opened(state["batches"])
-            self._to_skip = 0 if is_live else drawn
+            self._to_skip = 0 if is_live or goes_on else drawn
+            if not self._to_skip:
+                self.opening.after(state)
         self._source.running = lambda: bool(state["running"])
         if self._to_skip:
             self._memory = None  # an error may lose a batch: then the batches are iterated again
             self._skip(self._source.remaining(), state)
+            if not self._to_skip:
+                self.opening.after(state)
         self._memory = memory
         return iter(()) if self._to_skip else self._source.remaining()
 
@@ -80,7 +107,7 @@ class EpochBatches:
         memory["_failed_at"] = drawn
         if self._memory is not memory:  # it has not reached the position of the epoch
             return
-        if self._source.is_exhausted and not _is_one_shot(state.get("batches")):
+        if self._source.is_exhausted and not is_one_shot(state.get("batches")):
             self.close()
         elif self._source.has_failed:
             memory["_broken_at"] = drawn
@@ -90,7 +117,7 @@ class EpochBatches:
         check_batches(state["batches"])
         memory = epoch_memory(state)
         is_lost = not self._serves(memory) and (n_batches_drawn(state) or self._memory is memory)
-        if is_lost and is_open(state) and _is_one_shot(state["batches"]):
+        if is_lost and is_open(state) and is_one_shot(state["batches"]):
             raise RuntimeError(
                 f"epoch {state['epoch']} cannot be resumed after {n_batches_drawn(state)} batches: "
                 "expected batches that can be iterated again, to skip those, got the "
@@ -102,13 +129,15 @@ class EpochBatches:
         """Skip the batches that the epoch has drawn, while the run is running."""
         while self._to_skip and state["running"]:
             try:
-                next(batches)
+                batch = next(batches)
             except StopIteration:
                 if not state["running"]:  # a stop, which does not wait for a silent source
                     return
                 drawn = n_batches_drawn(state)
                 raise too_few(drawn, drawn - self._to_skip) from None
             self._to_skip -= 1
+            if not self._to_skip:
+                state.setdefault("batch", batch)  # a state that was saved may be without it
 
     def _serves(self, memory: State) -> bool:
         """Return whether the iterator belongs to an epoch, and is at its position."""
@@ -165,7 +194,7 @@ def warn_if_spent(state: State, stacklevel: int) -> None:
     memory, drawn = epoch_memory(state), n_batches_drawn(state)
     if memory.get("_broken_at") == drawn:
         reason = "their iterator raised an error before and has nothing left: some may be missing"
-    elif drawn or not _is_one_shot(state["batches"]):
+    elif drawn or not is_one_shot(state["batches"]):
         return
     elif state["epoch"] > 1 or memory.get("_spent"):
         reason = "an iterator yields them once, and it was exhausted before: this epoch has none"
@@ -190,7 +219,8 @@ def _opened(batches: Any) -> tuple["BufferedIterator | _PlainIterator", bool]:
     return source, isinstance(batches, Buffered) and batches.live
 
 
-def _is_one_shot(batches: object) -> bool:
+def is_one_shot(batches: object) -> bool:
+    """Return whether the batches can be iterated only once."""
     if isinstance(batches, Buffered):
         source, live = batches.source, batches.live
         return hasattr(type(source), "__next__") or is_closed_by_a_pause(source, live)

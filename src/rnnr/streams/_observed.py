@@ -123,7 +123,7 @@ class ObservedRun(InPlaceObservable[Emission]):
     def _remember_failure(self, failed_run: object) -> None:
         state = self._runner.state
         # a run that failed before its first epoch begins again: there is nothing to resume
-        self._failed = (failed_run, state) if state["epoch"] else None
+        self._failed = (failed_run, state) if state.get("epoch") else None
 
 
 class _Subscription:

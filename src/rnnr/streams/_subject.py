@@ -14,7 +14,7 @@ from rnnr.event import RULES, Event
 from rnnr.state import State
 from rnnr.streams._delivery import Callback, skip, walk, walk_all
 from rnnr.streams._fused import FusingObservable
-from rnnr.streams._layer import Layer
+from rnnr.streams._layer import Layer, place_of
 
 __all__ = ["EventSubject", "Streams", "Wrapper", "new_subject"]
 
@@ -108,6 +108,11 @@ class EventSubject(FusingObservable[State], Subject[State]):
             raise wrong_type("layer", "a Layer", layer, "write for example Layer.REDUCE")
         return self._add(handler, None, layer)
 
+    @property
+    def callbacks(self) -> list[Callback]:
+        """The handlers, as they were added."""
+        return [entry.handler for entry in [*self._entries.values()]]
+
     def wrap(self, wrapper: Wrapper) -> Disposable:
         """Call what a function makes of each handler in the place of the handler, until disposed.
 
@@ -143,7 +148,7 @@ class EventSubject(FusingObservable[State], Subject[State]):
             while n_changes != self._n_changes:
                 n_changes = self._n_changes
                 entries = list(self._entries.items())  # which a signal handler does not change
-                entries.sort(key=_layer_of, reverse=self._inside_out)  # stable, also in reverse
+                entries.sort(key=self._place_of)
                 places = {removal: place for place, (removal, _) in enumerate(entries)}
                 handlers = [entry.handler for _, entry in entries]
                 for wrapper in [*self._wrappers.values()]:
@@ -216,6 +221,9 @@ class EventSubject(FusingObservable[State], Subject[State]):
         self._change()
         return observers
 
+    def _place_of(self, item: tuple[_Removal, _Entry]) -> int:
+        return place_of(item[1].layer, inside_out=self._inside_out)
+
     def _change(self) -> None:
         self._n_changes += 1
         self.deliver = None
@@ -232,7 +240,3 @@ def new_subject(event: Event) -> EventSubject:
     """Return a new Subject with the rules of an event."""
     rules = RULES[event]
     return EventSubject(inside_out=rules.closes, gated=rules.gated)
-
-
-def _layer_of(item: tuple[_Removal, _Entry]) -> Layer:
-    return item[1].layer

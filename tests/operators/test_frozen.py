@@ -1,4 +1,4 @@
-"""`snapshot` takes out of the state what others may keep."""
+"""`frozen` takes out of the state what others may keep."""
 
 import json
 import pickle
@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 
 from rnnr import Event, Runner
-from rnnr.operators import pipeline, select, snapshot
+from rnnr.operators import frozen, pipeline, select
 from rnnr.state import State
 
 
 def test_it_holds_everything_but_the_keys_that_are_the_librarys_own() -> None:
     seen: list[Any] = []
     state: State = {"epoch": 1, "_epoch": {}, "_counter": 3, "loss": 0.5, "a_b": 1}
-    pipeline(snapshot(), lambda stream: stream.do_action(seen.append))(state)
+    pipeline(frozen(), lambda stream: stream.do_action(seen.append))(state)
     assert seen == [{"epoch": 1, "loss": 0.5, "a_b": 1}]
 
 
 def test_it_does_not_change_with_the_state() -> None:
     seen: list[Any] = []
     runner = Runner()
-    runner.stream(Event.BATCH).pipe(snapshot()).subscribe(seen.append)
+    runner.stream(Event.BATCH).pipe(frozen()).subscribe(seen.append)
     runner.run("ab", max_epoch=2)
     assert [one["batch"] for one in seen] == ["a", "b", "a", "b"]
     assert [one["epoch"] for one in seen] == [1, 1, 2, 2]
@@ -29,7 +29,7 @@ def test_it_does_not_change_with_the_state() -> None:
         seen[0]["batch"] = "z"
 
 
-@pytest.mark.parametrize("take", [snapshot(), select("epoch", "batch")])
+@pytest.mark.parametrize("take", [frozen(), select("epoch", "batch")])
 def test_a_list_of_them_in_the_state_can_be_pickled_with_it(take: Any) -> None:
     runner = Runner()
     history = runner.state["history"] = []
@@ -47,7 +47,7 @@ def test_a_list_of_them_in_the_state_can_be_pickled_with_it(take: Any) -> None:
 def test_it_becomes_json() -> None:
     lines: list[str] = []
     runner = Runner()
-    runner.stream(Event.EPOCH_FINISHED).pipe(snapshot()).subscribe(
+    runner.stream(Event.EPOCH_FINISHED).pipe(frozen()).subscribe(
         lambda one: lines.append(json.dumps(one))
     )
     runner.run([1, 2])

@@ -1,0 +1,139 @@
+"""What a state that another process has made and somebody restored by hand has to be told of."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from types import FunctionType, MethodType
+from typing import Any, Final
+
+from rnnr._errors import shown, warn_user
+
+__all__ = ["warn_of_restored", "warn_of_unsaved"]
+
+_DEPTH: Final = 8  # functions in functions, as in pipelines of methods
+_MOST: Final = 10_000  # things to look at, since functions of other libraries lead far
+
+
+def warn_of_restored(state: dict[str, Any], callbacks: Iterable[Callable[..., object]]) -> None:
+    """Warn of what would be wrong in silence when the run of a restored state goes on.
+
+    Args:
+        state: The state that was restored.
+        callbacks: What is called in the run.
+    """
+    stopped_by = state.get("stopped_by")
+    if str(stopped_by).startswith("early_stopping("):
+        warn_user(
+            f"a run that is resumed must not have been stopped early, got one that {stopped_by} "
+            "has stopped: it trains on now; look at state['stopped_by'] before resume, or use "
+            "Snapshots, with which it stays stopped"
+        )
+    _warn_of_other_objects(state, callbacks)
+
+
+def warn_of_unsaved(
+    saved: Iterable[object], callbacks: Iterable[Callable[..., object]], batches: object
+) -> None:
+    """Warn of each object with a state that callbacks hold, and that nothing saves.
+
+    Args:
+        saved: What is saved: objects, and values of the state.
+        callbacks: What is called in the run.
+        batches: What nobody but the loop may ask for anything.
+    """
+    loaders = [batches, *(_referred_to_by(batches) if _is_ours(batches) else ())]
+    known = {id(part) for thing in saved for part in _parts_of(thing)} | {*map(id, loaders)}
+    for thing in _held_by(callbacks):
+        if id(thing) not in known and _names_of(thing):
+            known |= {id(part) for part in _parts_of(thing)}
+            warn_user(
+                "what changes in a run must be saved to go on with, got a callback that holds "
+                f"{shown(thing)}, which nothing saves; name it in Snapshots(folder, name=...)"
+            )
+
+
+def _parts_of(thing: Any) -> list[object]:
+    """Return an object and the modules of PyTorch in it; a state has them in containers, too."""
+    modules = getattr(thing, "modules", None)
+    found = [*modules()] if callable(modules) and _names_of(thing) else []
+    inner = thing.values() if isinstance(thing, dict) else thing
+    if isinstance(inner, list | tuple) or isinstance(thing, dict):
+        found += [part for one in inner for part in _parts_of(one)]
+    return [thing, *found]
+
+
+def _warn_of_other_objects(
+    state: dict[str, Any], callbacks: Iterable[Callable[..., object]]
+) -> None:
+    """Warn if a callback holds a model, say, like the one that the state brings along.
+
+    A state that was pickled has objects of its own. A callback that refers to the object of the
+    script, and not to the state, would train or save that one instead.
+    """
+    own = {key: value for key, value in state.items() if _names_of(value)}
+    held = _held_by(callbacks) if own else []
+    for key, value in own.items():
+        names = _names_of(value)
+        if any(thing is value for thing in held):
+            continue
+        if any(type(thing) is type(value) and _names_of(thing) == names for thing in held):
+            warn_user(
+                f"state[{key!r}] must be the object that the callbacks use, got another "
+                f"{type(value).__name__} than the one that a callback holds: one of the two is not "
+                f"trained, or not saved; use state[{key!r}] in the callbacks, or restore into the "
+                "object with Snapshots or load_state_dict"
+            )
+
+
+def _names_of(thing: Any) -> list[Any]:
+    """Return the names in the state of an object, as a model of PyTorch has one."""
+    if isinstance(thing, type) or not callable(getattr(thing, "load_state_dict", None)):
+        return []
+    if hasattr(thing, "__iter__") and not hasattr(thing, "parameters"):
+        return []  # a loader, which must not be asked for its state before its first batch
+    try:
+        return [*thing.state_dict()]
+    except Exception:  # noqa: BLE001  (it only looks like one)
+        return []
+
+
+def _held_by(callbacks: Iterable[object]) -> list[object]:
+    """Return the objects that functions refer to, also through the functions that they call."""
+    found: dict[int, object] = {}
+    layer = [*callbacks]
+    for _ in range(_DEPTH):
+        new = {id(thing): thing for thing in layer if id(thing) not in found}
+        found |= new
+        if len(found) > _MOST:
+            break
+        layer = [more for thing in new.values() for more in _referred_to_by(thing)]
+    return [*found.values()]
+
+
+def _referred_to_by(thing: object) -> list[object]:
+    if isinstance(thing, partial):
+        return [thing.func, *thing.args, *thing.keywords.values()]
+    if isinstance(thing, MethodType):
+        return [thing.__self__, thing.__func__]
+    if isinstance(thing, FunctionType):
+        return [*_free_variables(thing), *_globals(thing)]
+    if isinstance(thing, list | tuple):
+        return [*thing]
+    is_object = (callable(thing) or _is_ours(thing)) and not isinstance(thing, type)
+    return [*vars(thing).values()] if is_object and hasattr(thing, "__dict__") else []
+
+
+def _is_ours(thing: object) -> bool:
+    return type(thing).__module__.startswith("rnnr.")
+
+
+def _free_variables(function: FunctionType) -> Iterator[object]:
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # it is empty
+            continue
+
+
+def _globals(function: FunctionType) -> Iterator[object]:
+    names = function.__globals__
+    return (names[name] for name in function.__code__.co_names if name in names)
