@@ -27,9 +27,12 @@ from helpers.clock import Clock, ticking
 from helpers.extras import np
 from helpers.faults import Boom, interrupt_at_call
 from helpers.logs import lines_of, logged
-from rnnr import Event, Layer, Runner, State
-from rnnr.recording import Record, Tail, _file, _record, replay
-from rnnr.recording._file import Owner, RecordingFile
+from rnnr import Event, Layer, RnnrWarning, Runner, State, _log_file, files
+from rnnr._log import Log
+from rnnr._log_file import LogFile, Owner
+from rnnr._repeats import Repeats
+from rnnr.recording import Record, Tail, _writer, replay
+from rnnr.recording._format import rows_in
 from rnnr.reporting import ALL_EVENTS, Report, reports
 
 ALL = ["STARTED", "EPOCH_STARTED", "BATCH", "BATCH", "EPOCH_FINISHED", "FINISHED"]
@@ -297,7 +300,7 @@ class TestWhenItIsWritten:
     def test_another_thread_may_detach_it_in_the_middle_of_a_write(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        class File(RecordingFile):
+        class File(LogFile):
             def write(self, data: Any) -> int:
                 if not detaching.ident:
                     detaching.start()
@@ -314,17 +317,40 @@ class TestWhenItIsWritten:
         assert names(path)[0] == "STARTED"
 
     def test_what_waited_while_another_thread_detached_it_is_not_written(self, path: Path) -> None:
-        writer = _record._Writer(path, Clock(), Runner()._slot)
-        writer.close()
+        log = Log(path, "Record")
+        writer = _writer.Writer(log, path, Clock(), Repeats(path, rows_in))
+        log.close()
         writer.write(Report(Event.BATCH, 1, 1, 1, 0.0, {}))
         with Record(path).attach_on(Runner()):  # it has not been opened again
             pass
         assert names(path) == []
 
+    def test_an_error_while_it_is_closed_in_the_middle_of_a_write_is_logged(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class File(LogFile):
+            def write(self, data: Any) -> int:
+                recording.dispose()
+                return super().write(data)
+
+            def close(self) -> None:
+                is_open = not self.closed
+                super().close()
+                if is_open:
+                    raise OSError(errno.EDQUOT, "too much")
+
+        runner = Runner()
+        patch_file(monkeypatch, File)
+        recording = Record(path).attach_on(runner)
+        with logged("rnnr.recording") as records:
+            runner.run("ab")
+        assert names(path) == ["STARTED"]
+        assert len(records) == 1
+
     def test_a_signal_handler_may_detach_it_in_the_middle_of_a_write(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        class File(RecordingFile):
+        class File(LogFile):
             def write(self, data: Any) -> int:
                 recording.dispose()  # as a handler that comes just now
                 return super().write(data)
@@ -339,11 +365,9 @@ class TestWhenItIsWritten:
             pass
 
 
-def patch_file(
-    monkeypatch: pytest.MonkeyPatch, file: Callable[[Path, Owner], RecordingFile]
-) -> None:
+def patch_file(monkeypatch: pytest.MonkeyPatch, file: Callable[[Path, Owner], LogFile]) -> None:
     """Have the writer open its file in another way."""
-    monkeypatch.setattr("rnnr.recording._record.RecordingFile", file)
+    monkeypatch.setattr("rnnr._log.LogFile", file)
 
 
 FAULTS = st.lists(
@@ -371,7 +395,7 @@ class Disk:
         return BadFile(path, owner, self)
 
 
-class BadFile(RecordingFile):
+class BadFile(LogFile):
     """Writes less than it should, or nothing."""
 
     def __init__(self, path: Path, owner: Owner, disk: Disk) -> None:
@@ -523,7 +547,7 @@ class TestWhenItCannotBeWritten:
             path.unlink(missing_ok=True)
             recording = Record(path, clock=Clock()).attach_on(runner)
             try:
-                with interrupt_at_call(n, "rnnr.recording._record"):
+                with interrupt_at_call(n, "rnnr.recording._writer", "rnnr._log", "rnnr._log_file"):
                     runner.run("ab")
                 break
             except KeyboardInterrupt:
@@ -688,7 +712,7 @@ class TestAlone:
         self, path: Path, how: str
     ) -> None:
         with held_elsewhere(path, how) as process:
-            with pytest.raises(ValueError, match="a Record of another process writes it"):
+            with pytest.raises(ValueError, match="another process writes it"):
                 Record(path).attach_on(Runner())
             assert names(path) == []  # who reads is not refused
             process.kill()
@@ -717,7 +741,7 @@ class TestAlone:
         Record(path).attach_on(runner)
         path.rename(old)
         runner.run("ab")
-        with pytest.raises(ValueError, match="nobody else records"):
+        with pytest.raises(ValueError, match="nobody else writes"):
             Record(path).attach_on(Runner())
         other = Runner()
         Record(old).attach_on(other)
@@ -756,13 +780,14 @@ runner.run("ab")
 """
         command = [sys.executable, "-W", "error", "-c", program, str(path)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        assert done.stderr.count("a Record of another process writes it") == 1
+        assert done.stderr.count("another process writes it") == 1
         assert names(path) == ALL
 
     def test_what_a_forked_process_lets_go_of_it_can_open_again(self, path: Path) -> None:
         runner = Runner()
         Record(path).attach_on(runner)
-        _file._close_all()  # as after a fork
+        files._close_all()  # as after a fork
+        _log_file._taken.clear()
         with Record(path).attach_on(Runner()):
             pass
         runner.run("ab")
@@ -773,8 +798,8 @@ runner.run("ab")
 DIE_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
-from rnnr import Event, Runner
-from rnnr.recording import Record, _record
+from rnnr import Event, Runner, _log
+from rnnr.recording import Record
 
 def record(path, clock):
     runner = Runner()
@@ -782,7 +807,7 @@ def record(path, clock):
     with Record(path, clock=clock).attach_on(runner):
         runner.run(range(3), max_epoch=2)
 
-class Deadly(_record.RecordingFile):
+class Deadly(_log.LogFile):
     def write(self, data):
         here = self.seek(0, os.SEEK_END)
         n = super().write(data[: point - here])
@@ -792,7 +817,7 @@ class Deadly(_record.RecordingFile):
 
 folder = Path(sys.argv[1])
 record(folder / "healthy", lambda: 0.0)
-_record.RecordingFile = Deadly
+_log.LogFile = Deadly
 for point in range(0, (folder / "healthy").stat().st_size, 7):
     child = os.fork()
     if not child:
@@ -994,14 +1019,14 @@ class TestWhatASavedStateWillNotMakeAgain:
     ) -> None:
         state = self.killed(path, Event.BATCH, 2)
 
-        last_bytes = RecordingFile.last_bytes
+        last_bytes = LogFile.last_bytes
 
-        def unreadable(file: RecordingFile, n: int) -> bytes:
+        def unreadable(file: LogFile, n: int) -> bytes:
             if n > 1:
                 raise OSError(errno.EIO, "unreadable")
             return last_bytes(file, n)
 
-        monkeypatch.setattr(RecordingFile, "last_bytes", unreadable)
+        monkeypatch.setattr(LogFile, "last_bytes", unreadable)
         runner = Runner()
         runner.state = state
         Record(path).attach_on(runner)
@@ -1058,13 +1083,178 @@ class TestWhatASavedStateWillNotMakeAgain:
         assert names(path)[before] == "RESUMED"
 
 
+class TestCuttingBack:
+    """A run that goes on from a saved state leaves the file of an undisturbed one."""
+
+    @staticmethod
+    def training(record: Record | None = None, noise: float = 0.0) -> Runner:
+        runner = Runner()
+        runner.on(
+            Event.BATCH,
+            lambda state: state.update(stats={"loss": 1 / state["n_iters"] + noise}),
+        )
+        if record is not None:
+            record.attach_on(runner)
+        return runner
+
+    @staticmethod
+    def told(path: Path, *without: Event) -> list[Any]:
+        return [
+            (report.event, report.epoch, report.n_iters, report.metrics)
+            for report in Tail(path).read()
+            if report.event not in without
+        ]
+
+    def killed(self, path: Path, n: int, died: int, layer: Layer = Layer.SAVE) -> tuple[bytes, str]:
+        """Run until the process dies; return the state and the position that it has saved."""
+        record = Record(path)
+        runner, kept = self.training(), list[tuple[bytes, str]]()
+        if layer is Layer.SAVE:
+            kept.append((pickle.dumps({}), json.dumps(record.state_dict())))
+
+        def save(state: State) -> None:
+            if state["n_iters"] == n:
+                kept.append((pickle.dumps(state), json.dumps(record.state_dict())))
+
+        for event in (Event.BATCH, Event.EPOCH_FINISHED):
+            runner.stream(event).add(save, layer=layer)
+        with record.attach_on(runner) as attached:
+            fail = Event.BATCH.where(lambda state: state["n_iters"] == died)
+            runner.on(fail, lambda _: attached.dispose())  # what a kill does
+            runner.run(range(3), max_epoch=3)
+        return kept[-1]
+
+    @given(
+        n=st.integers(0, 9), died=st.integers(1, 10), first=st.booleans(), torn=st.integers(0, 9)
+    )
+    def test_reports_are_neither_lost_nor_repeated(
+        self, n: int, died: int, first: bool, torn: int
+    ) -> None:
+        with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("os.fsync", lambda _: None)  # it takes most of the time
+            path, whole = Path(folder, "run"), Path(folder, "whole")
+            self.training(Record(whole)).run(range(3), max_epoch=3)
+            state, position = self.killed(path, min(n, died - 1), died)
+            with open(path, "ab") as file:
+                file.write(b'{"event":'[:torn])
+            record = Record(path)
+            runner = self.training(record if first else None)
+            runner.state = pickle.loads(state)
+            record.load_state_dict(json.loads(position))
+            if not first:
+                record.attach_on(runner)
+            if runner.state:
+                runner.resume()
+            else:
+                runner.run(range(3), max_epoch=3)
+            assert self.told(path, Event.RESUMED) == self.told(whole)
+            assert Tail(path).n_damaged == 0
+
+    @pytest.mark.parametrize("n", [2, 3, 6])
+    def test_what_a_callback_saved_before_its_report_is_written(self, path: Path, n: int) -> None:
+        state, position = self.killed(path, n, 8, Layer.USER)
+        record = Record(path)
+        runner = self.training(record)
+        runner.state = pickle.loads(state)
+        record.load_state_dict(json.loads(position))
+        runner.resume()
+        whole = path.with_suffix(".whole")
+        self.training(Record(whole)).run(range(3), max_epoch=3)
+        assert self.told(path, Event.RESUMED) == self.told(whole)
+
+    def test_in_the_same_process_too(self, path: Path) -> None:
+        record = Record(path)
+        runner, kept = self.training(record), list[Any]()
+        save = lambda state: kept.append(pickle.dumps((state, record.state_dict())))  # noqa: E731
+        runner.stream(Event.BATCH).add(save, layer=Layer.SAVE)
+        runner.run(range(3), max_epoch=3)
+        whole = self.told(path)
+        runner.state, position = pickle.loads(kept[4])
+        record.load_state_dict(position)
+        runner.resume()
+        assert self.told(path, Event.RESUMED) == whole
+
+    def test_a_longer_run_is_exact(self, path: Path) -> None:
+        state, position = self.killed(path, 9, 10)
+        record = Record(path)
+        runner = self.training(record)
+        runner.state = pickle.loads(state)
+        record.load_state_dict(json.loads(position))
+        runner.state["max_epoch"] = 4
+        runner.resume()
+        assert n_iters(path)[-2:] == [12, 12]
+
+    def test_the_first_report_that_differs_is_a_warning_with_both(self, path: Path) -> None:
+        state, position = self.killed(path, 4, 8)
+        record = Record(path, clock=lambda: 7.0)
+        runner = self.training(record, noise=0.5)
+        runner.state = pickle.loads(state)
+        record.load_state_dict(json.loads(position))
+        message = (
+            r'expected {"event": "BATCH", "epoch": 2, "n_iters": 5, "metrics": {"loss": 0.2}, .*, '
+            r'got {"event": "BATCH", "epoch": 2, "n_iters": 5, "metrics": {"loss": 0.7}, '
+        )
+        with pytest.warns(RnnrWarning, match=message) as caught:
+            runner.resume()
+        assert [warning.filename for warning in caught] == [__file__]
+        assert names(path)[-1] == "FINISHED"
+
+    def test_the_warning_is_an_error_where_the_user_wants_it(self, path: Path) -> None:
+        state, position = self.killed(path, 4, 8)
+        record = Record(path)
+        runner = self.training(record, noise=0.5)
+        runner.state = pickle.loads(state)
+        record.load_state_dict(json.loads(position))
+        with pytest.raises(RnnrWarning, match="must write the rows again"):
+            runner.resume()
+
+    def test_a_file_that_is_shorter_or_another_is_refused_and_not_changed(self, path: Path) -> None:
+        _, position = self.killed(path, 4, 8)
+        text = path.read_bytes()
+        for contents in (text[:30], text.replace(b"BATCH", b"batch")):
+            path.write_bytes(contents)
+            with pytest.raises(ValueError, match="must be the one that was saved"):
+                Record(path).load_state_dict(json.loads(position))
+            assert path.read_bytes() == contents
+
+    @pytest.mark.parametrize("is_attached", [True, False])
+    def test_a_file_that_cannot_be_written_breaks_no_run(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch, is_attached: bool
+    ) -> None:
+        def fail(_: int) -> None:
+            raise OSError(errno.EIO, "no disk")
+
+        record = Record(path)
+        runner = self.training(record if is_attached else None)
+        path.touch()
+        with pytest.MonkeyPatch.context() as patch, logged("rnnr.recording") as records:
+            patch.setattr("os.fsync", fail)
+            state = record.state_dict()
+            runner.run("ab")
+        assert state == {"offset": None, "mark": ""}
+        levels = [record.levelname for record in records]
+        assert levels == (["ERROR", "WARNING"] if is_attached else ["ERROR"])
+        before = path.read_bytes()
+        record.load_state_dict(state)
+        assert path.read_bytes() == before
+
+    def test_a_file_that_cannot_be_closed_is_logged(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        patch_file(monkeypatch, Disk(["fine", *["closing"] * 6]).open)
+        with logged("rnnr.recording") as records:
+            self.training(Record(path)).run("ab")
+        assert [record.levelname for record in records] == ["ERROR"]
+        assert names(path) == ALL
+
+
 class TestBetweenRuns:
     def test_the_file_is_closed_and_still_taken(self, path: Path) -> None:
         runner, before = Runner(), n_open_files()
         Record(path).attach_on(runner)
         runner.run("ab")
         assert n_open_files() == before
-        with pytest.raises(ValueError, match="nobody else records"):
+        with pytest.raises(ValueError, match="nobody else writes"):
             Record(path).attach_on(Runner())
         runner.run("ab")
         assert names(path) == ALL * 2
@@ -1080,7 +1270,7 @@ class TestBetweenRuns:
 
     def test_it_is_taken_before_the_first_run_also_if_the_runner_is_gone(self, path: Path) -> None:
         first = Record(path).attach_on(Runner())
-        with pytest.raises(ValueError, match="nobody else records"):
+        with pytest.raises(ValueError, match="nobody else writes"):
             Record(path).attach_on(Runner())
         first.dispose()
         Record(path).attach_on(Runner())

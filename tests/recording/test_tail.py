@@ -305,14 +305,14 @@ def test_a_wrong_number_of_lines_is_refused(
 
 RECORD_SLOWLY = """
 import sys
-from rnnr import Event, Runner
-from rnnr.recording import Record, _record
+from rnnr import Event, Runner, _log
+from rnnr.recording import Record
 
-class Drops(_record.RecordingFile):
+class Drops(_log.LogFile):
     def write(self, data):  # so that a reader meets many a torn line
         return super().write(data[:11])
 
-_record.RecordingFile = Drops
+_log.LogFile = Drops
 runner = Runner()
 runner.on(Event.BATCH, lambda state: state.update(stats={"loss": 1 / state["n_iters"]}))
 Record(sys.argv[1]).attach_on(runner)

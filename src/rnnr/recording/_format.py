@@ -2,9 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from json import JSONEncoder, loads
+from json import JSONEncoder, dumps, loads
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ from typing import Any
 from rnnr._errors import wrong_type, wrong_value
 from rnnr._frozen import Frozen
 from rnnr._numbers import as_json, numbers_in
+from rnnr._repeats import Row
 from rnnr.event import Event
 from rnnr.reporting._report import Report
 
-__all__ = ["DAMAGES", "as_path", "check_file", "decode", "encode"]
+__all__ = ["DAMAGES", "as_path", "check_file", "decode", "encode", "rows_in"]
 
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+_NOT_REPEATED = ("seconds", "batches_per_second", "max_epoch")  # by a run that is restored
 _MOST_DIGITS = 400  # of an integer; those of the largest float are 309
 _NO_DEFAULT = object()
 _DEFAULTS = [Report._field_defaults.get(name, _NO_DEFAULT) for name in Report._fields]
@@ -86,6 +88,19 @@ def decode(line: bytes, leave_out: Callable[[str], object] = _do_nothing) -> Rep
         for name in fields["metrics"].keys() - found["metrics"].keys():
             leave_out(name)
     return Report(**found)
+
+
+def rows_in(data: bytes) -> Iterator[Row]:
+    """Yield the reports on some lines that a run which is restored makes again, without times.
+
+    Those are the reports of batches and of epochs: a run begins, ends and goes on as it comes.
+    """
+    for line in data.split(b"\n"):
+        with suppress(*DAMAGES):
+            report, fields = decode(line), loads(line)
+            if report.event.counter is not None:
+                kept = {name: one for name, one in fields.items() if name not in _NOT_REPEATED}
+                yield Row((report.event, report.epoch, report.n_iters), dumps(kept))
 
 
 def as_path(path: Any) -> Path:
