@@ -64,11 +64,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="fail where a test is skipped or expected to fail, unless for lack of one of these "
         "packages (patterns separated by commas; --lacking= for none)",
     )
+    parser.addoption("--long", action="store_true", help="run the long forms of tests, too")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker that tests get by the fixture that they use."""
     config.addinivalue_line("markers", "browser: drives a browser (given by the fixture)")
+    config.addinivalue_line("markers", "long: the long form of a test, left out without --long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the long forms of tests, unless they are asked for."""
+    if not config.getoption("--long"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

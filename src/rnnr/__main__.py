@@ -1,4 +1,4 @@
-"""The command line: ``python -m rnnr dashboard run.jsonl``."""
+"""The command line: ``python -m rnnr dashboard run.jsonl`` and others."""
 
 import argparse
 import logging
@@ -13,6 +13,22 @@ _EPILOG = """
 exit status:
   0  ended by Ctrl-C, as is usual
   1  the page cannot be opened: a file, the host, the port or the extra is wrong or missing
+  2  the command itself is wrong
+"""
+
+_SNAPSHOTS_EPILOG = """
+The name of a snapshot has the number of batches, the epoch, and a letter: S before the start,
+B after a batch, E after the end of an epoch, F when the run had finished.
+
+status:
+  whole     a run can go on from it: the seal and the sizes are right, with --verify the sums, too
+  damaged   it was written to its end and has changed since; a run warns of it and goes on from the
+            one before
+  fragment  it is being written or removed, or a kill has interrupted that; the next run removes it
+
+exit status:
+  0  at least one snapshot is whole
+  1  none is: no folder, no snapshot, or damaged ones and fragments alone
   2  the command itself is wrong
 """
 
@@ -46,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"rnnr {rnnr.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_dashboard(commands.add_parser)
+    _add_snapshots(commands.add_parser)
     return parser
 
 
@@ -84,6 +101,27 @@ def _add_dashboard(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=_dashboard)
 
 
+def _add_snapshots(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    parser = add_parser(
+        "snapshots",
+        help="list the snapshots of a run, finished or still going on",
+        description="List the snapshots in a folder, the newest first. Nothing is written, and the "
+        "folder is not locked.",
+        epilog=_SNAPSHOTS_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="folder that the script gives to rnnr.durable.Snapshots",
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="read all of each snapshot, and compare the sums"
+    )
+    parser.set_defaults(run=_snapshots)
+
+
 def _dashboard(options: argparse.Namespace) -> int:
     from rnnr.dashboard import Dashboard
 
@@ -97,6 +135,13 @@ def _dashboard(options: argparse.Namespace) -> int:
     finally:
         dashboard.close()
     return 0  # pragma: no cover  (only an interrupt ends the wait)
+
+
+def _snapshots(options: argparse.Namespace) -> int:
+    from rnnr.durable._listing import print_snapshots
+
+    print_snapshots(options.folder, verify=options.verify)
+    return 0
 
 
 if __name__ == "__main__":

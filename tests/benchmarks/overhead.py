@@ -32,6 +32,7 @@ from rnnr.operators import chunk, fold
 from rnnr.sources import prefetch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from saving import rows as rows_of_saving
 from watching import rows as rows_of_watching
 
 from helpers.published import VERSION, published
@@ -315,6 +316,7 @@ def main(arguments: list[str] | None = None) -> None:
     speed_up = speed_up_by_prefetch(max(rounds // 10, 1), max(n // 100, 1))
 
     watching = rows_of_watching(rounds, n)
+    saving = rows_of_saving(rounds, n)
 
     print(f"| | bare loop | rnnr {VERSION} | rnnr {rnnr.__version__} | ratio | budget |")
     print("|---|--:|--:|--:|--:|--:|")
@@ -336,7 +338,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"| growth of the process over {long:,} batches | {growth:.1f} MiB | flat |")
     slow = f"`prefetch`, a loader and a step of {SlowLoader.SECONDS * 1000:.0f} ms each"
     print(f"| {slow} | {speed_up:.2f} times as fast | ≥ 1.8 times |")
-    print(*watching, sep="\n")
+    print(*watching, *saving, sep="\n")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,12 @@ def test_the_tests_that_the_rules_name_are_there() -> None:
     assert {name for name in named if not (ROOT / "tests" / name).exists()} == set()
 
 
+def test_the_tests_of_the_promises_to_a_preempted_run_are_there() -> None:
+    named = set(re.findall(r"`([\w/]*test_\w+\.py)`", page("preemptible-jobs").read_text()))
+    assert len(named) > 5
+    assert {name for name in named if not (ROOT / "tests" / name).exists()} == set()
+
+
 def test_the_files_that_the_guide_names_are_there() -> None:
     guide = page("CONTRIBUTING").read_text()
     named = set(re.findall(r"`((?:src|tests|docs)/[\w/.]+)`", guide))
@@ -82,7 +88,7 @@ import logging, signal, sys, threading, reactivex
 before = (list(logging.getLogger().handlers), signal.getsignal(signal.SIGINT))
 import rnnr
 assert "tqdm" not in sys.modules and "pickle" not in sys.modules
-import rnnr.attachments, rnnr.callbacks, rnnr.operators
+import rnnr.attachments, rnnr.callbacks, rnnr.durable, rnnr.operators
 assert "tqdm" not in sys.modules
 assert threading.active_count() == 1
 assert before == (list(logging.getLogger().handlers), signal.getsignal(signal.SIGINT))

@@ -3,11 +3,13 @@
 import ast
 import json
 import os
+import random
 import re
 import runpy
 import signal
 import subprocess
 import sys
+import time
 from math import inf
 from pathlib import Path
 from typing import NamedTuple
@@ -259,18 +261,84 @@ def test_the_readme_shows_the_command_and_the_line_of_the_dashboard() -> None:
     assert address_in(f"{line}\n")
 
 
-def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
-    undisturbed = run(EXAMPLES / "resume.py", tmp_path / "undisturbed.pkl").stdout
-    command = [sys.executable, str(EXAMPLES / "resume.py"), str(tmp_path / "run.pkl")]
-    for n_lines in (1, 1, 2):  # lines that it may print, each the end of an epoch
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            for _ in range(n_lines):
-                assert process.stdout.readline().startswith("epoch ")
-            process.kill()
+LIVES = [
+    pytest.param(3, 1.0, id="some kills"),
+    pytest.param(1000, 0.4, marks=pytest.mark.long, id="kills until it ends"),
+]
+"""How many processes are killed at most, and after which part of the whole time."""
+
+
+def end_of_killed(arguments: list[str | Path], n_kills: int, longest: float, seed: int = 0) -> str:
+    """Run an example that is killed at random moments; return what the last process has printed."""
+    moments = random.Random(seed)
+    command = [sys.executable, *map(str, arguments)]
+    for _ in range(n_kills):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=moments.uniform(0, longest))
+            except subprocess.TimeoutExpired:
+                process.kill()
+            else:
+                assert process.returncode == 0, stderr.decode()
+                return stdout.decode()
         assert process.returncode == -signal.SIGKILL
-    last = run(EXAMPLES / "resume.py", tmp_path / "run.pkl").stdout
-    assert last.splitlines()[-2:] == undisturbed.splitlines()[-2:]
+    return run(*arguments).stdout
+
+
+@pytest.mark.parametrize(("n_kills", "part"), LIVES)
+def test_resume_ends_the_same_however_often_it_is_killed(
+    n_kills: int, part: float, tmp_path: Path
+) -> None:
+    example = EXAMPLES / "resume.py"
+    began = time.monotonic()
+    undisturbed = run(example, tmp_path / "undisturbed").stdout
+    longest = part * (time.monotonic() - began)
+    killed = end_of_killed([example, tmp_path / "killed"], n_kills, longest)
+    assert killed.splitlines()[-1] == undisturbed.splitlines()[-1]  # each digit of the weights
+    again = run(example, tmp_path / "killed")
+    assert again.stdout == undisturbed.splitlines(keepends=True)[-1]
+    assert again.stderr.startswith("Nothing to run: ")
+
+
+def test_resume_goes_on_to_more_epochs(tmp_path: Path) -> None:
+    example = EXAMPLES / "resume.py"
+    undisturbed = run(example, tmp_path / "undisturbed", "--epochs", "3").stdout
+    first = run(example, tmp_path / "extended", "--epochs", "1").stdout
+    second = run(example, tmp_path / "extended", "--epochs", "3").stdout
+    assert first.splitlines()[:1] + second.splitlines() == undisturbed.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "n_kills", "part"),
+    [
+        pytest.param("digits.py", 4, 3, 1.0, id="digits"),
+        pytest.param("torch_digits.py", 2, 1, 1.0, id="torch_digits"),
+        pytest.param("digits.py", 40, 1000, 0.4, marks=pytest.mark.long, id="digits until it ends"),
+        pytest.param(
+            "torch_digits.py", 40, 1000, 0.6, marks=pytest.mark.long, id="torch until it ends"
+        ),
+    ],
+)
+def test_digits_ends_the_same_however_often_it_is_killed(
+    name: str, epochs: int, n_kills: int, part: float, tmp_path: Path
+) -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("torch" if name.startswith("torch") else "numpy")
+    example: list[str | Path] = [EXAMPLES / name, "--epochs", str(epochs)]
+    began = time.monotonic()
+    undisturbed = run(*example, "--out", tmp_path / "undisturbed").stdout
+    longest = part * (time.monotonic() - began)
+    example += ["--snapshots", tmp_path / "killed"]
+    killed = end_of_killed(example, n_kills, longest)
+    assert summary_of(killed) == summary_of(undisturbed)
+    assert best_model(tmp_path / "killed") == best_model(tmp_path / "undisturbed")
+    assert run(*example).stdout == killed.splitlines(keepends=True)[-1]
+
+
+def best_model(folder: Path) -> tuple[str, bytes]:
+    """Return the name and the bytes of the model that a training has kept."""
+    (path,) = folder.glob("*_model.*")
+    return path.name, path.read_bytes()
 
 
 def test_the_picture_in_the_readme_is_what_the_main_job_shows(digits: Training) -> None:

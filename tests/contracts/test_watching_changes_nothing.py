@@ -29,7 +29,10 @@ N_ITEMS, SIZE, N_EPOCHS = 8, 2, 2
 IN_THE_MIDDLE = N_ITEMS // SIZE + 2  # in the second epoch
 
 # Whoever starts the workers of a loader forks a process that has threads, and is warned of it.
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:what changes in a run must be saved"),  # not by Snapshots
+]
 
 
 # Batches that are shuffled by each kind of generator, and note who asks them for what.

@@ -1,13 +1,30 @@
-"""Faults on purpose: errors, and interrupts at a chosen moment, as Ctrl-C may come at any."""
+"""Faults on purpose: errors, interrupts at a chosen moment, and disks that fail or stand still."""
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from types import FrameType
 from typing import Any, NoReturn
+from unittest.mock import patch
 
-__all__ = ["Boom", "call_at_line", "interrupt_at_call", "raise_"]
+__all__ = [
+    "FILE_OPERATIONS",
+    "NEED_SPACE",
+    "Boom",
+    "at_file_operation",
+    "call_at_line",
+    "interrupt_at_call",
+    "raise_",
+]
+
+FILE_OPERATIONS = ("fsync", "mkdir", "rmdir", "unlink", "write")
+"""Operations by which snapshots change files."""
+
+NEED_SPACE = ("fsync", "mkdir", "write")
+"""Those that a full disk refuses."""
 
 _FINALIZERS = {"__del__", "_remove", "remove"}  # which no error leaves
 
@@ -71,3 +88,46 @@ def call_at_line(n: int, modules: Collection[str], action: Callable[[], object])
         yield
     finally:
         sys.settrace(before)
+
+
+@contextmanager
+def at_file_operation(
+    n: int, action: Callable[[], object], *, later: Collection[str] = ()
+) -> Iterator[list[str]]:
+    """Call something before the n-th operation by which snapshots change files.
+
+    Half of a write is done by then. An action that raises leaves the operation undone.
+
+    Args:
+        n: Number of the operation, from 1.
+        action: What to call.
+        later: Names of operations before which it is called again, after the n-th.
+
+    Returns:
+        The names of the operations so far, as a list that grows.
+    """
+    done: list[str] = []
+
+    def is_due(name: str) -> bool:
+        done.append(name)
+        return len(done) == n or (len(done) > n and name in later)
+
+    def counted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*args: Any, **options: Any) -> Any:
+            if is_due(name):
+                action()
+            return real(*args, **options)
+
+        return operation
+
+    class File(FileIO):
+        def write(self, data: Any) -> int:
+            if is_due("write"):
+                super().write(memoryview(data)[: len(data) // 2])
+                action()
+            return super().write(data)
+
+    real = {name: getattr(os, name) for name in FILE_OPERATIONS if name != "write"}
+    operations = {name: counted(name, function) for name, function in real.items()}
+    with patch("rnnr.durable._folder.FileIO", File), patch.dict(vars(os), operations):
+        yield done

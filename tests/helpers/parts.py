@@ -10,6 +10,7 @@ The parts read the keys ``batch``, ``output``, ``stats``, ``n_items``, ``weights
 """
 
 import io
+import itertools
 import operator
 import weakref
 from collections.abc import Callable
@@ -38,6 +39,7 @@ from rnnr.attachments import (
 )
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
 from rnnr.dashboard import Dashboard
+from rnnr.durable import CsvLog, JsonLines, Snapshots, StopOnSignal
 from rnnr.operators import (
     all_but_newest,
     chunk,
@@ -46,13 +48,13 @@ from rnnr.operators import (
     ema,
     every,
     fold,
+    frozen,
     improved,
     patience,
     pipeline,
     running_mean,
     save_file,
     select,
-    snapshot,
     states,
     stop,
     throughput,
@@ -97,6 +99,7 @@ ATTACHMENTS: dict[str, Callable[[], Attachment]] = {
     "LambdaReducer": lambda: LambdaReducer("longest", max),
     "SumReducer": lambda: SumReducer("sum"),
     "MeanReducer": lambda: MeanReducer("mean"),
+    "StopOnSignal": StopOnSignal,
     "tqdm": bar,
     "bar as it is": lambda: ProgressBar(file=io.StringIO()),
     "bar with a total": lambda: bar(total=9, unit="tok"),
@@ -105,6 +108,9 @@ ATTACHMENTS: dict[str, Callable[[], Attachment]] = {
     "bar that counts items": lambda: bar(n_items="n_items"),
     "bar of another class": lambda: ProgressBar(tqdm_cls=tqdm.tqdm, file=io.StringIO()),
 }
+
+
+OFTEN = Event.BATCH | Event.EPOCH_FINISHED
 
 
 def files() -> Any:
@@ -120,13 +126,13 @@ OPERATORS: dict[str, Callable[[], list[Any]]] = {
     "ema": lambda: [select("output"), ema(0.5)],
     "every": lambda: [every(2)],
     "fold": lambda: [fold("folded", operator.add, value="output")],
+    "frozen": lambda: [frozen()],
     "improved": lambda: [select("output"), improved()],
     "isolate": lambda: [select("no such key"), rnnr.operators.isolate()],
     "patience": lambda: [select("output"), improved(), patience(1)],
     "running_mean": lambda: [select("output"), running_mean(2)],
     "save_file": lambda: [files()],
     "select": lambda: [select("batch", "output")],
-    "snapshot": lambda: [snapshot()],
     "stop": lambda: [when(lambda _: False), stop()],
     "throughput": lambda: [throughput(1.0)],
     "when": lambda: [when("output")],
@@ -214,8 +220,10 @@ def dashboard(at_end: ExitStack, asked: bool = False) -> Attach:
     return attach
 
 
-def record(folder: Path) -> Attach:
-    return lambda runner: Record(folder / f"{id(runner)}.jsonl").attach_on(runner)
+def written(folder: Path, make: Callable[[Path], Attachment]) -> Attach:
+    """Write a file for each runner."""
+    names = map(str, itertools.count())
+    return lambda runner: make(folder / next(names)).attach_on(runner)
 
 
 def parts(folder: Path, at_end: ExitStack) -> dict[str, Attach]:
@@ -244,7 +252,10 @@ def parts(folder: Path, at_end: ExitStack) -> dict[str, Attach]:
         "measured": measured,
         "Dashboard": dashboard(at_end),
         "Dashboard with a page": dashboard(at_end, asked=True),
-        "Record": record(folder),
+        "Record": written(folder, Record),
+        "JsonLines": written(folder, lambda path: JsonLines(path, "output", "mean", on=OFTEN)),
+        "Snapshots": written(folder, lambda path: Snapshots(path, every=OFTEN)),
+        "CsvLog": written(folder, lambda path: CsvLog(path, "output", "mean", on=OFTEN)),
     }
 
 

@@ -1,0 +1,303 @@
+"""When a run is saved, what is in a snapshot, and how the run goes on from one."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from rnnr._errors import note_failure, warn_user
+from rnnr._restored import warn_of_unsaved
+from rnnr._runs import Slot
+from rnnr.durable._folder import Name, Snapshot
+from rnnr.durable._pack import Keys, Packer, is_loadable
+from rnnr.durable._random_states import States
+from rnnr.durable._saver import Saver, Settings
+from rnnr.durable._templates import find_templates
+from rnnr.durable._values import Given, Values, pack_values
+from rnnr.event import Event
+from rnnr.runner import Runner
+from rnnr.sources._epoch_batches import Opening, is_one_shot
+from rnnr.state import (
+    RANDOM_STATES,
+    STOPPED_BY,
+    State,
+    epoch_memory,
+    is_open,
+    n_batches_drawn,
+    was_stopped_whole,
+)
+
+__all__ = ["DurableRun", "format_age"]
+
+logger = logging.getLogger("rnnr.durable")
+
+_OF_THE_PROCESS: Final = frozenset({"batches", "max_epoch", "running", "batch", STOPPED_BY})
+"""Keys of the state that each process sets by itself."""
+
+_OF_THE_RUN: Final = frozenset({"n_iters", "epoch", "_epoch", "_run"})
+"""Keys that a new run sets before it begins."""
+
+
+class _Restored(NamedTuple):
+    """What is left of a snapshot until the batches are where they were.
+
+    Attributes:
+        random_states: States of the random generators, to set before the next draw.
+        had_other_batches: Whether a callback had set others than those that `run` was given.
+    """
+
+    random_states: States
+    had_other_batches: bool
+
+
+class DurableRun(Opening):
+    """The snapshots of one runner, which it does not hold.
+
+    Args:
+        settings: What the user has set.
+        slot: Of the runner.
+    """
+
+    def __init__(self, settings: Settings, slot: Slot) -> None:
+        self._settings = settings
+        self._slot = slot
+        self._saver = Saver(settings, slot)
+        self._batches: Any = None
+        self._max_epoch: Any = None
+        self._keys: list[Any] = []  # of the state, as each process begins
+        self._added: frozenset[Any] = frozenset()  # keys that a run of this process has added
+        self._templates: dict[Keys, type] = {}  # objects that each process has, as it begins
+        self._restored: _Restored | None = None
+        self._replayed: States | None = None  # random states to set after batches were skipped
+
+    # A run begins and ends.
+
+    @contextmanager
+    def restart(self, opening: Event, beginning: State) -> Iterator[tuple[Event | None, State]]:
+        """Make the context of a run: the folder is locked, and the newest snapshot restored."""
+        runner = self._slot.runner()
+        with self._settings.folder.locked():
+            try:
+                yield self._begin(runner, opening, beginning)
+            except BaseException as error:
+                try:
+                    self._saver.wait()
+                except BaseException as other:  # noqa: BLE001  (the first one is raised)
+                    note_failure(error, other, "a snapshot")
+                raise
+            else:
+                self._saver.wait()
+            finally:
+                self._batches = None
+                self._added = frozenset(runner.state).difference(self._keys)
+
+    def _begin(
+        self, runner: Runner, opening: Event, beginning: State
+    ) -> tuple[Event | None, State]:
+        state = runner.state
+        if opening is not Event.STARTED:  # resumed in the process that has made the state
+            self._resume(state)
+            return opening, beginning
+        self._batches, self._max_epoch = beginning["batches"], beginning["max_epoch"]
+        self._restored = self._replayed = self._saver.latest = None
+        self._keys = [key for key in state if key not in self._added]
+        self._find_templates(state)
+        found = self._saver.kept.newest()
+        if found is None:
+            new = {key: value for key, value in state.items() if key not in _OF_THE_RUN}
+            self._write(Name(0, 0, "S"), new)
+            self._saver.wait()  # before any event, so that none happens twice
+            return opening, beginning
+        return self._go_on(runner, *found, beginning)
+
+    def _resume(self, state: State) -> None:
+        self._saver.kept.check_latest()
+        self._batches, self._max_epoch = state["batches"], state["max_epoch"]
+        if not self._templates:  # restored by hand
+            self._keys = [*state]
+            self._find_templates(state)
+
+    def _find_templates(self, state: State) -> None:
+        own = {key: state[key] for key in self._keys if key not in _OF_THE_PROCESS}
+        places: list[tuple[Any, Keys]] = [(self._settings.objects, ()), (own, ("state",))]
+        self._templates = dict(one for place in places for one in find_templates(*place))
+
+    def _go_on(
+        self, runner: Runner, snapshot: Snapshot, values: Values, beginning: State
+    ) -> tuple[Event | None, State]:
+        state, kind = runner.state, snapshot.name.kind
+        max_epoch = values.given.max_epoch_now(beginning["max_epoch"])
+        is_over = kind == "F" and snapshot.name.epoch >= max_epoch
+        self._settings.random.check(values.random_states)
+        for key in self._added | _OF_THE_RUN:  # of a later moment than the snapshot
+            state.pop(key, None)
+        values.restore(state, self._settings.objects, is_over=is_over)
+        self._saver.latest = snapshot.name
+        self._saver.kept.remove_old()  # a kill may have come before that
+        _log(snapshot, values.saved_at, is_over=is_over)
+        if kind == "S":
+            self._settings.random.restore(values.random_states)
+            return Event.STARTED, beginning
+        state.update(batches=self._batches, max_epoch=max_epoch)
+        if is_over:
+            state["running"] = False
+            self._settings.random.restore(values.random_states)
+            return None, {}
+        runner._check_resumable()
+        self._restored = _Restored(values.random_states, values.given.had_other_batches)
+        return Event.RESUMED, {"running": True}
+
+    # Events of a run.
+
+    def check(self, state: State) -> None:
+        """Raise if the state holds what cannot be saved, and warn of what is not saved."""
+        self._pack(state)
+        if is_one_shot(state["batches"]):
+            warn_user(
+                "batches must be iterable again for a run to be restarted in the middle of an "
+                f"epoch, got the iterator {state['batches']!r}; pass a list, or an object whose "
+                "__iter__ is a generator function, to run"
+            )
+        self._warn(state)
+
+    def settle(self, state: State) -> None:
+        """After RESUMED, continue with the random numbers of the run that was saved.
+
+        In an open epoch this happens when the batches are where they were.
+        """
+        if not is_open(state):
+            self._set_random_states()
+        self._warn(state)
+
+    def save(self, state: State, kind: str | None = None, *, wait: bool = False) -> None:
+        """Save the run, unless this very moment is saved."""
+        if wait:
+            self._saver.wait()  # for the one in flight, which may fail
+        self._saver.raise_failure()
+        kind = kind or ("B" if is_open(state) else "E")
+        name = Name(int(state["n_iters"]), int(state["epoch"]), kind)
+        if name != self._saver.latest:
+            self._write(name, state)
+        if wait:
+            self._saver.wait()
+
+    def save_stop(self, state: State) -> None:
+        """Save the run if it was stopped at a whole moment; the next process goes on from there."""
+        if was_stopped_whole(state):
+            self.save(state, wait=True)
+
+    def wait(self, _: State) -> None:
+        """Wait until the latest snapshot is on disk."""
+        self._saver.wait()
+
+    def _warn(self, state: State) -> None:
+        runner: Runner = self._slot.runner()  # it runs, so it is there
+        batches = state["batches"]  # which nobody but the loop asks for anything
+        values = [*self._settings.objects.values(), *state.values()]
+        saved = [value for value in values if value is not batches]
+        warn_of_unsaved(saved, runner._callbacks(), batches)
+
+    # The iterator of an epoch.
+
+    def before(self, state: State) -> bool:
+        """Set the random states that the iterator of the epoch was made with, or keep them."""
+        memory, random = epoch_memory(state), self._settings.random
+        if not n_batches_drawn(state):
+            self._set_random_states()
+            memory[RANDOM_STATES] = random.capture()
+            return False
+        restored = self._restored
+        if restored:
+            self._check_batches(state, restored)
+            if self._seeks(state["batches"]):
+                return True
+        else:
+            self._replayed = self._replayed or random.capture()
+        if RANDOM_STATES in memory:
+            random.restore(memory[RANDOM_STATES])
+        else:
+            message = "Epoch %d began without Snapshots: its batches may not be repeated exactly"
+            logger.warning(message, state["epoch"])
+        return False
+
+    def after(self, state: State) -> None:  # noqa: ARG002  (all of it is known)
+        """Set the random states that follow the last batch."""
+        self._set_random_states()
+
+    def _seeks(self, batches: object) -> bool:
+        """Return whether the batches are a loader that goes to its position by itself."""
+        named = any(thing is batches for thing in self._settings.objects.values())
+        return named and is_loadable(batches)
+
+    def _set_random_states(self) -> None:
+        states = self._restored.random_states if self._restored else self._replayed
+        if states is not None:
+            self._settings.random.restore(states)
+            self._restored = self._replayed = None
+
+    def _check_batches(self, state: State, restored: _Restored) -> None:
+        if restored.had_other_batches and state["batches"] is self._batches:
+            raise RuntimeError(
+                f"the batches of epoch {state['epoch']} must be those that a callback had put into "
+                "state['batches'], got those that run was given; set them on "
+                "Event.EPOCH_STARTED | Event.RESUMED"
+            )
+
+    # Writing.
+
+    def _write(self, name: Name, state: State) -> None:
+        self._saver.wait()
+        self._saver.write(name, *self._pack(state))
+
+    def _pack(self, state: State) -> tuple[Packer, Mapping[str, Any]]:
+        skipped = self._settings.leave_out | _OF_THE_PROCESS
+        kept = {
+            key: value
+            for key, value in state.items()
+            if key not in skipped and not isinstance(value, BaseException)
+        }
+        given = Given(
+            self._max_epoch,
+            state.get("max_epoch", self._max_epoch) if self._is_running(state) else self._max_epoch,
+            self._is_running(state) and state["batches"] is not self._batches,
+        )
+        return pack_values(
+            kept,
+            self._removed(state),
+            self._objects(state),
+            self._settings.random.capture(),
+            self._templates,
+            given,
+        )
+
+    def _is_running(self, state: State) -> bool:
+        return "n_iters" in state  # else it is the state before the beginning
+
+    def _objects(self, state: State) -> dict[str, Any]:
+        """Return the objects; a loader has a place of its own only in the middle of an epoch."""
+        is_drawn = is_open(state) and n_batches_drawn(state)
+        return {
+            name: None if thing is self._batches and is_loadable(thing) and not is_drawn else thing
+            for name, thing in self._settings.objects.items()
+        }
+
+    def _removed(self, state: State) -> Iterable[Any]:
+        return [key for key in self._keys if key not in state]
+
+
+def _log(snapshot: Snapshot, saved_at: float, *, is_over: bool) -> None:
+    n_iters, epoch, _ = snapshot.name
+    age = format_age(time.time() - saved_at)
+    message = "Going on from %s, saved %s ago: epoch %d, batch %d"
+    if is_over:
+        message = "Nothing to run: %s, saved %s ago, is of a run that finished epoch %d, batch %d"
+    logger.warning(message, snapshot.path, age, epoch, n_iters)
+
+
+def format_age(seconds: float) -> str:
+    """Return an age in the largest unit that it has at least one of."""
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"

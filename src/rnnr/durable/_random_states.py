@@ -1,0 +1,179 @@
+"""The states of random number generators, as plain values."""
+
+import random
+import sys
+from array import array
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any, Final, TypeAlias
+
+from rnnr._errors import wrong_type
+
+__all__ = ["RandomStates", "States"]
+
+States: TypeAlias = dict[str, Any]
+
+_WORDS: Final = "I"  # 32 bits each
+
+
+class RandomStates:
+    """Reads and sets the states of the global generators, and of those that the user names.
+
+    The global ones are those of Python, NumPy and PyTorch, of the latter on all devices. A library
+    that nobody has imported is left alone.
+
+    Args:
+        generators: Generators of Python, NumPy or PyTorch.
+
+    Raises:
+        TypeError: If one of them is something else.
+    """
+
+    def __init__(self, generators: Iterable[Any]) -> None:
+        self._generators = [*generators]
+        for i, generator in enumerate(self._generators):
+            _accessor(generator, f"generators[{i}]")
+
+    def capture(self) -> States:
+        """Return all states."""
+        states: States = {"python": _python_state(random)}
+        for name, (read, _) in _LIBRARIES.items():
+            if sys.modules.get(name) is not None:
+                states[name] = read(sys.modules[name])
+        states["generators"] = [[_name(one), _accessor(one)[0](one)] for one in self._generators]
+        return states
+
+    def check(self, states: States) -> None:
+        """Raise unless the states are those of the same generators.
+
+        Raises:
+            ValueError: If the generators are others.
+        """
+        saved, own = [name for name, _ in states["generators"]], [*map(_name, self._generators)]
+        if saved != own:
+            raise ValueError(
+                f"generators must be those whose states were saved, {_listed(saved)}, got "
+                f"{_listed(own)}; name the same generators in the same order"
+            )
+
+    def restore(self, states: States) -> None:
+        """Set all states.
+
+        Raises:
+            ValueError: If the generators are others than those whose states they are.
+        """
+        self.check(states)
+        _set_python_state(random, states["python"])
+        for name, (_, write) in _LIBRARIES.items():
+            if name in states:
+                write(import_module(name), states[name])
+        for generator, (_, state) in zip(self._generators, states["generators"], strict=True):
+            _accessor(generator)[1](generator, state)
+
+
+def _python_state(generator: Any) -> Any:
+    version, words, gauss = generator.getstate()
+    return [version, array(_WORDS, words).tobytes(), gauss]
+
+
+def _set_python_state(generator: Any, state: Any) -> None:
+    version, words, gauss = state
+    generator.setstate((version, tuple(array(_WORDS, words)), gauss))
+
+
+def _numpy_state(numpy: Any) -> Any:
+    return numpy.random.get_state(legacy=False)
+
+
+def _set_numpy_state(numpy: Any, state: Any) -> None:
+    numpy.random.set_state(state)
+
+
+def _torch_states(torch: Any) -> Any:
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        states["cuda"] = torch.cuda.get_rng_state_all()
+    if torch.backends.mps.is_available():  # pragma: no cover  (Apple's GPUs)
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def _set_torch_states(torch: Any, states: Any) -> None:
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state_all(states["cuda"])
+    if "mps" in states:  # pragma: no cover  (Apple's GPUs)
+        torch.mps.set_rng_state(states["mps"])
+
+
+_LIBRARIES: Final[dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], None]]]] = {
+    "numpy": (_numpy_state, _set_numpy_state),
+    "torch": (_torch_states, _set_torch_states),
+}
+
+
+def _bit_generator_state(generator: Any) -> Any:
+    bits = _bits(generator)
+    return {"state": bits.state, "seeds": _seeds(bits)}
+
+
+def _set_bit_generator_state(generator: Any, state: Any) -> None:
+    bits, seeds = _bits(generator), state["seeds"]
+    bits.state = state["state"]
+    if seeds is not None:
+        _set_seeds(bits, seeds)
+
+
+def _bits(generator: Any) -> Any:
+    return getattr(generator, "bit_generator", generator)
+
+
+def _seeds(bits: Any) -> Any:
+    """Return what the children of a generator are made of; ``None`` if it cannot have any."""
+    sequence: Any = getattr(bits, "seed_seq", None)
+    return sequence.state if type(sequence) is _seed_sequence() else None
+
+
+def _set_seeds(bits: Any, seeds: Any) -> None:
+    """Have a generator make the same children as the one whose seeds they are."""
+    old: Any = getattr(bits, "seed_seq", None)
+    new = _seed_sequence()(**seeds)
+    is_like_it = type(old) is type(new) and old.pool.tobytes() == new.pool.tobytes()
+    n_missing = new.n_children_spawned - (old.n_children_spawned if is_like_it else 0)
+    if is_like_it and n_missing >= 0:
+        old.spawn(n_missing)  # the same object, which others may have, too
+    elif type(bits.__getstate__()) is tuple:  # pragma: no branch  (NumPy 1 has no way to do it)
+        bits.__setstate__((bits.state, new))
+
+
+def _seed_sequence() -> Any:
+    return import_module("numpy.random").SeedSequence
+
+
+def _accessor(
+    generator: Any, name: str = "a generator"
+) -> tuple[Callable[[Any], Any], Callable[[Any, Any], None]]:
+    """Return what reads and what sets the state of a generator."""
+    numpy, torch = (sys.modules.get(library) for library in ("numpy", "torch"))
+    if isinstance(generator, random.Random) and not isinstance(generator, random.SystemRandom):
+        return _python_state, _set_python_state
+    if numpy and isinstance(generator, numpy.random.Generator | numpy.random.BitGenerator):
+        return _bit_generator_state, _set_bit_generator_state
+    if numpy and isinstance(generator, numpy.random.RandomState):
+        return (lambda one: one.get_state(legacy=False)), (lambda one, state: one.set_state(state))
+    if torch and isinstance(generator, torch.Generator):
+        return (lambda one: one.get_state()), (lambda one, state: one.set_state(state))
+    expected = "a generator of random numbers of Python, NumPy or PyTorch"
+    cure = "name the generator itself, for example numpy.random.default_rng(0)"
+    raise wrong_type(name, expected, generator, cure)
+
+
+def _name(generator: Any) -> str:
+    kind = type(generator)
+    bits = getattr(generator, "bit_generator", None) or getattr(generator, "_bit_generator", None)
+    library = kind.__module__.partition(".")[0]
+    return f"{library}.{kind.__name__}" + (f"({type(bits).__name__})" if bits else "")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,40 @@
+"""What is there when a run begins, and takes the state of what was saved."""
+
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from rnnr.durable._pack import Keys, is_loadable, is_named_tuple
+
+__all__ = ["find_templates"]
+
+_MAPPINGS: Final = (dict, OrderedDict, defaultdict, Counter)
+
+
+def find_templates(
+    value: Any, keys: Keys, outer: frozenset[int] = frozenset()
+) -> Iterator[tuple[Keys, type]]:
+    """Yield where the objects and the named tuples in a value are, and their classes.
+
+    Args:
+        value: The value.
+        keys: The keys that lead to it.
+        outer: The ids of what contains it.
+    """
+    if id(value) in outer:
+        return
+    if is_loadable(value):
+        yield keys, type(value)
+        return
+    if is_named_tuple(value):
+        yield keys, type(value)
+    for key, item in _items(value):
+        yield from find_templates(item, (*keys, key), outer | {id(value)})
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    if is_named_tuple(value):
+        return zip(value._fields, value, strict=True)
+    if type(value) in (list, tuple):
+        return enumerate(value)
+    return value.items() if type(value) in _MAPPINGS else ()

@@ -1,0 +1,176 @@
+"""What a snapshot holds: the objects, the state, and the states of random generators."""
+
+import logging
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from rnnr._errors import shown, wrong_value
+from rnnr._log import KeepsRows
+from rnnr.durable._folder import Snapshot
+from rnnr.durable._pack import Keys, Packer, path_text
+from rnnr.durable._place import Placer
+from rnnr.durable._random_states import States
+from rnnr.durable._safetensors import read_header
+from rnnr.durable._unpack import Unpacker
+from rnnr.state import State
+
+__all__ = ["Values", "pack_values"]
+
+logger = logging.getLogger("rnnr.durable")
+
+_CURE = (
+    "give its object the two methods, or name the key in leave_out=(...) if a callback sets it "
+    "before it is read"
+)
+
+
+class Given(NamedTuple):
+    """What `rnnr.Runner.run` was given, and what a callback has made of it.
+
+    Attributes:
+        max_epoch: The number of epochs that it was given.
+        max_epoch_then: The number that the state had when it was saved.
+        had_other_batches: Whether the state had other batches.
+    """
+
+    max_epoch: Any
+    max_epoch_then: Any
+    had_other_batches: bool
+
+    def max_epoch_now(self, max_epoch: Any) -> Any:
+        """Return the number of epochs for a run that is given one.
+
+        What a callback has set counts, unless `run` is given another number than then.
+        """
+        return self.max_epoch_then if max_epoch == self.max_epoch else max_epoch
+
+
+def pack_values(
+    state: State,
+    removed: Iterable[Any],
+    objects: Mapping[str, Any],
+    random_states: States,
+    templates: Mapping[Keys, type],
+    given: Given = Given(None, None, False),  # noqa: B008  (it is a tuple)
+) -> tuple[Packer, dict[str, Any]]:
+    """Return the values of a run as trees, and what has collected their arrays.
+
+    The objects come first, so that what the state shares with them becomes the same object again.
+
+    Args:
+        state: The state, without what is left out.
+        removed: Keys that the state had when the run began, and has no longer.
+        objects: The named objects; ``None`` for one that is not saved now.
+        random_states: States of the random generators.
+        templates: Where objects and named tuples were when the run began, and their classes.
+        given: What `run` was given, and what a callback has made of it.
+
+    Raises:
+        TypeError: If there is something that cannot be kept.
+        ValueError: If there is something that is nested too deeply.
+    """
+    packer = Packer(_CURE, templates)
+    return packer, {
+        "objects": [[packer.pack(k, (k,)), _pack(packer, v, (k,))] for k, v in objects.items()],
+        "state": [
+            [packer.pack(k, ("state", k, "key")), _pack(packer, v, ("state", k))]
+            for k, v in state.items()
+        ],
+        "removed": [packer.pack(k, ("state", k, "key")) for k in removed],
+        "given": [packer.pack(one, ("given",)) for one in given],
+        "random_states": packer.pack(random_states, ("random_states",)),
+    }
+
+
+def _pack(packer: Packer, value: Any, keys: Keys) -> Any:
+    try:
+        return packer.pack(value, keys)
+    except RecursionError:
+        cure = "keep it as a flat list, or name the key in leave_out=(...)"
+        raise wrong_value(path_text(keys), "nested less deeply", value, cure) from None
+
+
+class Values:
+    """The values of a snapshot that was read, before they are put in their places.
+
+    Attributes:
+        saved_at: When they were saved, in seconds since 1970.
+        objects: Those of the named objects.
+        state: Those of the state.
+        removed: Keys that the state no longer had.
+        given: What `run` was given.
+        random_states: States of the random generators.
+    """
+
+    def __init__(self, manifest: Mapping[str, Any], arrays: Mapping[str, memoryview]) -> None:
+        unpacker, values = Unpacker(arrays), manifest["values"]
+        self.saved_at = float(manifest["saved_at"])
+        self._versions: dict[str, str] = manifest["versions"]
+        self.objects = unpacker.pairs(values["objects"])
+        self.state = unpacker.pairs(values["state"])
+        self.removed = unpacker.items(values["removed"])
+        self.given = Given(*unpacker.items(values["given"]))
+        # They have no place, so nothing is put into one.
+        states = unpacker.unpack(values["random_states"])
+        self.random_states: States = Placer().place(None, states, ("random_states",))
+
+    @classmethod
+    def read(cls, snapshot: Snapshot) -> "Values":
+        """Return the values of a snapshot.
+
+        Raises:
+            Exception: If it is not what was written.
+        """
+        return cls(snapshot.manifest, read_header(memoryview(snapshot.read())))
+
+    def restore(self, state: State, objects: Mapping[str, Any], *, is_over: bool = False) -> None:
+        """Put all values in their places.
+
+        Args:
+            state: The state of the runner.
+            objects: The named objects.
+            is_over: Whether the run has finished: then no row of its logs is to be cut.
+
+        Raises:
+            ValueError: If the objects are others than those that were saved.
+        """
+        _check_names(self.objects.keys(), objects.keys())
+        self._warn_of_versions()
+        placer = Placer()
+        for name, value in self.objects.items():
+            thing = objects[name]
+            if value is None or (is_over and isinstance(thing, KeepsRows)):
+                continue
+            if placer.place(thing, value, (name,)) is not thing:
+                raise _does_not_fit(name, thing)
+        for key, value in self.state.items():
+            state[key] = placer.place(state.get(key), value, ("state", key))
+        for key in self.removed:
+            state.pop(key, None)
+
+    def _warn_of_versions(self) -> None:
+        for library, version in self._versions.items():
+            present = getattr(sys.modules.get(library), "__version__", version)
+            if present != version:
+                message = "The run was saved with %s %s and goes on with %s: results may differ"
+                logger.warning(message, library, version, present)
+
+
+def _check_names(saved: Iterable[str], given: Iterable[str]) -> None:
+    if {*saved} != {*given}:
+        raise ValueError(
+            f"the objects of Snapshots must be those that were saved, {_names(saved)}, got "
+            f"{_names(given)}; name the same ones, or begin the run again in another folder"
+        )
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def _does_not_fit(name: str, thing: object) -> ValueError:
+    return ValueError(
+        f"{name} must have the type and the shape that were saved, got {shown(thing)}; make it as "
+        "in the run that saved it, or begin again in another folder"
+    )

@@ -1,0 +1,360 @@
+"""What a run that goes on must not do in silence, in another process and in the same one."""
+
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.training import Killed, Log, Model, Shuffled, killed, train, undisturbed
+from rnnr import Event, RnnrWarning, Runner, State
+from rnnr.callbacks import early_stopping
+from rnnr.durable import JsonLines, Snapshots, StopOnSignal
+from rnnr.durable._writer import Writer
+from rnnr.recording import Record
+
+
+class TestTheNumberOfEpochs:
+    def test_that_a_callback_has_lowered_is_kept(self, tmp_path: Path) -> None:
+        def lower(state: State) -> None:
+            state["max_epoch"] = 2
+
+        assert train(tmp_path, lower).run(5).result["epoch"] == 2
+        again = train(tmp_path, lower).run(5)
+        assert again.seen == []
+        assert again.runner.state["max_epoch"] == 2
+
+    def test_that_a_callback_has_raised_is_kept(self, tmp_path: Path) -> None:
+        def raise_it(state: State) -> None:
+            if state["n_iters"] == 1:
+                state["max_epoch"] = 3
+
+        expected = train(tmp_path / "whole", raise_it).run(1).result
+        with suppress(Killed):
+            train(tmp_path / "run", raise_it, kill_at=10).run(1)
+        assert train(tmp_path / "run", raise_it).run(1).result == expected
+        assert expected["epoch"] == 3
+
+    def test_that_run_is_given_counts_if_it_is_another_one(self, tmp_path: Path) -> None:
+        train(tmp_path, lambda state: state.update(max_epoch=2)).run(5)
+        assert train(tmp_path).run(4).result["epoch"] == 4
+
+
+class TestOtherBatches:
+    """Batches that a callback puts into the state in the place of those of ``run``."""
+
+    def job(self, folder: Path, event: Any, kill_at: int | None = None) -> Any:
+        training = train(folder, kill_at=kill_at, every=Event.BATCH.every(3))
+        own = Shuffled(5)
+        training.runner.on(event, lambda state: state.update(batches=own))
+        return training
+
+    def test_that_are_set_when_the_run_goes_on_are_skipped(self, tmp_path: Path) -> None:
+        event = Event.EPOCH_STARTED | Event.RESUMED
+        expected = self.job(tmp_path / "whole", event).run().result
+        with suppress(Killed):
+            self.job(tmp_path / "run", event, kill_at=5).run()
+        assert self.job(tmp_path / "run", event).run().result == expected
+
+    def test_that_are_not_set_again_are_missed(self, tmp_path: Path) -> None:
+        with suppress(Killed):
+            self.job(tmp_path, Event.EPOCH_STARTED, kill_at=5).run()
+        with pytest.raises(
+            RuntimeError, match=r"the batches of epoch 1 must be those that a callb"
+        ):
+            self.job(tmp_path, Event.EPOCH_STARTED).run()
+
+
+class TestLogs:
+    @pytest.mark.parametrize("kind", [JsonLines, Record])
+    def test_of_a_run_that_is_over_are_not_cut(self, tmp_path: Path, kind: Any) -> None:
+        path = tmp_path / "log"
+
+        def run(seed: int) -> None:
+            runner = Runner()
+            log = kind(path, "loss")
+            attached = log.attach_on(runner)
+            Snapshots(tmp_path / str(seed), log=log).attach_on(runner)
+            runner.run("ab", max_epoch=2)
+            attached.dispose()
+
+        run(1)
+        run(2)
+        before = path.read_bytes()
+        run(1)
+        run(2)
+        assert path.read_bytes() == before
+
+    def test_that_nobody_names_are_told_of(self, tmp_path: Path) -> None:
+        runner = Runner()
+        JsonLines(tmp_path / "log", "loss").attach_on(runner)
+        Snapshots(tmp_path / "run").attach_on(runner)
+        with pytest.warns(RnnrWarning, match=r"a callback that holds .*JsonLines"):
+            runner.run("ab")
+
+
+class TestObjectsThatNothingSaves:
+    def test_are_told_of_at_the_beginning_and_when_the_run_goes_on(self, tmp_path: Path) -> None:
+        other = Model()
+        for kill_at in (5, None):
+            with (
+                pytest.warns(RnnrWarning, match=r"got a callback that holds .*Model") as caught,
+                suppress(Killed),
+            ):
+                train(tmp_path, lambda state: other.step(0.0), kill_at=kill_at).run()
+            (warning,) = caught
+            assert warning.filename.endswith("training.py")  # which calls run
+
+    def test_are_in_the_state_or_in_a_list_that_is_named(self, tmp_path: Path) -> None:
+        one, other = Model(), Model()
+        training = train(
+            tmp_path, lambda state: one.step(0.0), lambda _: other.step(0.0), all=[one]
+        )
+        training.runner.state["other"] = {"a": (other,)}
+        training.run()
+
+    def test_a_loader_is_not_asked(self, tmp_path: Path) -> None:
+        class Loader(Shuffled):
+            def state_dict(self) -> dict[str, Any]:
+                raise ZeroDivisionError
+
+            load_state_dict = state_dict
+
+        loader = Loader()
+        train(tmp_path, lambda _: loader.n_drawn, batches=loader).run()
+
+    def test_nor_is_a_part_of_a_model_that_is_saved(self, tmp_path: Path) -> None:
+        torch = pytest.importorskip("torch")
+        model = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1))
+        part = model[0]
+        train(tmp_path, lambda _: part(torch.ones(1)), net=model).run()
+
+
+class TestArguments:
+    def test_an_object_by_the_name_of_a_setting_is_refused(self, tmp_path: Path) -> None:
+        model: Any = Model()
+        with pytest.raises(TypeError, match=r"background must be True or False, got .*another one"):
+            Snapshots(tmp_path, background=model)
+        with pytest.raises(TypeError, match="leave_out must be several keys of the state, got"):
+            Snapshots(tmp_path, leave_out={"weights": [1.0]})
+
+
+class TestInTheSameProcess:
+    @pytest.mark.parametrize("every", [Event.BATCH.every(3), Event.BATCH, Event.EPOCH_FINISHED])
+    def test_a_second_run_after_an_error_goes_on_from_the_snapshot(
+        self, tmp_path: Path, every: Any
+    ) -> None:
+        expected = undisturbed(tmp_path / "whole", every=every)
+        errors = iter([5, 7, 8, None])
+        n: list[Any] = [next(errors)]
+
+        def fail(state: State) -> None:
+            state["total"] = state.get("total", 0) + state["batch"]
+            if state["n_iters"] == n[0]:
+                n[0] = next(errors)
+                raise Killed
+
+        training = train(tmp_path / "run", fail, every=every)
+        for _ in range(3):
+            with suppress(Killed):
+                training.run()
+        assert training.run().result == expected
+        batches = [batch for _, batch in training.runner.state["story"]]
+        assert training.runner.state["total"] == pytest.approx(sum(batches), rel=1e-15)
+
+    def test_resume_is_refused_where_another_process_has_gone_on(self, tmp_path: Path) -> None:
+        training = train(tmp_path, kill_at=3)
+        with suppress(Killed):
+            training.run()
+        train(tmp_path).run(1)
+        with pytest.raises(RuntimeError, match=r"which another process has saved; call run"):
+            training.runner.resume()
+
+    def test_so_is_a_state_that_was_restored_by_hand(self, tmp_path: Path) -> None:
+        killed(tmp_path, 3)
+        training = train(tmp_path)
+        training.runner.state.update(batches=[1.0], max_epoch=3, n_iters=1, epoch=1)
+        with pytest.raises(RuntimeError, match=r"the newest of the run, got 000000002-0001-B"):
+            training.runner.resume()
+
+    def test_in_an_empty_folder_it_is_saved_from_then_on(self, tmp_path: Path) -> None:
+        class Net(Model):
+            pass
+
+        training = train(tmp_path)
+        training.runner.state.update(batches=[1.0], max_epoch=3, n_iters=1, epoch=1, net=Net())
+        training.runner.resume()
+        training = train(tmp_path)
+        training.runner.state["net"] = Net()
+        assert training.run(3).seen == []
+
+    def test_a_loader_that_seeks_is_skipped_after_errors(self, tmp_path: Path) -> None:
+        class Loader:
+            """Goes to a place only where a state was loaded before."""
+
+            def __init__(self) -> None:
+                self.n = self.start = 0
+                self.errors: list[int] = []
+
+            def __iter__(self) -> Iterator[float]:
+                start, self.start = self.start, 0
+                for self.n in range(start, 6):
+                    if self.n in self.errors:
+                        self.errors.remove(self.n)
+                        raise OSError
+                    yield float(self.n)
+
+            def state_dict(self) -> dict[str, int]:
+                return {"n": self.n + 1}
+
+            def load_state_dict(self, state: dict[str, int]) -> None:
+                self.start = state["n"]
+
+        loader = Loader()
+        killed(tmp_path, 3, batches=loader, loader=loader)
+        loader = Loader()
+        training = train(tmp_path, batches=loader, loader=loader)
+        loader.errors = [4, 1]
+        for go_on in (training.run, training.runner.resume, training.runner.resume):
+            with suppress(OSError):
+                go_on()
+        assert [batch for _, batch in training.runner.state["story"]] == [*map(float, range(6))] * 2
+
+
+class TestBatchesThatAreNamed:
+    def test_are_skipped_unless_they_seek(self, tmp_path: Path) -> None:
+        def job(folder: Path, kill_at: int | None = None) -> Any:
+            data = [0.0, 1.0, 2.0, 3.0]
+            training = train(folder, kill_at=kill_at, batches=data, data=data)
+            training.runner.on(Event.EPOCH_FINISHED, lambda _: random.shuffle(data))
+            return training
+
+        expected = job(tmp_path / "whole").run(3).result
+        for kill_at in (2, 6, 9):
+            with suppress(Killed):
+                job(tmp_path / "run", kill_at).run(3)
+        assert job(tmp_path / "run").run(3).result == expected
+
+
+class TestStops:
+    def test_a_key_that_the_user_sets_makes_no_snapshot_of_a_torn_batch(
+        self, tmp_path: Path
+    ) -> None:
+        def job(folder: Path, stop: bool) -> Any:
+            training = train(folder, every=Event.EPOCH_FINISHED)
+
+            @training.runner.on(Event.BATCH)
+            def stop_at_once(state: State) -> None:
+                if stop and state["n_iters"] == 3:
+                    state["stopped_by"] = "me"
+                    training.runner.stop()
+
+            @training.runner.on(Event.BATCH)
+            def count(state: State) -> None:
+                state["n"] = state.get("n", 0) + 1
+
+            return training
+
+        job(tmp_path, stop=True).run()
+        training = job(tmp_path, stop=False).run()
+        assert training.runner.state["n"] == training.runner.state["n_iters"] == 8
+
+    def job(self, folder: Path, patience: int = 0) -> Runner:
+        runner = Runner()
+        runner.on(Event.EPOCH_FINISHED, lambda state: state.update(loss=1.0))
+        early_stopping("loss", patience=patience).attach_on(runner)
+        Snapshots(folder).attach_on(runner)
+        return runner
+
+    def test_an_early_stop_stays_one_until_the_patience_is_larger(self, tmp_path: Path) -> None:
+        for patience, epoch in [(0, 2), (0, 2), (1, 3), (1, 3), (9, 6)]:
+            runner = self.job(tmp_path, patience)
+            runner.run("ab", max_epoch=6)
+            assert runner.state["epoch"] == epoch
+
+    def test_an_early_stop_is_not_lost_by_an_error_in_its_event(self, tmp_path: Path) -> None:
+        runner = self.job(tmp_path)
+        failing = runner.on(Event.EPOCH_FINISHED.where(lambda state: state["epoch"] == 2), fail)
+        with pytest.raises(ZeroDivisionError):
+            runner.run("ab", max_epoch=6)
+        failing.dispose()
+        runner.resume()
+        assert runner.state["epoch"] == 2
+        assert runner.state["stopped_by"] == "early_stopping('loss')"
+        runner.resume()  # which trains on
+        assert runner.state["epoch"] == 3
+
+    def test_nor_by_a_signal_in_its_event(self, tmp_path: Path) -> None:
+        import signal
+
+        runner = Runner()
+        StopOnSignal(exit=False).attach_on(runner)
+        runner.on(Event.EPOCH_FINISHED, lambda state: state.update(loss=1.0))
+        last = Event.EPOCH_FINISHED.where(lambda state: state["epoch"] == 2)
+        runner.on(last, lambda _: signal.raise_signal(signal.SIGTERM))
+        early_stopping("loss", patience=0).attach_on(runner)
+        runner.run("ab", max_epoch=6)
+        assert runner.state["stopped_by"] == "SIGTERM"
+        runner.resume()
+        assert (runner.state["epoch"], runner.state["stopped_by"]) == (2, "early_stopping('loss')")
+
+
+def fail(_: State) -> None:
+    raise ZeroDivisionError
+
+
+def test_a_thread_that_an_interrupt_kept_from_starting_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    writer, done = Writer(background=True), []
+
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("threading.Thread.start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            writer.submit(lambda: done.append(1), print)
+    writer.submit(lambda: done.append(2), print)
+    writer.wait()
+    assert done == [2]
+
+
+def test_layers_in_another_order_are_told_of(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    def job(names: str) -> Runner:
+        model = torch.nn.Module()
+        for name in names:
+            model.add_module(name, torch.nn.Linear(2, 2))
+        runner = Runner()
+        Snapshots(tmp_path, model=model).attach_on(runner)
+        return runner
+
+    job("ab").run([1])
+    job("ab").run([1], max_epoch=2)
+    with pytest.warns(RnnrWarning, match=r"got b.weight where a.weight was: an optimizer gives"):
+        job("ba").run([1], max_epoch=3)
+
+
+def test_a_log_of_the_users_own_is_cut_back(tmp_path: Path) -> None:
+    def job(folder: Path, kill_at: int | None = None) -> bytes:
+        folder.mkdir(exist_ok=True)
+        log = Log(folder / "log")
+        with log.file:
+            training = train(
+                folder / "run",
+                lambda state: log.add(repr(state["batch"])),
+                kill_at=kill_at,
+                log=log,
+            )
+            with suppress(Killed):
+                training.run()
+        return (folder / "log").read_bytes()
+
+    expected = job(tmp_path / "whole")
+    for kill_at in (3, 6, None):
+        got = job(tmp_path / "run", kill_at)
+    assert got == expected

@@ -1,0 +1,122 @@
+"""The harness itself: it finds what is not exact, and says what is wrong with a job."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnnr import Event, Runner, State
+from rnnr.durable import Exactness, Job, Moment, Snapshots, resumes_exactly
+
+
+def job(folder: Path, *callbacks: Any, event: Event = Event.BATCH, **settings: Any) -> Job:
+    runner = Runner()
+    runner.on(event, callbacks)
+    Snapshots(folder / "run", every=Event.BATCH, background=False, **settings).attach_on(runner)
+    return Job(
+        runner, lambda: runner.run([1, 2], max_epoch=2), lambda: {"n": runner.state["n_iters"]}
+    )
+
+
+def differences(found: Exactness) -> set[str]:
+    return {str(difference).partition(":")[0] for difference in found.differences.values()}
+
+
+def test_it_tells_how_many_are_exact_and_is_true_if_all_are(tmp_path: Path) -> None:
+    found = resumes_exactly(job, tmp_path / "job", at_most=6)
+    assert found
+    assert (found.n_exact, len(found.differences)) == (6, 6)
+    assert str(found) == "6 of 6 pairs of crashes resumed exactly"
+    assert [*tmp_path.iterdir()] == [tmp_path / "job"]
+    assert [*(tmp_path / "job").iterdir()] == []
+
+
+def test_it_leaves_the_global_generators_as_they_were(tmp_path: Path) -> None:
+    random.seed(3)
+    expected = random.random()
+    random.seed(3)
+    resumes_exactly(job, tmp_path, at_most=1)
+    assert random.random() == expected
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis").write_text("all of it")
+    with pytest.raises(ValueError, match=r"folder must be empty, .* pass a temporary one"):
+        resumes_exactly(job, tmp_path)
+    assert (tmp_path / "thesis").read_text() == "all of it"
+
+
+def test_what_is_not_a_job_is_refused(tmp_path: Path) -> None:
+    wrong: Any = lambda folder: None  # noqa: E731
+    with pytest.raises(TypeError, match=r"what job returns must be a Job, got None .*; return Job"):
+        resumes_exactly(wrong, tmp_path)
+
+
+def test_an_error_of_a_job_that_goes_on_is_a_difference(tmp_path: Path) -> None:
+    def fail(state: State) -> None:
+        raise ZeroDivisionError("at RESUMED")
+
+    failing = lambda folder: job(folder, fail, event=Event.RESUMED)  # noqa: E731
+    found = resumes_exactly(failing, tmp_path, at_most=40)
+    assert not found
+    assert differences(found) == {"None", "ZeroDivisionError"}
+    assert "ZeroDivisionError: at RESUMED" in str(found)
+
+
+def test_values_that_are_not_plain_are_compared_by_their_class(tmp_path: Path) -> None:
+    class Unknown:
+        def __init__(self) -> None:
+            self.n = random.random()
+
+    def put(state: State) -> None:
+        state["unknown"] = Unknown()
+
+    assert resumes_exactly(
+        lambda folder: job(folder, put, leave_out=["unknown"]),
+        tmp_path,
+        at_most=3,
+        ignore={"unknown"},
+    )
+    with_result = lambda folder: job(folder)._replace(result=lambda: {"x": Unknown()})  # noqa: E731
+    assert resumes_exactly(with_result, tmp_path, at_most=3)
+
+
+def test_another_result_is_a_difference(tmp_path: Path) -> None:
+    count = iter(range(10**6))
+    found = resumes_exactly(
+        lambda folder: job(folder)._replace(result=lambda: {"n": next(count)}), tmp_path, at_most=2
+    )
+    assert differences(found) == {"at the end"}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [({"n_iters": 7}, "the undisturbed run does not come to"), ({"epoch": 2}, " follows ")],
+    ids=["other counts", "a gap"],
+)
+def test_other_events_are_a_difference(
+    tmp_path: Path, change: dict[str, int], expected: str
+) -> None:
+    def jump(folder: Path) -> Job:
+        made = job(folder)
+        made.runner.on(Event.RESUMED, lambda state: state.update(change, _epoch={}))
+        return made._replace(result=dict)
+
+    found = resumes_exactly(jump, tmp_path, at_most=40)
+    assert any(expected in str(one) for one in found.differences.values()), str(found)
+    assert len(str(found).splitlines()) <= 21
+
+
+def test_a_run_that_does_not_go_on_ends_too_early(tmp_path: Path) -> None:
+    def lazy(folder: Path) -> Job:
+        is_new = not any(folder.iterdir())
+        made = job(folder)
+        return made if is_new else made._replace(run=lambda: None, result=dict)
+
+    found = resumes_exactly(lazy, tmp_path, at_most=5)
+    assert any("it ends before" in str(one) for one in found.differences.values())
+
+
+def test_a_moment_says_where_it_is() -> None:
+    assert str(Moment(Event.BATCH, 2, 7, "between")) == "between BATCH, epoch 2, batch 7"

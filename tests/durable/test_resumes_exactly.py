@@ -1,0 +1,246 @@
+"""Crashes at pairs of moments of many kinds of runs: each is resumed to the last bit."""
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.extras import np, torch
+from rnnr import Event, Runner, State
+from rnnr.attachments import LambdaReducer, MeanReducer, SumReducer
+from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
+from rnnr.durable import CsvLog, Job, JsonLines, Snapshots, resumes_exactly
+from rnnr.sources import prefetch
+
+
+class Shuffled:
+    """Batches in an order of the global generators, with augmentation and a None among them."""
+
+    def __init__(self, sizes: list[int]) -> None:
+        self.sizes = sizes
+        self.n_epochs = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        size = self.sizes[self.n_epochs % len(self.sizes)]
+        order = np.random.permutation(size).tolist()
+        random.shuffle(order)
+        for i in order:
+            yield None if i == 1 else float(i) + np.random.normal() + random.random()
+
+
+def set_epoch(state: State) -> None:
+    state["batches"].n_epochs = state["epoch"] - 1
+
+
+class Momentum:
+    """An optimizer of NumPy."""
+
+    def __init__(self, weights: Any) -> None:
+        self.weights, self.velocity, self.n_steps = weights, np.zeros_like(weights), 0
+
+    def step(self, gradient: Any) -> None:
+        self.n_steps += 1
+        self.velocity = 0.9 * self.velocity - 0.01 * gradient
+        self.weights += self.velocity
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"velocity": self.velocity, "n_steps": self.n_steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.velocity, self.n_steps = state["velocity"], state["n_steps"]
+
+
+def numpy_job(
+    folder: Path,
+    *,
+    every: Any = Event.BATCH,
+    background: bool = True,
+    sizes: tuple[int, ...] = (3, 0),
+    patience: int | None = None,
+    max_epoch: int = 2,
+    stop: Callable[[Runner], object] | None = None,
+) -> Job:
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=3)
+    optimizer = Momentum(weights)
+    runner = Runner()
+    runner.state["best"] = weights.copy()
+    batches = Shuffled([*sizes])
+    runner.on(Event.EPOCH_STARTED | Event.RESUMED, set_epoch)
+
+    @runner.on(Event.BATCH)
+    def train(state: State) -> None:
+        batch = state["batch"]
+        gradient = weights * (0 if batch is None else batch) + rng.normal(size=3)
+        optimizer.step(gradient)
+        state["output"] = float(gradient @ gradient)
+        state["history"] = [*state.get("history", []), state["output"]]
+
+    for reducer in (MeanReducer("loss"), SumReducer("total"), LambdaReducer("worst", max)):
+        reducer.attach_on(runner)
+
+    @runner.on(Event.EPOCH_FINISHED)
+    def evaluate(state: State) -> None:
+        state["valid"] = float(np.abs(weights).sum()) + np.random.normal()
+        state["best"][:] = weights
+        state["better"] = state["valid"] < state.get("best_valid", np.inf)
+        state["best_valid"] = min(state["valid"], state.get("best_valid", np.inf))
+
+    runner.on(Event.EPOCH_FINISHED, checkpoint("best", when="better", under=folder / "best"))
+    if patience is not None:
+        early_stopping("valid", patience=patience, restore="best").attach_on(runner)
+    if stop is not None:
+        stop(runner)
+    rows = JsonLines(folder / "rows.jsonl", "output", "loss", on=Event.BATCH | Event.EPOCH_FINISHED)
+    table = CsvLog(folder / "table.csv", "loss", "valid", "best_valid")
+    for log in (rows, table):
+        log.attach_on(runner)
+    Snapshots(
+        folder / "snapshots",
+        weights=weights,
+        optimizer=optimizer,
+        rows=rows,
+        table=table,
+        every=every,
+        generators=[rng],
+        background=background,
+    ).attach_on(runner)
+
+    def result() -> dict[str, Any]:
+        kept = {key: value for key, value in runner.state.items() if not key.startswith("_")}
+        kept = {key: kept[key] for key in kept.keys() - {"batches", "batch"}}
+        files = {
+            path.name: path.read_bytes()
+            for path in [folder / "rows.jsonl", folder / "table.csv", *(folder / "best").iterdir()]
+        }
+        return {**kept, "weights": weights, "optimizer": optimizer.state_dict(), "files": files}
+
+    return Job(runner, lambda: runner.run(batches, max_epoch), result)
+
+
+class Noisy:
+    """Items with augmentation from the global generators."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, i: int) -> Any:
+        return torch.randn(3) + float(np.random.normal()) + random.random() + i
+
+
+def torch_job(
+    folder: Path, *, n_workers: int = 0, every: Any = Event.BATCH, buffered: bool = False
+) -> Job:
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Dropout(0.5), torch.nn.Linear(4, 1))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 8)
+    generator = torch.Generator().manual_seed(3)
+    items: Any = Noisy()
+    loader: Any = torch.utils.data.DataLoader(
+        items, batch_size=3, shuffle=True, num_workers=n_workers, generator=generator
+    )
+    batches = prefetch(loader) if buffered else loader
+    runner = Runner()
+
+    @runner.on(Event.BATCH)
+    def train(state: State) -> None:
+        optimizer.zero_grad()
+        loss = (model(state["batch"]) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+        state["loss"], state["output"] = loss, loss.detach()
+
+    MeanReducer("mean").attach_on(runner)
+    early_stopping("mean", patience=0, restore=model).attach_on(runner)
+    Snapshots(
+        folder / "snapshots",
+        model=model,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        every=every,
+        generators=[generator],
+    ).attach_on(runner)
+    return Job(
+        runner,
+        lambda: runner.run(batches, 2),
+        lambda: {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "scheduler": scheduler.state_dict(),
+            "mean": runner.state["mean"],
+        },
+    )
+
+
+EVERY = {
+    "batch": Event.BATCH,
+    "third batch": Event.BATCH.every(3),
+    "epoch": Event.EPOCH_FINISHED,
+    "both": Event.BATCH.every(2) | Event.EPOCH_FINISHED,
+}
+
+
+def stops_by_a_flag(runner: Runner) -> object:
+    return runner.on(Event.EPOCH_FINISHED, maybe_stop_early(0))
+
+
+def stops_in_the_middle(runner: Runner) -> object:
+    return runner.on(
+        Event.BATCH.where(lambda state: state["n_iters"] == 4), lambda _: runner.stop()
+    )
+
+
+NUMPY: dict[str, dict[str, Any]] = {
+    **{f"every {name}": {"every": every} for name, every in EVERY.items()},
+    "in the foreground": {"background": False},
+    "an empty epoch first": {"sizes": (0, 3)},
+    "two empty epochs": {"sizes": (0,)},
+    "one batch": {"sizes": (1, 1)},
+    "early stopping with restore": {"patience": 0, "max_epoch": 4, "sizes": (3,)},
+    "early stopping, saved by batches": {
+        "patience": 0,
+        "max_epoch": 4,
+        "sizes": (3,),
+        "every": Event.BATCH.every(2),
+    },
+    "early stopping by a flag": {"stop": stops_by_a_flag, "max_epoch": 4, "sizes": (2,)},
+    "a stop in the middle of a batch": {"stop": stops_in_the_middle, "sizes": (3,)},
+}
+
+TORCH: dict[str, dict[str, Any]] = {
+    **{f"every {name}": {"every": every} for name, every in EVERY.items()},
+    "two workers": {"n_workers": 2},
+    "two workers, every third batch": {"n_workers": 2, "every": Event.BATCH.every(3)},
+}
+
+N_PAIRS = 12  # of several hundred, chosen at random; all of them with --long
+
+
+@pytest.fixture(params=[N_PAIRS, pytest.param(None, marks=pytest.mark.long)], ids=["some", "all"])
+def n_pairs(request: pytest.FixtureRequest) -> int | None:
+    """Return how many pairs of moments to try; ``None`` for all."""
+    found: int | None = request.param
+    return found
+
+
+@pytest.mark.parametrize("settings", NUMPY.values(), ids=NUMPY)
+def test_numpy(settings: dict[str, Any], tmp_path: Path, n_pairs: int | None) -> None:
+    found = resumes_exactly(
+        lambda folder: numpy_job(folder, **settings), tmp_path / "job", at_most=n_pairs
+    )
+    assert found, str(found)
+
+
+@pytest.mark.parametrize("settings", TORCH.values(), ids=TORCH)
+def test_torch(settings: dict[str, Any], tmp_path: Path, n_pairs: int | None) -> None:
+    pytest.importorskip("torch")
+    found = resumes_exactly(
+        lambda folder: torch_job(folder, **settings),
+        tmp_path / "job",
+        at_most=n_pairs and (5 if "n_workers" in settings else n_pairs),
+        ignore={"output", "loss"},
+    )
+    assert found, str(found)
