@@ -1,12 +1,13 @@
 """Train a small neural network on handwritten digits, with NumPy and rnnr's `Runner`.
 
     pip install 'rnnr[examples]'
-    python examples/digits.py [--seed 0] [--epochs 40] [--out DIRECTORY]
+    python examples/digits.py [--seed 0] [--epochs 40] [--out DIR] [--snapshots DIR]
 
 It shows what most trainings need: shuffled mini-batches, a progress bar, a second runner that
 evaluates after every epoch, early stopping, and a checkpoint of the best model. At the end this
 model is evaluated on digits that neither the training nor the choice of the epoch has seen. The
-digits come with scikit-learn: 1797 images of 8 by 8 pixels. One seed decides everything.
+digits come with scikit-learn: 1797 images of 8 by 8 pixels. One seed decides everything. With
+``--snapshots`` it survives a kill: the same command goes on, to the same accuracy.
 """
 
 import argparse
@@ -23,7 +24,8 @@ from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
 from rnnr import Event, Runner, State
 from rnnr.attachments import MeanReducer, ProgressBar
-from rnnr.callbacks import checkpoint, maybe_stop_early
+from rnnr.callbacks import checkpoint, early_stopping
+from rnnr.durable import Snapshots
 
 Array: TypeAlias = NDArray[Any]
 Model: TypeAlias = dict[str, Array]
@@ -35,12 +37,14 @@ def main(argv: Sequence[str] | None = None) -> float:
     parser.add_argument("--seed", type=int, default=0, help="decides the split and the training")
     parser.add_argument("--epochs", type=int, default=40, help="train no longer than this")
     parser.add_argument("--out", help="keep the best model in this directory")
+    parser.add_argument("--snapshots", help="save the run in this directory, and go on from there")
     options = parser.parse_args(argv)
-    with nullcontext(options.out) if options.out else TemporaryDirectory() as out:
-        return train(options.seed, options.epochs, out)
+    kept = options.out or options.snapshots  # a killed run must find its best model again
+    with nullcontext(kept) if kept else TemporaryDirectory() as out:
+        return train(options.seed, options.epochs, out, options.snapshots)
 
 
-def train(seed: int, max_epoch: int, out: str) -> float:
+def train(seed: int, max_epoch: int, out: str, snapshots: str | None = None) -> float:
     """Train under one seed; the best model is in the directory ``out`` afterwards."""
     rng = np.random.default_rng(seed)
     training, validation, held_out = split_digits(rng)
@@ -76,15 +80,19 @@ def train(seed: int, max_epoch: int, out: str) -> float:
     def validate(state: State) -> None:
         evaluator.run(Batches(*validation))
         epoch, loss = state["epoch"], evaluator.state["loss"]
+        state["validation_loss"] = loss
         state["better"] = loss < state.get("best_loss", math.inf)
         if state["better"]:
             state["best_epoch"], state["best_loss"] = epoch, loss
             percent = 100 * evaluator.state["accuracy"]
             print(f"epoch {epoch:2}: validation loss {loss:.3f}, accuracy {percent:.1f} %")
 
-    # In this order: the other two read state["better"], and a stop skips the callbacks after it.
-    keep_best = checkpoint("model", when="better", under=out)
-    trainer.on(Event.EPOCH_FINISHED, [validate, keep_best, maybe_stop_early(patience=5)])
+    # In this order: the checkpoint reads state["better"], early stopping the loss.
+    trainer.on(Event.EPOCH_FINISHED, [validate, checkpoint("model", when="better", under=out)])
+    early_stopping("validation_loss", patience=5).attach_on(trainer)
+    if snapshots:
+        every = Event.BATCH.every(50) | Event.EPOCH_FINISHED
+        Snapshots(snapshots, every=every, generators=[rng], adam=adam).attach_on(trainer)
     trainer.run(Batches(*training, rng), max_epoch)
 
     best_path = trainer.state["_saved_model"][-1]
@@ -174,6 +182,14 @@ class Adam:
             mean = self.mean[name] / (1 - 0.9**self.n_steps)
             square = self.square[name] / (1 - 0.999**self.n_steps)
             model[name] -= self.rate * mean / (np.sqrt(square) + 1e-8)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what changes."""
+        return {"n_steps": self.n_steps, "mean": self.mean, "square": self.square}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` has returned."""
+        self.n_steps, self.mean, self.square = state["n_steps"], state["mean"], state["square"]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Train a small convolutional network on handwritten digits, with PyTorch and rnnr.
 
     pip install 'rnnr[examples]' torch
-    python examples/torch_digits.py [--seed 0] [--epochs 40] [--out DIRECTORY]
+    python examples/torch_digits.py [--seed 0] [--epochs 40] [--out DIR] [--snapshots DIR]
 
 It is `digits.py` with a network, an optimizer and loaders of PyTorch. To rnnr a tensor is a value
 like any other: runners, callbacks and their order are the same. Two things are new: callbacks
@@ -28,7 +28,8 @@ from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
 from rnnr import Event, Runner, State
 from rnnr.attachments import MeanReducer, ProgressBar
-from rnnr.callbacks import checkpoint, maybe_stop_early
+from rnnr.callbacks import checkpoint, early_stopping
+from rnnr.durable import Snapshots
 
 
 def main(argv: Sequence[str] | None = None) -> float:
@@ -37,12 +38,14 @@ def main(argv: Sequence[str] | None = None) -> float:
     parser.add_argument("--seed", type=int, default=0, help="decides the split and the training")
     parser.add_argument("--epochs", type=int, default=40, help="train no longer than this")
     parser.add_argument("--out", help="keep the best model in this directory")
+    parser.add_argument("--snapshots", help="save the run in this directory, and go on from there")
     options = parser.parse_args(argv)
-    with nullcontext(options.out) if options.out else TemporaryDirectory() as out:
-        return train(options.seed, options.epochs, out)
+    kept = options.out or options.snapshots  # a killed run must find its best model again
+    with nullcontext(kept) if kept else TemporaryDirectory() as out:
+        return train(options.seed, options.epochs, out, options.snapshots)
 
 
-def train(seed: int, max_epoch: int, out: str) -> float:
+def train(seed: int, max_epoch: int, out: str, snapshots: str | None = None) -> float:
     """Train under one seed; the best model is in the directory ``out`` afterwards."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # so small a network is no faster on more, and sums come out the same
@@ -62,7 +65,7 @@ def train(seed: int, max_epoch: int, out: str) -> float:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
     trainer, evaluator = Runner(), Runner()
     trainer.state["model"] = model
-    trainer.on(Event.EPOCH_STARTED, lambda _: model.train())
+    trainer.on(Event.EPOCH_STARTED | Event.RESUMED, lambda _: model.train())
     evaluator.on(Event.STARTED, lambda _: model.eval())
 
     @trainer.on(Event.BATCH)
@@ -90,15 +93,19 @@ def train(seed: int, max_epoch: int, out: str) -> float:
     def validate(state: State) -> None:
         evaluator.run(DataLoader(validation, batch_size=240))
         epoch, loss = state["epoch"], evaluator.state["loss"]
+        state["validation_loss"] = loss
         state["better"] = loss < state.get("best_loss", math.inf)
         if state["better"]:
             state["best_epoch"], state["best_loss"] = epoch, loss
             percent = 100 * evaluator.state["accuracy"]
             print(f"epoch {epoch:2}: validation loss {loss:.3f}, accuracy {percent:.1f} %")
 
-    # In this order: the other two read state["better"], and a stop skips the callbacks after it.
+    # In this order: the checkpoint reads state["better"], early stopping the loss.
     keep_best = checkpoint("model", when="better", under=out, using=save_weights, ext="pt")
-    trainer.on(Event.EPOCH_FINISHED, [validate, keep_best, maybe_stop_early(patience=5)])
+    trainer.on(Event.EPOCH_FINISHED, [validate, keep_best])
+    early_stopping("validation_loss", patience=5).attach_on(trainer)
+    if snapshots:
+        Snapshots(snapshots, model=model, optimizer=optimizer).attach_on(trainer)
     trainer.run(DataLoader(training, batch_size=64, shuffle=True), max_epoch)
 
     model.load_state_dict(torch.load(trainer.state["_saved_model"][-1], weights_only=True))
