@@ -158,15 +158,6 @@ class TestWhatIsWritten:
         expected = {"half": "0.0999755859375", "n": "3", "is": "True", "what": "ü"}
         assert rows(path) == [{"epoch": "1", "n_iters": "1", **expected}]
 
-    def test_pandas_reads_both(self, tmp_path: Path) -> None:
-        pandas = pytest.importorskip("pandas")
-        runner = training(JsonLines(tmp_path / "a", "loss", "note", "lr"))
-        CsvLog(tmp_path / "b", "loss", "note", "lr").attach_on(runner)
-        runner.run("ab", max_epoch=2)
-        one = pandas.read_json(tmp_path / "a", lines=True)
-        other = pandas.read_csv(tmp_path / "b", float_precision="round_trip")
-        pandas.testing.assert_frame_equal(one, other, check_dtype=False)
-
     @each_log
     def test_a_path_is_that_of_the_directory_in_which_it_was_given(
         self, path: Path, monkeypatch: pytest.MonkeyPatch, log: type[Log]
