@@ -32,6 +32,17 @@ def test_it_tells_how_many_are_exact_and_is_true_if_all_are(tmp_path: Path) -> N
     assert [*(tmp_path / "job").iterdir()] == []
 
 
+def test_it_tries_all_pairs_unless_it_is_told_how_many(tmp_path: Path) -> None:
+    def shortest(folder: Path) -> Job:
+        whole = job(folder)
+        return Job(whole.runner, lambda: whole.runner.run([1]), whole.result)
+
+    found = resumes_exactly(shortest, tmp_path)
+    n_moments = len({first for first, _ in found.differences})
+    assert found
+    assert len(found.differences) == n_moments * (n_moments + 1) // 2
+
+
 def test_it_leaves_the_global_generators_as_they_were(tmp_path: Path) -> None:
     random.seed(3)
     expected = random.random()

@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 from rnnr._frozen import Frozen
-from rnnr.durable._arena import Arena
-from rnnr.durable._pack import Packer
-from rnnr.durable._place import Placer
-from rnnr.durable._safetensors import read_header
-from rnnr.durable._unpack import Unpacker
+from rnnr._values._arena import Arena
+from rnnr._values._pack import Packer
+from rnnr._values._place import Placer
+from rnnr._values._safetensors import read_header
+from rnnr._values._unpack import Unpacker
 from rnnr.files import SavedFiles
 
 __all__ = ["file_of", "same", "through", "written"]

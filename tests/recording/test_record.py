@@ -28,9 +28,9 @@ from helpers.extras import np
 from helpers.faults import Boom, interrupt_at_call
 from helpers.logs import lines_of, logged
 from rnnr import Event, Layer, RnnrWarning, Runner, State, _log_file, files
-from rnnr._log import Log
-from rnnr._log_file import LogFile, Owner
-from rnnr._repeats import Repeats
+from rnnr._logs._file import LogFile, Owner
+from rnnr._logs._log import Log
+from rnnr._logs._repeats import Repeats
 from rnnr.recording import Record, Tail, _writer, replay
 from rnnr.recording._format import rows_in
 from rnnr.reporting import ALL_EVENTS, Report, reports
@@ -367,7 +367,7 @@ class TestWhenItIsWritten:
 
 def patch_file(monkeypatch: pytest.MonkeyPatch, file: Callable[[Path, Owner], LogFile]) -> None:
     """Have the writer open its file in another way."""
-    monkeypatch.setattr("rnnr._log.LogFile", file)
+    monkeypatch.setattr("rnnr._logs._log.LogFile", file)
 
 
 FAULTS = st.lists(
@@ -547,7 +547,9 @@ class TestWhenItCannotBeWritten:
             path.unlink(missing_ok=True)
             recording = Record(path, clock=Clock()).attach_on(runner)
             try:
-                with interrupt_at_call(n, "rnnr.recording._writer", "rnnr._log", "rnnr._log_file"):
+                with interrupt_at_call(
+                    n, "rnnr.recording._writer", "rnnr._logs._log", "rnnr._logs._file"
+                ):
                     runner.run("ab")
                 break
             except KeyboardInterrupt:

@@ -1,6 +1,6 @@
 """Runs that survive a kill: snapshots, signals, logs."""
 
-from rnnr.durable._logs import CsvLog, JsonLines
+from rnnr._logs._formats import CsvLog, JsonLines
 from rnnr.durable._resumes_exactly import Exactness, Job, Moment, resumes_exactly
 from rnnr.durable._saver import SavedSnapshot
 from rnnr.durable._snapshots import Snapshots

@@ -9,12 +9,12 @@ from typing import Any, Final, NamedTuple
 from rnnr._errors import note_failure, warn_user
 from rnnr._restored import warn_of_unsaved
 from rnnr._runs import Slot
+from rnnr._values._pack import Keys, Packer, is_loadable
+from rnnr._values._templates import find_templates
+from rnnr.durable._contents import Given, Values, pack_values
 from rnnr.durable._folder import Name, Snapshot
-from rnnr.durable._pack import Keys, Packer, is_loadable
 from rnnr.durable._random_states import States
 from rnnr.durable._saver import Saver, Settings
-from rnnr.durable._templates import find_templates
-from rnnr.durable._values import Given, Values, pack_values
 from rnnr.event import Event
 from rnnr.runner import Runner
 from rnnr.sources._epoch_batches import Opening, is_one_shot

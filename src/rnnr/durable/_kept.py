@@ -4,8 +4,8 @@ import logging
 from pathlib import Path
 
 from rnnr._errors import shown, warn_user
+from rnnr.durable._contents import Values
 from rnnr.durable._folder import Folder, Snapshot, Status, remove
-from rnnr.durable._values import Values
 
 __all__ = ["KeptSnapshots"]
 

@@ -16,8 +16,8 @@ from tempfile import mkdtemp
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from rnnr._errors import as_integer, wrong_type
-from rnnr.durable._arena import Arena
-from rnnr.durable._pack import Packer
+from rnnr._values._arena import Arena
+from rnnr._values._pack import Packer
 from rnnr.durable._random_states import RandomStates
 from rnnr.event import RULES, Event
 from rnnr.files import SavedFiles

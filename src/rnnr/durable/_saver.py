@@ -16,10 +16,10 @@ from reactivex.subject import Subject
 import rnnr
 from rnnr._errors import add_note
 from rnnr._runs import Slot
-from rnnr.durable._arena import Arena
+from rnnr._values._arena import Arena
+from rnnr._values._pack import Packer
 from rnnr.durable._folder import Folder, Name
 from rnnr.durable._kept import KeptSnapshots
-from rnnr.durable._pack import Packer
 from rnnr.durable._random_states import RandomStates
 from rnnr.durable._writer import Writer
 from rnnr.event import Event

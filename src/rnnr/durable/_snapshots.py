@@ -12,11 +12,11 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from reactivex.subject import Subject
 
 from rnnr._errors import as_integer, check_string, wrong_type, wrong_value
+from rnnr._values._arrays import kind_of
+from rnnr._values._pack import is_loadable
 from rnnr.attachments._attachment import Attachment
-from rnnr.durable._arrays import kind_of
 from rnnr.durable._durable_run import DurableRun
 from rnnr.durable._folder import Folder
-from rnnr.durable._pack import is_loadable
 from rnnr.durable._random_states import RandomStates
 from rnnr.durable._saver import SavedSnapshot, Settings
 from rnnr.event import Event

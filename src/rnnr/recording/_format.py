@@ -1,22 +1,20 @@
 """The format of a recording: a file with a line of strict JSON for each report."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from json import JSONEncoder, dumps, loads
 from operator import index
-from pathlib import Path
 from typing import Any
 
-from rnnr._errors import wrong_type, wrong_value
+from rnnr._errors import wrong_type
 from rnnr._frozen import Frozen
+from rnnr._logs._repeats import Row
 from rnnr._numbers import as_json, numbers_in
-from rnnr._repeats import Row
 from rnnr.event import Event
 from rnnr.reporting._report import Report
 
-__all__ = ["DAMAGES", "as_path", "check_file", "decode", "encode", "rows_in"]
+__all__ = ["DAMAGES", "decode", "encode", "rows_in"]
 
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _NOT_REPEATED = ("seconds", "batches_per_second", "max_epoch")  # by a run that is restored
@@ -101,31 +99,6 @@ def rows_in(data: bytes) -> Iterator[Row]:
             if report.event.counter is not None:
                 kept = {name: one for name, one in fields.items() if name not in _NOT_REPEATED}
                 yield Row((report.event, report.epoch, report.n_iters), dumps(kept))
-
-
-def as_path(path: Any) -> Path:
-    """Return an absolute path, which does not depend on the working directory."""
-    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
-        raise wrong_type("path", "a path", path, "pass for example 'run.jsonl'")
-    return Path(path).absolute()
-
-
-def check_file(path: Path, mode: str, cure: str) -> None:
-    """Raise unless it is a file that can be opened; the mode may create it.
-
-    Raises:
-        ValueError: If it is a directory or a device.
-        OSError: If it cannot be opened.
-    """
-    try:
-        if path.exists() and not path.is_file():
-            raise wrong_value("path", "a file", str(path), cure)
-        open(path, mode).close()
-    except OSError as error:
-        raise type(error)(
-            error.errno,
-            f"path must be a file that can be opened, got {str(path)!r} ({error.strerror}); {cure}",
-        ) from error
 
 
 def _spelled(value: Any) -> Any:

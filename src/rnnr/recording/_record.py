@@ -10,13 +10,14 @@ from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from rnnr._isolate import log_failure
-from rnnr._log import KeepsRows, LogPlace
-from rnnr._log_file import Position
-from rnnr._repeats import Repeats
+from rnnr._logs._file import Position
+from rnnr._logs._log import KeepsRows, LogPlace
+from rnnr._logs._path import as_path, check_file
+from rnnr._logs._repeats import Repeats
 from rnnr._runs import Slot
 from rnnr.attachments._attachment import Attachment
 from rnnr.event import ENDS, Event
-from rnnr.recording._format import as_path, check_file, rows_in
+from rnnr.recording._format import rows_in
 from rnnr.recording._writer import Writer, log_error
 from rnnr.reporting._report import Report
 from rnnr.reporting._reports import ALL_EVENTS, report_of, reports

@@ -13,7 +13,7 @@ from reactivex.disposable import CompositeDisposable, SerialDisposable, SingleAs
 from reactivex.scheduler import CurrentThreadScheduler, TimeoutScheduler
 
 from rnnr._errors import RnnrWarning, as_number
-from rnnr.recording._format import as_path
+from rnnr._logs._path import as_path
 from rnnr.recording._tail import Tail
 from rnnr.reporting._report import Report
 from rnnr.scheduling import IN_PLACE

@@ -6,7 +6,8 @@ from itertools import islice
 from typing import IO
 
 from rnnr._errors import as_integer
-from rnnr.recording._format import DAMAGES, as_path, check_file, decode
+from rnnr._logs._path import as_path, check_file
+from rnnr.recording._format import DAMAGES, decode
 from rnnr.reporting._report import Report
 
 __all__ = ["Tail"]

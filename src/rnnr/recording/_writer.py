@@ -7,9 +7,9 @@ from math import inf
 from pathlib import Path
 
 from rnnr._errors import RnnrWarning
-from rnnr._log import Log
-from rnnr._log_file import LogFile
-from rnnr._repeats import Repeats
+from rnnr._logs._file import LogFile
+from rnnr._logs._log import Log
+from rnnr._logs._repeats import Repeats
 from rnnr.event import Event
 from rnnr.recording._format import DAMAGES, decode, encode
 from rnnr.reporting._report import Report

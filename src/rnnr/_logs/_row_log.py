@@ -10,13 +10,13 @@ from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from rnnr._errors import check_string, shown, warn_user, wrong_type, wrong_value
-from rnnr._log import KeepsRows, Log, LogPlace
-from rnnr._log_file import LogFile, Position, Stamp
-from rnnr._repeats import Repeats, Row
+from rnnr._logs._file import LogFile, Position, Stamp
+from rnnr._logs._log import KeepsRows, Log, LogPlace
+from rnnr._logs._path import as_path, check_file
+from rnnr._logs._repeats import Repeats, Row
+from rnnr._logs._rows import COUNTERS, Rows, plain_value
 from rnnr.attachments._attachment import Attachment
-from rnnr.durable._rows import COUNTERS, Rows, plain_value
 from rnnr.event import ENDS, Event
-from rnnr.recording._format import as_path, check_file
 from rnnr.runner import Runner, check_runner
 from rnnr.selection import Selectable
 from rnnr.state import State

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.values import through, written
-from rnnr.durable._torch_arrays import TORCH, torch_dtype
+from rnnr._values._torch_arrays import TORCH, torch_dtype
 
 torch = pytest.importorskip("torch")
 

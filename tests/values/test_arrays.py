@@ -9,7 +9,7 @@ import pytest
 
 from helpers.extras import torch
 from helpers.values import same, through, written
-from rnnr.durable._arrays import kind_named, kind_of
+from rnnr._values._arrays import kind_named, kind_of
 
 np = pytest.importorskip("numpy")
 
@@ -139,7 +139,7 @@ def test_a_library_that_cannot_be_imported_has_no_arrays(monkeypatch: pytest.Mon
 def test_asking_imports_nothing() -> None:
     program = """
 import sys
-from rnnr.durable._arrays import kind_of
+from rnnr._values._arrays import kind_of
 assert kind_of(1.0) is None and kind_of([1]) is None
 assert not {"numpy", "torch", "jax", "ml_dtypes"} & {*sys.modules}
 """

@@ -9,8 +9,8 @@ from operator import index
 from typing import Any, Final, Protocol, TypeAlias
 
 from rnnr._errors import wrong_type
+from rnnr._logs._repeats import Row
 from rnnr._numbers import as_json, number_of
-from rnnr._repeats import Row
 from rnnr.attachments._display import plain_number
 
 __all__ = ["COUNTERS", "CsvRows", "JsonRows", "Plain", "Rows", "plain_value"]

@@ -7,7 +7,7 @@ from importlib import import_module
 from math import prod
 from typing import Any, Final
 
-from rnnr.durable._array_kind import Description, check_size, extent, repeats
+from rnnr._values._array_kind import Description, check_size, extent, repeats
 
 __all__ = ["TORCH", "torch_dtype"]
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from rnnr._errors import shown, wrong_value
-from rnnr._log import KeepsRows
+from rnnr._logs._log import KeepsRows
+from rnnr._values._pack import Keys, Packer, path_text
+from rnnr._values._place import Placer
+from rnnr._values._safetensors import read_header
+from rnnr._values._unpack import Unpacker
 from rnnr.durable._folder import Snapshot
-from rnnr.durable._pack import Keys, Packer, path_text
-from rnnr.durable._place import Placer
 from rnnr.durable._random_states import States
-from rnnr.durable._safetensors import read_header
-from rnnr.durable._unpack import Unpacker
 from rnnr.state import State
 
 __all__ = ["Values", "pack_values"]

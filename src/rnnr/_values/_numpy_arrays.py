@@ -5,7 +5,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final
 
-from rnnr.durable._array_kind import Description, check_size, extent, repeats
+from rnnr._values._array_kind import Description, check_size, extent, repeats
 
 __all__ = ["JAX", "NUMPY"]
 

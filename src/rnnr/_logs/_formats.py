@@ -2,8 +2,8 @@
 
 import os
 
-from rnnr.durable._row_log import RowLog
-from rnnr.durable._rows import CsvRows, JsonRows
+from rnnr._logs._row_log import RowLog
+from rnnr._logs._rows import CsvRows, JsonRows
 from rnnr.event import Event
 from rnnr.selection import Selectable
 

@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from rnnr._errors import shown
 from rnnr._frozen import Frozen
-from rnnr.durable._array_kind import ArrayKind, Description
-from rnnr.durable._arrays import kind_of
-from rnnr.durable._plain import WRITERS, Tree, bytes_text, saved_files_tree, torch_tree
+from rnnr._values._array_kind import ArrayKind, Description
+from rnnr._values._arrays import kind_of
+from rnnr._values._plain import WRITERS, Tree, bytes_text, saved_files_tree, torch_tree
 from rnnr.files import SavedFiles
 
 __all__ = ["FACTORIES", "Keys", "Packed", "Packer", "is_loadable", "is_named_tuple", "path_text"]

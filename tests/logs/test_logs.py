@@ -559,7 +559,7 @@ class TestErrors:
     def test_a_disk_that_is_full_breaks_the_run_and_leaves_whole_rows(
         self, path: Path, monkeypatch: pytest.MonkeyPatch, log: type[Log]
     ) -> None:
-        from rnnr._log_file import LogFile
+        from rnnr._logs._file import LogFile
 
         class Full(LogFile):
             left = 60
@@ -569,7 +569,7 @@ class TestErrors:
                 Full.left -= n
                 return n
 
-        monkeypatch.setattr("rnnr._log.LogFile", Full)
+        monkeypatch.setattr("rnnr._logs._log.LogFile", Full)
         runner = training(log(path, "loss", on=Event.BATCH))
         with pytest.raises(OSError, match="nothing was written"):
             runner.run("abcdef")
@@ -593,7 +593,7 @@ class TestErrors:
 
     @each_log
     def test_an_interrupt_anywhere_leaves_whole_rows(self, path: Path, log: type[Log]) -> None:
-        modules = ["rnnr.durable._row_log", "rnnr.durable._rows", "rnnr._log", "rnnr._log_file"]
+        modules = ["rnnr._logs._row_log", "rnnr._logs._rows", "rnnr._logs._log", "rnnr._logs._file"]
         for n in itertools.count(1):
             path.unlink(missing_ok=True)
             one = log(path, "loss", "note", on=Event.BATCH)

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from rnnr._errors import shown, warn_user
 from rnnr._frozen import Frozen
-from rnnr.durable._arrays import kind_named, kind_of
-from rnnr.durable._pack import Keys, is_loadable, path_text
-from rnnr.durable._torch_arrays import TORCH
-from rnnr.durable._unpack import FoundArray, FoundFields, FoundObject
-from rnnr.durable._written import Written
+from rnnr._values._arrays import kind_named, kind_of
+from rnnr._values._pack import Keys, is_loadable, path_text
+from rnnr._values._torch_arrays import TORCH
+from rnnr._values._unpack import FoundArray, FoundFields, FoundObject
+from rnnr._values._written import Written
 
 __all__ = ["Placer"]
 

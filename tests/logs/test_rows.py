@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.extras import np, torch
-from rnnr.durable._rows import CsvRows, JsonRows, Plain, Rows, plain_value
+from rnnr._logs._rows import CsvRows, JsonRows, Plain, Rows, plain_value
 
 
 class Whole(IntEnum):

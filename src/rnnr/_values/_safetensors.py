@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from rnnr.durable._array_kind import Description
+from rnnr._values._array_kind import Description
 
 __all__ = ["Place", "header", "read_header"]
 

@@ -9,8 +9,8 @@ import pytest
 
 from helpers.values import through
 from rnnr._frozen import Frozen
-from rnnr.durable._numpy_arrays import NUMPY
-from rnnr.durable._written import Written
+from rnnr._values._numpy_arrays import NUMPY
+from rnnr._values._written import Written
 
 np = pytest.importorskip("numpy")
 

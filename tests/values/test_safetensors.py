@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from helpers.extras import ml_dtypes, torch
 from helpers.values import file_of, written
-from rnnr.durable._pack import Packer
-from rnnr.durable._safetensors import header, read_header
+from rnnr._values._pack import Packer
+from rnnr._values._safetensors import header, read_header
 
 np = pytest.importorskip("numpy")
 safetensors = pytest.importorskip("safetensors")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from helpers.extras import ml_dtypes
 from helpers.values import through, written
-from rnnr.durable._numpy_arrays import NUMPY
+from rnnr._values._numpy_arrays import NUMPY
 
 np = pytest.importorskip("numpy")
 

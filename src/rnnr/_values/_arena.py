@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from rnnr.durable._pack import Packed
-from rnnr.durable._safetensors import Place, header
+from rnnr._values._pack import Packed
+from rnnr._values._safetensors import Place, header
 
 __all__ = ["Arena"]
 

@@ -10,7 +10,7 @@ from math import isfinite
 from pathlib import Path, PosixPath, WindowsPath
 from typing import Any, Final, TypeAlias
 
-from rnnr.durable._torch_arrays import torch_dtype
+from rnnr._values._torch_arrays import torch_dtype
 from rnnr.files import SavedFile, SavedFiles
 
 __all__ = ["READERS", "WRITERS", "Tree", "bytes_in", "bytes_text", "saved_files_tree", "torch_tree"]

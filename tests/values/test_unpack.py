@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.values import written
-from rnnr.durable._place import Placer
-from rnnr.durable._safetensors import read_header
-from rnnr.durable._unpack import Unpacker
+from rnnr._values._place import Placer
+from rnnr._values._safetensors import read_header
+from rnnr._values._unpack import Unpacker
 
 np = pytest.importorskip("numpy")
 for name in ("torch", "ml_dtypes"):  # they import a lot, which is not what the tests look for
@@ -167,9 +167,9 @@ def test_a_tree_with_one_change_is_a_value_or_an_ordinary_error(data: st.DataObj
 def test_nothing_is_imported_for_values_of_no_library() -> None:
     program = """
 import json, sys
-from rnnr.durable._pack import Packer
-from rnnr.durable._place import Placer
-from rnnr.durable._unpack import Unpacker
+from rnnr._values._pack import Packer
+from rnnr._values._place import Placer
+from rnnr._values._unpack import Unpacker
 value = {"a": [1, 2.5, (None, "x")], "b": {1, 2}, "c": b"x" * 300}
 packer = Packer("")
 tree = json.loads(json.dumps(packer.pack(value, ("x",))))

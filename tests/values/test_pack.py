@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from helpers.extras import np, torch
 from helpers.values import same, through, written
 from rnnr._frozen import Frozen
-from rnnr.durable._pack import Packer, path_text
+from rnnr._values._pack import Packer, path_text
 from rnnr.files import SavedFile, SavedFiles
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=5)  # surrogates, too

@@ -4,7 +4,7 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from rnnr.durable._pack import Keys, is_loadable, is_named_tuple
+from rnnr._values._pack import Keys, is_loadable, is_named_tuple
 
 __all__ = ["find_templates"]
 

@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 from typing import Any
 
-from rnnr.durable._array_kind import ArrayKind, Description
+from rnnr._values._array_kind import ArrayKind, Description
 
 __all__ = ["Written"]
 

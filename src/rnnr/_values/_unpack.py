@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from rnnr._frozen import Frozen
-from rnnr.durable._array_kind import Description
-from rnnr.durable._arrays import kind_named
-from rnnr.durable._pack import FACTORIES
-from rnnr.durable._plain import READERS, Tree, bytes_in
+from rnnr._values._array_kind import Description
+from rnnr._values._arrays import kind_named
+from rnnr._values._pack import FACTORIES
+from rnnr._values._plain import READERS, Tree, bytes_in
 
 __all__ = ["FoundArray", "FoundFields", "FoundObject", "Unpacker"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TypeAlias, TypeVar
 
-from rnnr._log_file import BEGINNING, LogFile, Position, release, wrong_position
+from rnnr._logs._file import BEGINNING, LogFile, Position, release, wrong_position
 from rnnr._runs import Slot
 
 __all__ = ["KeepsRows", "Log", "LogPlace"]

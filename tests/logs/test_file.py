@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.faults import Boom
-from rnnr._log import Log, LogPlace
-from rnnr._log_file import BEGINNING, LogFile, Position
+from rnnr._logs._file import BEGINNING, LogFile, Position
+from rnnr._logs._log import Log, LogPlace
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ class Stuck(Limited):
 
 class TestAppending:
     def test_all_or_nothing_is_appended(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("rnnr._log.LogFile", Limited)
+        monkeypatch.setattr("rnnr._logs._log.LogFile", Limited)
         file = Log(path, "Log").open()
         file.append(b"1234567\n", b"")
         with pytest.raises(OSError, match="nothing was written"):
@@ -163,12 +163,12 @@ class TestAppending:
     def test_a_file_with_a_part_of_a_line_is_opened_again_and_prepared(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("rnnr._log.LogFile", Stuck)
+        monkeypatch.setattr("rnnr._logs._log.LogFile", Stuck)
         prepared: list[bytes] = []
         log = Log(path, "Log", prepare=lambda _: prepared.append(path.read_bytes()))
         with pytest.raises(OSError, match="nothing was written"):
             log.open().append(b"0123456789abc\n")
-        monkeypatch.setattr("rnnr._log.LogFile", LogFile)
+        monkeypatch.setattr("rnnr._logs._log.LogFile", LogFile)
         log.open().append(b"more\n")
         assert prepared == [b"", b"0123456789"]
         assert log.open() is log.open()

@@ -3,9 +3,9 @@
 import sys
 from typing import Final
 
-from rnnr.durable._array_kind import ArrayKind
-from rnnr.durable._numpy_arrays import JAX, NUMPY
-from rnnr.durable._torch_arrays import TORCH
+from rnnr._values._array_kind import ArrayKind
+from rnnr._values._numpy_arrays import JAX, NUMPY
+from rnnr._values._torch_arrays import TORCH
 
 __all__ = ["kind_named", "kind_of"]
 

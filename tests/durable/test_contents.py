@@ -12,11 +12,11 @@ import pytest
 
 from helpers.values import file_of
 from rnnr import Event, Runner, State
+from rnnr._values._safetensors import read_header
+from rnnr._values._templates import find_templates
 from rnnr.durable import Snapshots
+from rnnr.durable._contents import Values, pack_values
 from rnnr.durable._random_states import RandomStates
-from rnnr.durable._safetensors import read_header
-from rnnr.durable._templates import find_templates
-from rnnr.durable._values import Values, pack_values
 
 np = pytest.importorskip("numpy")
 

@@ -1,0 +1,1 @@
+"""Files of rows that stay right when a run is killed and goes on."""

@@ -1,0 +1,1 @@
+"""Values as trees and arrays: packed, written, read back, put in place."""
