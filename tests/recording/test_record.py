@@ -27,7 +27,8 @@ from helpers.clock import Clock, ticking
 from helpers.extras import np
 from helpers.faults import Boom, interrupt_at_call
 from helpers.logs import lines_of, logged
-from rnnr import Event, Layer, RnnrWarning, Runner, State, _log_file, files
+from rnnr import Event, Layer, RnnrWarning, Runner, State, files
+from rnnr._logs import _file
 from rnnr._logs._file import LogFile, Owner
 from rnnr._logs._log import Log
 from rnnr._logs._repeats import Repeats
@@ -789,7 +790,7 @@ runner.run("ab")
         runner = Runner()
         Record(path).attach_on(runner)
         files._close_all()  # as after a fork
-        _log_file._taken.clear()
+        _file._taken.clear()
         with Record(path).attach_on(Runner()):
             pass
         runner.run("ab")
@@ -800,7 +801,8 @@ runner.run("ab")
 DIE_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
-from rnnr import Event, Runner, _log
+from rnnr import Event, Runner
+from rnnr._logs import _log
 from rnnr.recording import Record
 
 def record(path, clock):

@@ -305,7 +305,8 @@ def test_a_wrong_number_of_lines_is_refused(
 
 RECORD_SLOWLY = """
 import sys
-from rnnr import Event, Runner, _log
+from rnnr import Event, Runner
+from rnnr._logs import _log
 from rnnr.recording import Record
 
 class Drops(_log.LogFile):
