@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rnnr._errors import shown, warn_user
 
-__all__ = ["warn_of_restored", "warn_of_unsaved"]
+__all__ = ["is_loader", "warn_of_restored", "warn_of_unsaved"]
 
 _DEPTH: Final = 8  # functions in functions, as in pipelines of methods
 _MOST: Final = 10_000  # things to look at, since functions of other libraries lead far
@@ -88,12 +88,17 @@ def _names_of(thing: Any) -> list[Any]:
     """Return the names in the state of an object, as a model of PyTorch has one."""
     if isinstance(thing, type) or not callable(getattr(thing, "load_state_dict", None)):
         return []
-    if hasattr(thing, "__iter__") and not hasattr(thing, "parameters"):
-        return []  # a loader, which must not be asked for its state before its first batch
+    if is_loader(thing):
+        return []
     try:
         return [*thing.state_dict()]
     except Exception:  # noqa: BLE001  (it only looks like one)
         return []
+
+
+def is_loader(thing: object) -> bool:
+    """Return whether it may be a loader, which is not asked for its state before its batches."""
+    return hasattr(thing, "__iter__") and not hasattr(thing, "parameters")
 
 
 def _held_by(callbacks: Iterable[object]) -> list[object]:

@@ -717,6 +717,15 @@ class TestInPlace:
         with pytest.raises(TypeError, match=r"state\['averages'\] must be there before the run"):
             training.run()
 
+    def test_an_object_at_two_places_is_refused_when_it_is_no_longer_the_same(
+        self, tmp_path: Path
+    ) -> None:
+        """A restart has one object for two states, so it could not restore both."""
+        training = train(tmp_path, lambda s: s.update(best=Model()))
+        training.runner.state.update(averages=(averages := Model()), best=averages)
+        with pytest.raises(TypeError, match=r"state\['best'\] must be there before the run"):
+            training.run()
+
 
 class Seeking(Shuffled):
     """A loader that can go to its position, and has none before its first batch."""

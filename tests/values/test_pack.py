@@ -50,6 +50,9 @@ LEAVES = (
         max_size=2,
     ).map(SavedFiles)
 )
+LONG = (st.lists(FLOATS, min_size=1) | st.lists(INTEGERS, min_size=1)).map(
+    lambda numbers: (numbers * 257)[: 257 + len(numbers)]  # as many as become an array
+)
 KEYS: st.SearchStrategy[Hashable] = st.recursive(
     HASHABLE,
     lambda keys: st.lists(keys, max_size=3).map(tuple) | st.frozensets(keys, max_size=3),
@@ -72,7 +75,7 @@ def versioned(pairs: dict[Any, Any]) -> Any:
 
 
 def containers(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    lists = st.lists(values, max_size=4)
+    lists = st.lists(values, max_size=4) | LONG
     dicts = st.dictionaries(KEYS, values, max_size=4)
     factories = st.sampled_from([None, int, float, str, list, dict, set])
     return (

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from helpers.values import through
+from rnnr import RnnrWarning
 from rnnr._frozen import Frozen
 from rnnr._values._numpy_arrays import NUMPY
 from rnnr._values._written import Written
@@ -64,6 +65,67 @@ def test_what_is_there_takes_a_value_of_its_kind(target: Any, value: Any) -> Non
         assert [*read] == [*value]
     if isinstance(value, defaultdict):
         assert read.default_factory is value.default_factory
+
+
+class Forgetful(Model):
+    """It takes a part of its state alone."""
+
+    def load_state_dict(self, state: Any) -> None:
+        self.state = {**self.state, "kept": state["kept"]}
+
+
+@pytest.mark.parametrize(
+    ("saved", "present"),
+    [
+        (3, 4),
+        (float("nan"), 1.0),
+        ([1, 2], [1]),
+        ([1, 2], [1, 3]),
+        ({"a": 1}, {}),
+        (np.ones(2), np.ones(2, "f4")),
+        (np.ones(2), np.zeros(2)),
+        (np.ones(1), np.ones(2)),
+        (1.0, np.ones(2)),
+        (np.ones(2), None),
+    ],
+    ids=repr,
+)
+def test_a_state_that_is_not_taken_whole_is_told(saved: Any, present: Any) -> None:
+    target = Forgetful({"kept": 0, "lost": present})
+    with pytest.warns(RnnrWarning, match=r"x\.state_dict\(\)\['lost'\].* must be what was saved"):
+        through(Model({"kept": 1, "lost": saved}), target)
+    assert target.state["kept"] == 1
+
+
+@pytest.mark.parametrize(
+    ("saved", "present"),
+    [
+        (float("nan"), float("nan")),
+        (1, 1.0),
+        ((1, [2]), [1, (2,)]),
+        (np.full(2, np.nan), np.full((2, 2), np.nan)[:, 0]),
+        ({"a": 1}, {"a": 1, "b": 2}),
+    ],
+    ids=repr,
+)
+def test_a_state_that_is_the_same_is_not(saved: Any, present: Any) -> None:
+    through(Model({"kept": 1, "lost": saved}), Forgetful({"kept": 0, "lost": present}))
+
+
+class Loader(Model):
+    """It has no position before its batches, and must not be asked for one."""
+
+    def __iter__(self) -> Any:
+        raise NotImplementedError
+
+    def load_state_dict(self, state: Any) -> None:
+        self.loaded = state
+
+
+def test_a_loader_is_not_asked_what_it_has_loaded() -> None:
+    loader = Loader()
+    through(Loader(3), loader)
+    assert loader.loaded == 3
 
 
 READ_ONLY = np.zeros(3)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from helpers.values import through
+from rnnr import RnnrWarning
 
 torch = pytest.importorskip("torch")
 
@@ -110,6 +111,25 @@ def test_what_aliases_a_model_in_both_processes_does_so_after_it() -> None:
     read["row"] += 1
     assert read["model"].running_mean.tolist() == [4, 4]
     assert read["model"].weight.tolist() == [6, 1]
+
+
+def test_a_state_that_is_rounded_is_told() -> None:
+    """NAdam keeps numbers in 32 bits and loads them in the type of the parameters."""
+
+    def make() -> Any:
+        model = torch.nn.Linear(2, 1, dtype=torch.bfloat16)
+        return model, torch.optim.NAdam(model.parameters())
+
+    model, optimizer = make()
+    model(torch.ones(3, 2, dtype=torch.bfloat16)).sum().backward()
+    optimizer.step()
+    with pytest.warns(RnnrWarning, match=r"x\.state_dict\(\)\['state'\]\[0\]\['mu_product'\] must"):
+        through(optimizer, make()[1])
+
+
+def test_weights_of_another_type_are_told() -> None:
+    with pytest.warns(RnnrWarning, match=r"x\.state_dict\(\)\['weight'\] must be what was saved"):
+        through(torch.nn.Linear(2, 1), torch.nn.Linear(2, 1).half())
 
 
 OPTIMIZERS = {

@@ -1,5 +1,6 @@
 """Plain values as a tree of JSON and a list of arrays: what a snapshot can keep."""
 
+from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from math import isfinite
@@ -12,15 +13,27 @@ from rnnr._values._arrays import kind_of
 from rnnr._values._plain import WRITERS, Tree, bytes_text, saved_files_tree, torch_tree
 from rnnr.files import SavedFiles
 
-__all__ = ["FACTORIES", "Keys", "Packed", "Packer", "is_loadable", "is_named_tuple", "path_text"]
+__all__ = [
+    "FACTORIES",
+    "STATE",
+    "Keys",
+    "Packed",
+    "Packer",
+    "is_loadable",
+    "is_named_tuple",
+    "path_text",
+]
 
 Keys: TypeAlias = tuple[object, ...]
+
+STATE: Final = "state_dict()"
+"""The key of what an object returns as its state."""
 
 FACTORIES: Final = {kind.__name__: kind for kind in (int, float, str, list, dict, set)}
 """What a ``defaultdict`` may make."""
 
 _MOST_INLINE: Final = 256  # bytes that are text in the tree; more of them are an array
-_STATE: Final = "state_dict()"  # the key of what an object returns as its state
+_MOST_TREES: Final = 256  # numbers in a list that are written one by one
 
 
 class Packed(NamedTuple):
@@ -101,6 +114,9 @@ class Packer:
 
     def _node(self, value: Any, keys: Keys) -> dict[str, Any]:
         kind = type(value)
+        numbers = _as_numbers(value) if kind is list and len(value) > _MOST_TREES else None
+        if numbers:
+            return {"numbers": numbers.typecode, **self._buffer(numbers.tobytes(), keys)}
         name = _SEQUENCES.get(kind)
         if name is not None:
             items = sorted(value, key=_order) if kind in (set, frozenset) else value
@@ -127,7 +143,7 @@ class Packer:
         has_class = is_loadable(value) or is_named_tuple(value)
         if has_class and self._is_there(value, keys):
             if is_loadable(value):
-                return {"object": self.pack(value.state_dict(), (*keys, _STATE))}
+                return {"object": self.pack(value.state_dict(), (*keys, STATE))}
             return {"fields": self._pairs(value._asdict(), keys)}
         tree = torch_tree(value)
         if tree is not None:
@@ -137,7 +153,7 @@ class Packer:
     def _is_there(self, value: Any, keys: Keys) -> bool:
         """Return whether such a value is there when the next process begins, to take the state."""
         if self._templates is None:
-            return _STATE not in keys
+            return STATE not in keys
         return self._templates.get(keys) is type(value)
 
     def _items(self, values: Iterable[Any], keys: Keys) -> list[Tree]:
@@ -153,8 +169,11 @@ class Packer:
         name = type(value).__name__
         if len(value) <= _MOST_INLINE:
             return {name: bytes_text(value)}
+        return {name: None, **self._buffer(value, keys)}
+
+    def _buffer(self, value: bytes | bytearray, keys: Keys) -> dict[str, Any]:
         description = {"dtype": "|u1", "shape": [len(value)], "bytes": len(value)}
-        return {name: None, "array": self._add(value, None, description, keys)}
+        return {"array": self._add(value, None, description, keys)}
 
     def _add(self, value: Any, kind: ArrayKind | None, description: Description, keys: Keys) -> str:
         texts = (key if isinstance(key, str) else _repr(key) for key in keys)
@@ -183,6 +202,17 @@ def path_text(keys: Keys) -> str:
     """Return the keys that lead to a value as they are written in Python."""
     first, *rest = keys
     return str(first) + "".join(f"[{_repr(key)}]" for key in rest)
+
+
+def _as_numbers(values: list[Any]) -> "array[float] | array[int] | None":
+    """Return numbers of one type as an array; ``None`` for other lists."""
+    kinds = {*map(type, values)}
+    if kinds == {float}:
+        return array("d", values)
+    try:
+        return array("q", values) if kinds == {int} else None
+    except OverflowError:
+        return None
 
 
 def _order(member: object) -> str:

@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from rnnr._errors import shown, warn_user
 from rnnr._frozen import Frozen
+from rnnr._restored import is_loader
 from rnnr._values._arrays import kind_named, kind_of
-from rnnr._values._pack import Keys, is_loadable, path_text
+from rnnr._values._differences import is_same, leaves
+from rnnr._values._pack import STATE, Keys, is_loadable, path_text
 from rnnr._values._torch_arrays import TORCH
 from rnnr._values._unpack import FoundArray, FoundFields, FoundObject
 from rnnr._values._written import Written
@@ -29,6 +31,7 @@ class Placer:
         self._used: set[int] = set()
         self._kept: list[Any] = []  # so that no other object gets the id of one
         self._written = Written()
+        self._loaded: dict[int, Any] = {}  # arrays that objects have made of those they were given
 
     def place(self, target: Any, value: Any, keys: Keys) -> Any:
         """Return what stands for a value from now on: the target, if it could take the value.
@@ -41,14 +44,15 @@ class Placer:
         Raises:
             ValueError: If an object is needed to restore it, and it is not there.
         """
-        if id(value) in self._placed:
-            return self._placed[id(value)]
-        self._kept += [target, value]
-        if id(target) in self._used:
-            target = None
         place = _PLACES.get(type(value))
         if place is None:
             return value
+        if id(value) in self._placed:
+            placed = self._placed[id(value)]
+            return self._loaded.get(id(placed), placed)
+        self._kept += [target, value]
+        if id(target) in self._used:
+            target = None
         placed = place(self, target, value, keys)
         if id(value) in self._placed:  # a list, or a tuple in a list in the tuple
             return self._placed[id(value)]
@@ -71,13 +75,27 @@ class Placer:
     def _object(self, target: Any, value: FoundObject, keys: Keys) -> Any:
         if not is_loadable(target):
             raise _no_template(keys, "an object with load_state_dict()", target)
-        state = self.place(None, value.state, (*keys, "state_dict()"))
+        state = self.place(None, value.state, (*keys, STATE))
         if _is_module(target):
             _warn_of_order(keys, [*state], [*target.state_dict()])
         target.load_state_dict(state)
         for tensor in _tensors_of(target):
             self._written.add(TORCH, tensor)
+        if not is_loader(target):
+            self._compare(state, target.state_dict(), keys)
         return target
+
+    def _compare(self, saved: Any, loaded: Any, keys: Keys) -> None:
+        """Warn if an object has not taken its state, and remember the arrays that it has made."""
+        others = []
+        for place, one, other in leaves(saved, loaded):
+            if is_same(one, other):
+                self._loaded[id(one)] = other
+            else:
+                others.append((place, one, other))
+        self._kept += [saved, loaded]
+        if others:
+            _warn_of_difference(keys, *others[0])
 
     def _fields(self, target: Any, value: FoundFields, keys: Keys) -> Any:
         names = getattr(target, "_fields", ())
@@ -187,6 +205,14 @@ def _warn_of_order(keys: Keys, saved: list[str], present: list[str]) -> None:
             f"{first[1]} where {first[0]} was: an optimizer gives the state of one to the other; "
             "make the layers in the same order as then"
         )
+
+
+def _warn_of_difference(keys: Keys, place: Keys, saved: object, loaded: object) -> None:
+    path = f"{path_text(keys)}.{path_text((STATE, *place))}"
+    warn_user(
+        f"{path} must be what was saved when it is loaded, {shown(saved)}, got {shown(loaded)}: "
+        "the run goes on, and may not be the same; let load_state_dict restore all of it"
+    )
 
 
 def _tensors_of(thing: Any) -> list[Any]:

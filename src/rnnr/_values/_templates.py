@@ -12,24 +12,27 @@ _MAPPINGS: Final = (dict, OrderedDict, defaultdict, Counter)
 
 
 def find_templates(
-    value: Any, keys: Keys, outer: frozenset[int] = frozenset()
+    value: Any, keys: Keys, found: set[int], outer: frozenset[int] = frozenset()
 ) -> Iterator[tuple[Keys, type]]:
     """Yield where the objects and the named tuples in a value are, and their classes.
 
     Args:
         value: The value.
         keys: The keys that lead to it.
+        found: The ids of the objects that were met: each takes one state.
         outer: The ids of what contains it.
     """
     if id(value) in outer:
         return
     if is_loadable(value):
-        yield keys, type(value)
+        if id(value) not in found:
+            found.add(id(value))
+            yield keys, type(value)
         return
     if is_named_tuple(value):
         yield keys, type(value)
     for key, item in _items(value):
-        yield from find_templates(item, (*keys, key), outer | {id(value)})
+        yield from find_templates(item, (*keys, key), found, outer | {id(value)})
 
 
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:

@@ -1,5 +1,6 @@
 """Trees and arrays back into values: what a `Packer` has written is read again."""
 
+from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -147,6 +148,7 @@ _MAKERS: Final[dict[str, Callable[[Unpacker, Any], Any]]] = {
     "array": lambda unpacker, tree: unpacker.array(tree),
     "bytes": lambda unpacker, tree: unpacker.bytes_of(tree, "bytes"),
     "bytearray": lambda unpacker, tree: bytearray(unpacker.bytes_of(tree, "bytearray")),
+    "numbers": lambda unpacker, tree: [*array(tree["numbers"], unpacker.bytes_of(tree, "numbers"))],
     "tuple": lambda unpacker, tree: tuple(unpacker.items(tree["tuple"])),
     "frozenset": lambda unpacker, tree: frozenset(unpacker.items(tree["frozenset"])),
     "object": lambda unpacker, tree: FoundObject(unpacker.unpack(tree["object"])),

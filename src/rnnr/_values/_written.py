@@ -1,12 +1,15 @@
 """Memory that was restored: what is restored after it must not change it."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rnnr._values._array_kind import ArrayKind, Description
+from rnnr._values._numpy_arrays import NUMPY
+from rnnr._values._pack import STATE, Packed
+from rnnr._values._torch_arrays import TORCH
 
-__all__ = ["Written"]
+__all__ = ["Written", "bytes_of", "names_of_shared"]
 
 
 class Written:
@@ -26,19 +29,23 @@ class Written:
         insort(self._arrays, (begin, end, kind, array), key=_beginning)
         self._longest = max(self._longest, end - begin)
 
+    def sharing(self, kind: ArrayKind, array: Any) -> list[tuple[ArrayKind, Any]]:
+        """Return those of them that lie in the memory of an array."""
+        begin, end = kind.extent(array)
+        return [(kind, other) for last, kind, other in self._near(begin, end) if begin < last]
+
     def write(self, kind: ArrayKind, target: Any, array: Any, description: Description) -> bool:
         """Copy an array into another one, unless that changes what has its value already.
 
         Returns:
             Whether it was done.
         """
-        begin, end = kind.extent(target)
-        others = [(kind, other) for last, kind, other in self._near(begin, end) if begin < last]
-        before = [_bytes(*other) for other in others]
+        others = self.sharing(kind, target)
+        before = [bytes_of(*other) for other in others]
         described = kind.describe(target) or {}
-        old = _bytes(kind, target) if others else bytearray()
+        old = bytes_of(kind, target) if others else bytearray()
         kind.assign(target, array, description)
-        if [_bytes(*other) for other in others] != before:
+        if [bytes_of(*other) for other in others] != before:
             kind.assign(target, kind.view(described, memoryview(old)), described)
             return False
         self.add(kind, target)
@@ -51,11 +58,31 @@ class Written:
             yield self._arrays[i][1:]
 
 
+def names_of_shared(arrays: Sequence[Packed], n_owned: int) -> list[str]:
+    """Return the names of arrays that lie in the memory of an array of an object.
+
+    Args:
+        arrays: What was packed.
+        n_owned: How many of the first ones belong to objects; so do those in a ``state_dict()``.
+    """
+    owned: list[tuple[ArrayKind, Any, str]] = []
+    others: list[tuple[ArrayKind, Any, str]] = []
+    for i, packed in enumerate(arrays):
+        if packed.kind in (NUMPY, TORCH) and "scalar" not in packed.description:  # else immutable
+            is_owned = i < n_owned or STATE in packed.name
+            (owned if is_owned else others).append((packed.kind, packed.value, packed.name))
+    written = Written()
+    for kind, array, _ in owned if others else ():
+        written.add(kind, array)
+    return [name for kind, array, name in others if written.sharing(kind, array)]
+
+
 def _beginning(entry: tuple[int, int, ArrayKind, Any]) -> int:
     return entry[0]
 
 
-def _bytes(kind: ArrayKind, array: Any) -> bytearray:
+def bytes_of(kind: ArrayKind, array: Any) -> bytearray:
+    """Return a copy of the bytes of an array."""
     description = kind.describe(array) or {}
     copy = bytearray(description["bytes"])
     kind.copy_into(array, description, memoryview(copy))

@@ -11,6 +11,7 @@ from rnnr._values._pack import Keys, Packer, path_text
 from rnnr._values._place import Placer
 from rnnr._values._safetensors import read_header
 from rnnr._values._unpack import Unpacker
+from rnnr._values._written import names_of_shared
 from rnnr.durable._folder import Snapshot
 from rnnr.durable._random_states import States
 from rnnr.state import State
@@ -53,8 +54,10 @@ def pack_values(
     random_states: States,
     templates: Mapping[Keys, type],
     given: Given = Given(None, None, False),  # noqa: B008  (it is a tuple)
-) -> tuple[Packer, dict[str, Any]]:
-    """Return the values of a run as trees, and what has collected their arrays.
+) -> tuple[Packer, dict[str, Any], list[str]]:
+    """Return the values of a run: the arrays, the trees, and which arrays are shared.
+
+    An array of the state that shares its memory with an object is another one after a restart.
 
     The objects come first, so that what the state shares with them becomes the same object again.
 
@@ -71,16 +74,21 @@ def pack_values(
         ValueError: If there is something that is nested too deeply.
     """
     packer = Packer(_CURE, templates)
-    return packer, {
-        "objects": [[packer.pack(k, (k,)), _pack(packer, v, (k,))] for k, v in objects.items()],
-        "state": [
-            [packer.pack(k, ("state", k, "key")), _pack(packer, v, ("state", k))]
-            for k, v in state.items()
-        ],
+    owned = [[packer.pack(k, (k,)), _pack(packer, v, (k,))] for k, v in objects.items()]
+    n_owned = len(packer.arrays)
+    pairs = [
+        [packer.pack(k, ("state", k, "key")), _pack(packer, v, ("state", k))]
+        for k, v in state.items()
+    ]
+    shared = names_of_shared(packer.arrays, n_owned)
+    trees = {
+        "objects": owned,
+        "state": pairs,
         "removed": [packer.pack(k, ("state", k, "key")) for k in removed],
         "given": [packer.pack(one, ("given",)) for one in given],
         "random_states": packer.pack(random_states, ("random_states",)),
     }
+    return packer, trees, shared
 
 
 def _pack(packer: Packer, value: Any, keys: Keys) -> Any:

@@ -68,6 +68,7 @@ class DurableRun(Opening):
         self._keys: list[Any] = []  # of the state, as each process begins
         self._added: frozenset[Any] = frozenset()  # keys that a run of this process has added
         self._templates: dict[Keys, type] = {}  # objects that each process has, as it begins
+        self._shared: set[str] | None = None  # arrays that share memory, and are known to do so
         self._restored: _Restored | None = None
         self._replayed: States | None = None  # random states to set after batches were skipped
 
@@ -103,10 +104,11 @@ class DurableRun(Opening):
         self._restored = self._replayed = self._saver.latest = None
         self._keys = [key for key in state if key not in self._added]
         self._find_templates(state)
+        self._shared = None
+        packed = self._pack({key: state[key] for key in self._keys if key not in _OF_THE_RUN})
         found = self._saver.kept.newest()
         if found is None:
-            new = {key: value for key, value in state.items() if key not in _OF_THE_RUN}
-            self._write(Name(0, 0, "S"), new)
+            self._saver.write(Name(0, 0, "S"), *packed)
             self._saver.wait()  # before any event, so that none happens twice
             return opening, beginning
         return self._go_on(runner, *found, beginning)
@@ -115,13 +117,14 @@ class DurableRun(Opening):
         self._saver.kept.check_latest()
         self._batches, self._max_epoch = state["batches"], state["max_epoch"]
         if not self._templates:  # restored by hand
-            self._keys = [*state]
+            self._keys, self._shared = [*state], set()
             self._find_templates(state)
 
     def _find_templates(self, state: State) -> None:
         own = {key: state[key] for key in self._keys if key not in _OF_THE_PROCESS}
         places: list[tuple[Any, Keys]] = [(self._settings.objects, ()), (own, ("state",))]
-        self._templates = dict(one for place in places for one in find_templates(*place))
+        found: set[int] = set()
+        self._templates = dict(one for place in places for one in find_templates(*place, found))
 
     def _go_on(
         self, runner: Runner, snapshot: Snapshot, values: Values, beginning: State
@@ -262,7 +265,7 @@ class DurableRun(Opening):
             state.get("max_epoch", self._max_epoch) if self._is_running(state) else self._max_epoch,
             self._is_running(state) and state["batches"] is not self._batches,
         )
-        return pack_values(
+        packer, trees, shared = pack_values(
             kept,
             self._removed(state),
             self._objects(state),
@@ -270,6 +273,18 @@ class DurableRun(Opening):
             self._templates,
             given,
         )
+        self._warn_of_shared(shared)
+        return packer, trees
+
+    def _warn_of_shared(self, names: list[str]) -> None:
+        """Warn once of each array that will be a copy; not of those that each process has."""
+        if self._shared is not None and not self._shared.issuperset(names):
+            first = next(name for name in names if name not in self._shared)
+            warn_user(
+                f"{first} must not share its memory with an object that is saved, got an array "
+                "that does: after a restart it is a copy; put a copy there, or set it before run"
+            )
+        self._shared = (self._shared or set()).union(names)
 
     def _is_running(self, state: State) -> bool:
         return "n_iters" in state  # else it is the state before the beginning
