@@ -10,6 +10,7 @@ from rnnr._errors import shown, warn_user
 __all__ = ["is_loader", "warn_of_restored", "warn_of_unsaved"]
 
 _DEPTH: Final = 8  # functions in functions, as in pipelines of methods
+_SCALARS: Final = {bool, bytes, complex, float, int, str, type(None)}
 _MOST: Final = 10_000  # things to look at, since functions of other libraries lead far
 
 
@@ -57,7 +58,7 @@ def _parts_of(thing: Any) -> list[object]:
     found = [*modules()] if callable(modules) and _names_of(thing) else []
     inner = thing.values() if isinstance(thing, dict) else thing
     if isinstance(inner, list | tuple) or isinstance(thing, dict):
-        found += [part for one in inner for part in _parts_of(one)]
+        found += [part for one in inner if type(one) not in _SCALARS for part in _parts_of(one)]
     return [thing, *found]
 
 

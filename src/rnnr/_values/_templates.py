@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from rnnr._values._pack import Keys, is_loadable, is_named_tuple
+from rnnr._values._plain import WRITERS
 
 __all__ = ["find_templates"]
 
@@ -32,7 +33,8 @@ def find_templates(
     if is_named_tuple(value):
         yield keys, type(value)
     for key, item in _items(value):
-        yield from find_templates(item, (*keys, key), found, outer | {id(value)})
+        if type(item) not in WRITERS:  # as most items of long lists are
+            yield from find_templates(item, (*keys, key), found, outer | {id(value)})
 
 
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:
