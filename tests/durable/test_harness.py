@@ -1,5 +1,6 @@
 """The harness itself: it finds what is not exact, and says what is wrong with a job."""
 
+import gc
 import random
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from rnnr import Event, Runner, State
-from rnnr.durable import Exactness, Job, Moment, Snapshots, resumes_exactly
+from rnnr.durable import Exactness, Job, JsonLines, Moment, Snapshots, resumes_exactly
 
 
 def job(folder: Path, *callbacks: Any, event: Event = Event.BATCH, **settings: Any) -> Job:
@@ -73,6 +74,23 @@ def test_an_error_of_a_job_that_goes_on_is_a_difference(tmp_path: Path) -> None:
     assert not found
     assert differences(found) == {"None", "ZeroDivisionError"}
     assert "ZeroDivisionError: at RESUMED" in str(found)
+
+
+def test_a_runner_that_its_own_callback_holds_keeps_no_file_from_the_next_life(
+    tmp_path: Path,
+) -> None:
+    def held(folder: Path) -> Job:
+        rows = JsonLines(folder / "rows.jsonl", "batch", on=Event.BATCH)
+        made = job(folder, rows=rows)
+        made.runner.on(Event.BATCH, lambda state: made.runner)  # a cycle
+        rows.attach_on(made.runner)
+        return made
+
+    gc.disable()
+    try:
+        assert resumes_exactly(held, tmp_path, at_most=3)
+    finally:
+        gc.enable()
 
 
 def test_values_that_are_not_plain_are_compared_by_their_class(tmp_path: Path) -> None:

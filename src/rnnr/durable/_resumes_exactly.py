@@ -1,5 +1,6 @@
 """A test for your own jobs: crash them at pairs of moments, compare with an undisturbed run."""
 
+import gc
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from operator import attrgetter
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Final, NamedTuple, TypeAlias
+from weakref import ref
 
 from rnnr._errors import as_integer, wrong_type
 from rnnr._values._arena import Arena
@@ -186,6 +188,7 @@ class _Trial:
         self._ignored = ignored
         self._expected: dict[Moment, Digests] = {}
         self._result: Digests = {}
+        self._runner: Callable[[], Runner | None] = lambda: None  # of the life before
 
     def end(self) -> None:
         """Remove what was put aside."""
@@ -222,11 +225,14 @@ class _Trial:
         self, seed: int, see: Callable[[Moment, Digests], object], crash: Moment | None = None
     ) -> Digests:
         """Make the job and run it, as a process would; return the digests of its results."""
+        if self._runner() is not None:
+            gc.collect()  # the one before is dead, and its files are to be written by another one
         _seed(seed)
         job = self._job(self._folder)
         if not isinstance(job, Job):
             cure = "return Job(runner, lambda: runner.run(batches, 2), lambda: {...})"
             raise wrong_type("what job returns", "a Job", job, cure)
+        self._runner = ref(job.runner)
 
         def watch(event: Event, where: str, state: State) -> None:
             moment = Moment(event, state["epoch"], state["n_iters"], where)
