@@ -1,6 +1,6 @@
 """What a state that another process has made and somebody restored by hand has to be told of."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, Final
@@ -43,7 +43,7 @@ def warn_of_unsaved(
     """
     loaders = [batches, *(_referred_to_by(batches) if _is_ours(batches) else ())]
     known = {id(part) for thing in saved for part in _parts_of(thing)} | {*map(id, loaders)}
-    for thing in _held_by(callbacks):
+    for thing in _held_by(callbacks, known):
         if id(thing) not in known and _names_of(thing):
             known |= {id(part) for part in _parts_of(thing)}
             warn_user(
@@ -102,8 +102,13 @@ def is_loader(thing: object) -> bool:
     return hasattr(thing, "__iter__") and not hasattr(thing, "parameters")
 
 
-def _held_by(callbacks: Iterable[object]) -> list[object]:
-    """Return the objects that functions refer to, also through the functions that they call."""
+def _held_by(callbacks: Iterable[object], closed: Collection[int] = frozenset()) -> list[object]:
+    """Return the objects that functions refer to, also through the functions that they call.
+
+    Args:
+        callbacks: The functions.
+        closed: The ids of objects not to look into, since they take care of what they hold.
+    """
     found: dict[int, object] = {}
     layer = [*callbacks]
     for _ in range(_DEPTH):
@@ -111,7 +116,8 @@ def _held_by(callbacks: Iterable[object]) -> list[object]:
         found |= new
         if len(found) > _MOST:
             break
-        layer = [more for thing in new.values() for more in _referred_to_by(thing)]
+        opened = [thing for thing in new.values() if id(thing) not in closed]
+        layer = [more for thing in opened for more in _referred_to_by(thing)]
     return [*found.values()]
 
 

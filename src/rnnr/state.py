@@ -57,6 +57,9 @@ RUN: Final = "_run"
 RANDOM_STATES: Final = "_random_states"
 """Key, in the memory of an epoch, of the random states with which its iterator was made."""
 
+HAD_WORKERS: Final = "_had_workers"
+"""Key, in the memory of an epoch, of whether its loader had started workers that it keeps."""
+
 RESULTS: Final = "_results"
 """Key, in the memory of an epoch, of the names of the reducers that have stored their results."""
 

@@ -12,6 +12,7 @@ import pytest
 
 from helpers.values import file_of
 from rnnr import Event, Runner, State
+from rnnr._values._pack import Template
 from rnnr._values._safetensors import read_header
 from rnnr._values._templates import find_templates
 from rnnr.durable import Snapshots
@@ -56,7 +57,7 @@ def saved(
 
 def test_state_objects_and_random_states_are_put_back() -> None:
     random.seed(1)
-    templates = {("model",): Model, ("a",): Model}
+    templates = {("model",): Template(Model, 1), ("a",): Template(Model, 2)}
     values = saved({"n": 3, "rows": [1]}, {"model": Model(5), "w": np.ones(2)}, templates=templates)
     expected = random.random()
     state: State = {"n": 0, "other": 1}
@@ -162,13 +163,13 @@ def test_templates_are_found_where_values_are_put_in_their_places() -> None:
         "e": {model},
         "f": np.zeros(3),
         "g": Model,
-        "h": model,  # again: each object takes one state
     }
-    assert dict(find_templates(value, ("x",), set())) == {
-        ("x", "a"): Model,
-        ("x", "b", 0, 1): Model,
-        ("x", "b", 1, "c"): Pair,
-        ("x", "b", 1, "c", "other"): Pair,
+    assert dict(find_templates(value, ("x",))) == {
+        ("x", "a"): Template(Model, id(model)),
+        ("x", "b", 0, 1): Template(Model, id(items[1])),
+        ("x", "b", 1, "c"): Template(Pair),
+        ("x", "b", 1, "c", "one"): Template(Model, id(model)),
+        ("x", "b", 1, "c", "other"): Template(Pair),
     }
 
 

@@ -645,6 +645,11 @@ class TestWhatCannotBeKept:
         assert all_whole(tmp_path / "run")
         assert train(tmp_path / "run", seed=1).run().result == expected
 
+    def test_an_exception_that_a_callback_keeps(self, tmp_path: Path) -> None:
+        training = train(tmp_path, lambda state: state.update(last_error=ValueError()))
+        with pytest.raises(TypeError, match=r"state\['last_error'\] must be a plain value"):
+            training.run()
+
     def test_it_may_be_left_out(self, tmp_path: Path) -> None:
         expected = undisturbed(tmp_path / "other")
 
@@ -717,14 +722,31 @@ class TestInPlace:
         with pytest.raises(TypeError, match=r"state\['averages'\] must be there before the run"):
             training.run()
 
-    def test_an_object_at_two_places_is_refused_when_it_is_no_longer_the_same(
-        self, tmp_path: Path
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda state: state.update(best=Model()),
+            lambda state: state.update(best=state["other"], other=state["best"]),
+        ],
+        ids=["another one at one of two places", "two that change places"],
+    )
+    def test_an_object_that_would_take_the_state_of_another_is_refused(
+        self, tmp_path: Path, change: Callable[[State], object]
     ) -> None:
-        """A restart has one object for two states, so it could not restore both."""
-        training = train(tmp_path, lambda s: s.update(best=Model()))
-        training.runner.state.update(averages=(averages := Model()), best=averages)
+        training = train(tmp_path, change)
+        training.runner.state.update(averages=(averages := Model()), best=averages, other=Model())
         with pytest.raises(TypeError, match=r"state\['best'\] must be there before the run"):
             training.run()
+
+    def test_an_object_may_leave_one_of_its_places(self, tmp_path: Path) -> None:
+        def life(kill_at: int | None = None) -> Any:
+            training = train(tmp_path, lambda state: state.pop("averages", None), kill_at=kill_at)
+            training.runner.state.update(averages=(averages := Model()), best=averages)
+            return training.run().runner.state["best"] is averages
+
+        with pytest.raises(Killed):
+            life(6)
+        assert life()
 
 
 class Seeking(Shuffled):

@@ -133,6 +133,22 @@ class TestObjectsThatNothingSaves:
 
 
 class TestArguments:
+    def test_nor_is_what_a_saved_object_holds_itself(self, tmp_path: Path) -> None:
+        """A script of PyTorch still holds the module that it was made of."""
+
+        class Compiled(Model):
+            def __init__(self, model: Model) -> None:
+                super().__init__()
+                self.step = model.step  # type: ignore[method-assign]
+
+            def __call__(self, batch: float) -> None:
+                self.step(batch)
+
+        compiled, runner = Compiled(Model()), Runner()
+        runner.on(Event.BATCH, lambda state: compiled(state["batch"]))
+        Snapshots(tmp_path, compiled=compiled).attach_on(runner)
+        runner.run([1, 2])
+
     def test_an_object_by_the_name_of_a_setting_is_refused(self, tmp_path: Path) -> None:
         model: Any = Model()
         with pytest.raises(TypeError, match=r"background must be True or False, got .*another one"):

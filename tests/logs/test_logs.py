@@ -23,7 +23,7 @@ from helpers.faults import interrupt_at_call
 from helpers.logs import lines_of, logged
 from rnnr import Event, Layer, RnnrWarning, Runner, State
 from rnnr.attachments import MeanReducer
-from rnnr.durable import CsvLog, JsonLines
+from rnnr.durable import CsvLog, JsonLines, Snapshots
 from rnnr.recording import Record
 
 Log = JsonLines | CsvLog
@@ -760,6 +760,22 @@ class TestAlone:
 
     @each_log
     @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+    def test_a_runner_that_is_gone_has_no_file_even_if_its_run_was_over_at_once(
+        self, path: Path, log: type[Log], tmp_path: Path
+    ) -> None:
+        """So a cell may run again after the run has finished."""
+
+        def cell() -> Any:
+            rows, runner = log(path, "batch", on=Event.BATCH), Runner()
+            attached = rows.attach_on(runner)
+            Snapshots(tmp_path / "run", rows=rows).attach_on(runner)
+            runner.run("ab")
+            return attached
+
+        kept = [cell() for _ in range(3)]
+        assert len(kept) == 3
+
+    @each_log
     def test_the_file_is_closed_between_two_runs(self, path: Path, log: type[Log]) -> None:
         before = len(os.listdir("/proc/self/fd"))
         one = log(path, "loss", on=Event.BATCH | Event.FINISHED)

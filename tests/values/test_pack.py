@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from helpers.extras import np, torch
 from helpers.values import same, through, written
 from rnnr._frozen import Frozen
-from rnnr._values._pack import Packer, path_text
+from rnnr._values._pack import Packer, Template, path_text
 from rnnr.files import SavedFile, SavedFiles
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=5)  # surrogates, too
@@ -266,10 +266,10 @@ def test_what_needs_a_template_is_refused_where_there_is_none(value: Any, wrap: 
 
 
 def test_a_template_has_the_same_class_and_place() -> None:
-    templates: dict[tuple[object, ...], type] = {
-        ("x", "a"): Model,
-        ("x", "b"): Pair,
-        ("x", "b", "one"): Model,
+    templates: dict[tuple[object, ...], Template] = {
+        ("x", "a"): Template(Model, 1),
+        ("x", "b"): Template(Pair),
+        ("x", "b", "one"): Template(Model, 2),
     }
     value = {"a": Model([1]), "b": Pair(Model(2), 3)}
     tree = Packer("", templates).pack(value, ("x",))

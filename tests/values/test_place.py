@@ -102,6 +102,7 @@ def test_a_state_that_is_not_taken_whole_is_told(saved: Any, present: Any) -> No
     [
         (float("nan"), float("nan")),
         (1, 1.0),
+        ([1.0] * 300, [1.0] * 300),
         ((1, [2]), [1, (2,)]),
         (np.full(2, np.nan), np.full((2, 2), np.nan)[:, 0]),
         ({"a": 1}, {"a": 1, "b": 2}),
@@ -110,6 +111,15 @@ def test_a_state_that_is_not_taken_whole_is_told(saved: Any, present: Any) -> No
 )
 def test_a_state_that_is_the_same_is_not(saved: Any, present: Any) -> None:
     through(Model({"kept": 1, "lost": saved}), Forgetful({"kept": 0, "lost": present}))
+
+
+def test_a_state_that_contains_itself_is_compared_once() -> None:
+    def tree() -> Any:
+        root: Any = {"n": 1, "children": deque([np.ones(2)])}
+        root["children"].append({"parent": root})
+        return root
+
+    through(Model({"kept": 1, "lost": tree()}), Forgetful({"kept": 0, "lost": tree()}))
 
 
 class Loader(Model):

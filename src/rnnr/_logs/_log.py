@@ -55,9 +55,9 @@ class Log:
         self._prepare = prepare
         self._lock = RLock()  # `close` may come from another thread, or from a signal handler
         self._is_busy = self._is_over = False
-        try:
+        with suppress(ValueError):
             self.open()
-        except ValueError:  # a runner that is garbage may have it, as after a cell has run again
+        if self.file is None:  # a runner that is garbage may have it, as after a cell has run again
             gc.collect()
             self.open()
 
@@ -122,6 +122,8 @@ class Log:
         After a run it may if its runner still exists. It does not exist after a notebook cell was
         run again: the old Disposable remains, but the runner is new.
         """
+        if self._slot is not None and self._slot.is_done_with:
+            self.pause()  # it is open if its run was over before it began
         if self.file is not None:
             return True
         with suppress(OSError):

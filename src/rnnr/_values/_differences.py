@@ -1,6 +1,7 @@
 """Whether an object has taken a state, and where it keeps the arrays of it."""
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rnnr._values._arrays import kind_of
@@ -10,25 +11,43 @@ from rnnr._values._written import bytes_of
 __all__ = ["is_same", "leaves"]
 
 
-def leaves(one: Any, other: Any, keys: Keys = ()) -> Iterator[tuple[Keys, Any, Any]]:
+def leaves(one: Any, other: Any) -> Iterator[tuple[Keys, Any, Any]]:
     """Yield the places of two states, with what each of them has there.
 
     The second one may have more keys: CyclicLR of PyTorch keeps some that it does not need.
-    Containers that lack a key, or are of another length, are yielded as they are.
+    Containers that lack a key, or are of another length, are yielded as they are. What is met again
+    is not entered again, since a state may contain itself. Lists of equal numbers are left out.
 
     Args:
         one: A state.
         other: Another one.
-        keys: The keys that lead to them.
     """
-    if _are(Mapping, one, other) and one.keys() <= other.keys():
-        for key, item in one.items():
-            yield from leaves(item, other[key], (*keys, key))
-    elif _are((list, tuple), one, other) and len(one) == len(other):
-        for i, items in enumerate(zip(one, other, strict=True)):
-            yield from leaves(*items, (*keys, i))
-    else:
+    return _leaves(one, other, (), set())
+
+
+def _leaves(
+    one: Any, other: Any, keys: Keys, entered: set[tuple[int, int]]
+) -> Iterator[tuple[Keys, Any, Any]]:
+    pairs = _pairs(one, other)
+    if pairs is None:
         yield keys, one, other
+    elif (id(one), id(other)) not in entered and not _are_equal_numbers(one, other):
+        entered.add((id(one), id(other)))
+        for key, item, its in pairs:
+            yield from _leaves(item, its, (*keys, key), entered)
+
+
+def _pairs(one: Any, other: Any) -> Iterable[tuple[Any, Any, Any]] | None:
+    """Return the keys of a container with the items of both; ``None`` for other values."""
+    if _are(Mapping, one, other) and one.keys() <= other.keys():
+        return ((key, item, other[key]) for key, item in one.items())
+    if _are((list, tuple, deque), one, other) and len(one) == len(other):
+        return zip(range(len(one)), one, other, strict=True)
+    return None
+
+
+def _are_equal_numbers(one: Any, other: Any) -> bool:
+    return _are(list, one, other) and {*map(type, one)} <= {float, int} and bool(one == other)
 
 
 def is_same(one: Any, other: Any) -> bool:

@@ -19,6 +19,7 @@ __all__ = [
     "Keys",
     "Packed",
     "Packer",
+    "Template",
     "is_loadable",
     "is_named_tuple",
     "path_text",
@@ -52,6 +53,18 @@ class Packed(NamedTuple):
     description: Description
 
 
+class Template(NamedTuple):
+    """What is at a place when the run begins, and takes the state of what was saved there.
+
+    Attributes:
+        kind: Its class.
+        of: The id of an object, which can take one state; ``None`` for a named tuple.
+    """
+
+    kind: type
+    of: int | None = None
+
+
 class Packer:
     """Turns values into trees that JSON can hold, and collects their arrays.
 
@@ -59,17 +72,18 @@ class Packer:
 
     Args:
         cure: What to do about a value that cannot be kept.
-        templates: Where objects and named tuples are when the run begins, and their classes: they
-            are restored into these. If not given, they may be anywhere.
+        templates: Where objects and named tuples are when the run begins: they are restored into
+            these. If not given, they may be anywhere.
 
     Attributes:
         arrays: The arrays that were met so far.
     """
 
-    def __init__(self, cure: str, templates: Mapping[Keys, type] | None = None) -> None:
+    def __init__(self, cure: str, templates: Mapping[Keys, Template] | None = None) -> None:
         self.arrays: list[Packed] = []
         self._cure = cure
         self._templates = templates
+        self._used: set[int] = set()  # the ids of the objects that will take a state
         self._nodes: dict[int, dict[str, Any]] = {}
         self._values: list[Any] = []  # kept, so that no other object gets the id of one
         self._names = {"__metadata__"}  # which means something else in the file
@@ -154,7 +168,14 @@ class Packer:
         """Return whether such a value is there when the next process begins, to take the state."""
         if self._templates is None:
             return STATE not in keys
-        return self._templates.get(keys) is type(value)
+        template = self._templates.get(keys)
+        if template is None or template.kind is not type(value) or template.of in self._used:
+            return False
+        if template.of is not None:
+            self._used.add(template.of)
+            known = {one.of for one in self._templates.values()}
+            return template.of == id(value) or id(value) not in known
+        return True
 
     def _items(self, values: Iterable[Any], keys: Keys) -> list[Tree]:
         return [self.pack(value, (*keys, i)) for i, value in enumerate(values)]

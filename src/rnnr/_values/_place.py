@@ -89,10 +89,10 @@ class Placer:
         """Warn if an object has not taken its state, and remember the arrays that it has made."""
         others = []
         for place, one, other in leaves(saved, loaded):
-            if is_same(one, other):
-                self._loaded[id(one)] = other
-            else:
+            if not is_same(one, other):
                 others.append((place, one, other))
+            elif kind_of(one):
+                self._loaded[id(one)] = other
         self._kept += [saved, loaded]
         if others:
             _warn_of_difference(keys, *others[0])

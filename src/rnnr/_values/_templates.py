@@ -4,7 +4,7 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from rnnr._values._pack import Keys, is_loadable, is_named_tuple
+from rnnr._values._pack import Keys, Template, is_loadable, is_named_tuple
 from rnnr._values._plain import WRITERS
 
 __all__ = ["find_templates"]
@@ -13,28 +13,25 @@ _MAPPINGS: Final = (dict, OrderedDict, defaultdict, Counter)
 
 
 def find_templates(
-    value: Any, keys: Keys, found: set[int], outer: frozenset[int] = frozenset()
-) -> Iterator[tuple[Keys, type]]:
-    """Yield where the objects and the named tuples in a value are, and their classes.
+    value: Any, keys: Keys, outer: frozenset[int] = frozenset()
+) -> Iterator[tuple[Keys, Template]]:
+    """Yield where the objects and the named tuples in a value are, and what they are.
 
     Args:
         value: The value.
         keys: The keys that lead to it.
-        found: The ids of the objects that were met: each takes one state.
         outer: The ids of what contains it.
     """
     if id(value) in outer:
         return
     if is_loadable(value):
-        if id(value) not in found:
-            found.add(id(value))
-            yield keys, type(value)
+        yield keys, Template(type(value), id(value))
         return
     if is_named_tuple(value):
-        yield keys, type(value)
+        yield keys, Template(type(value))
     for key, item in _items(value):
         if type(item) not in WRITERS:  # as most items of long lists are
-            yield from find_templates(item, (*keys, key), found, outer | {id(value)})
+            yield from find_templates(item, (*keys, key), outer | {id(value)})
 
 
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:

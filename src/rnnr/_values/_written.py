@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 from rnnr._values._array_kind import ArrayKind, Description
@@ -29,18 +30,14 @@ class Written:
         insort(self._arrays, (begin, end, kind, array), key=_beginning)
         self._longest = max(self._longest, end - begin)
 
-    def sharing(self, kind: ArrayKind, array: Any) -> list[tuple[ArrayKind, Any]]:
-        """Return those of them that lie in the memory of an array."""
-        begin, end = kind.extent(array)
-        return [(kind, other) for last, kind, other in self._near(begin, end) if begin < last]
-
     def write(self, kind: ArrayKind, target: Any, array: Any, description: Description) -> bool:
         """Copy an array into another one, unless that changes what has its value already.
 
         Returns:
             Whether it was done.
         """
-        others = self.sharing(kind, target)
+        begin, end = kind.extent(target)
+        others = [(kind, other) for last, kind, other in self._near(begin, end) if begin < last]
         before = [bytes_of(*other) for other in others]
         described = kind.describe(target) or {}
         old = bytes_of(kind, target) if others else bytearray()
@@ -71,10 +68,16 @@ def names_of_shared(arrays: Sequence[Packed], n_owned: int) -> list[str]:
         if packed.kind in (NUMPY, TORCH) and "scalar" not in packed.description:  # else immutable
             is_owned = i < n_owned or STATE in packed.name
             (owned if is_owned else others).append((packed.kind, packed.value, packed.name))
-    written = Written()
-    for kind, array, _ in owned if others else ():
-        written.add(kind, array)
-    return [name for kind, array, name in others if written.sharing(kind, array)]
+    extents = sorted(kind.extent(array) for kind, array, _ in owned) if others else []
+    begins = [begin for begin, _ in extents]
+    ends = [*accumulate((end for _, end in extents), max)]  # of all that begin no later
+    shared = []
+    for kind, array, name in others:
+        begin, end = kind.extent(array)
+        n_before = bisect_left(begins, end)
+        if n_before and ends[n_before - 1] > begin:
+            shared.append(name)
+    return shared
 
 
 def _beginning(entry: tuple[int, int, ArrayKind, Any]) -> int:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from rnnr._errors import shown, wrong_value
 from rnnr._logs._log import KeepsRows
-from rnnr._values._pack import Keys, Packer, path_text
+from rnnr._values._pack import Keys, Packer, Template, path_text
 from rnnr._values._place import Placer
 from rnnr._values._safetensors import read_header
 from rnnr._values._unpack import Unpacker
@@ -33,11 +33,13 @@ class Given(NamedTuple):
         max_epoch: The number of epochs that it was given.
         max_epoch_then: The number that the state had when it was saved.
         had_other_batches: Whether the state had other batches.
+        had_workers: Whether the loader kept workers, which it had started in an earlier epoch.
     """
 
     max_epoch: Any
     max_epoch_then: Any
     had_other_batches: bool
+    had_workers: bool = False
 
     def max_epoch_now(self, max_epoch: Any) -> Any:
         """Return the number of epochs for a run that is given one.
@@ -52,7 +54,7 @@ def pack_values(
     removed: Iterable[Any],
     objects: Mapping[str, Any],
     random_states: States,
-    templates: Mapping[Keys, type],
+    templates: Mapping[Keys, Template],
     given: Given = Given(None, None, False),  # noqa: B008  (it is a tuple)
 ) -> tuple[Packer, dict[str, Any], list[str]]:
     """Return the values of a run: the arrays, the trees, and which arrays are shared.
@@ -66,7 +68,7 @@ def pack_values(
         removed: Keys that the state had when the run began, and has no longer.
         objects: The named objects; ``None`` for one that is not saved now.
         random_states: States of the random generators.
-        templates: Where objects and named tuples were when the run began, and their classes.
+        templates: Where objects and named tuples were when the run began.
         given: What `run` was given, and what a callback has made of it.
 
     Raises:

@@ -7,18 +7,21 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from rnnr._errors import note_failure, warn_user
+from rnnr._logs._log import KeepsRows
 from rnnr._restored import warn_of_unsaved
 from rnnr._runs import Slot
-from rnnr._values._pack import Keys, Packer, is_loadable
+from rnnr._values._pack import Keys, Packer, Template, is_loadable
 from rnnr._values._templates import find_templates
 from rnnr.durable._contents import Given, Values, pack_values
 from rnnr.durable._folder import Name, Snapshot
+from rnnr.durable._loaders import has_workers, set_has_workers
 from rnnr.durable._random_states import States
 from rnnr.durable._saver import Saver, Settings
 from rnnr.event import Event
 from rnnr.runner import Runner
 from rnnr.sources._epoch_batches import Opening, is_one_shot
 from rnnr.state import (
+    HAD_WORKERS,
     RANDOM_STATES,
     STOPPED_BY,
     State,
@@ -44,11 +47,11 @@ class _Restored(NamedTuple):
 
     Attributes:
         random_states: States of the random generators, to set before the next draw.
-        had_other_batches: Whether a callback had set others than those that `run` was given.
+        given: What `run` was given then.
     """
 
     random_states: States
-    had_other_batches: bool
+    given: Given
 
 
 class DurableRun(Opening):
@@ -67,7 +70,7 @@ class DurableRun(Opening):
         self._max_epoch: Any = None
         self._keys: list[Any] = []  # of the state, as each process begins
         self._added: frozenset[Any] = frozenset()  # keys that a run of this process has added
-        self._templates: dict[Keys, type] = {}  # objects that each process has, as it begins
+        self._templates: dict[Keys, Template] = {}  # objects that each process has, as it begins
         self._shared: set[str] | None = None  # arrays that share memory, and are known to do so
         self._restored: _Restored | None = None
         self._replayed: States | None = None  # random states to set after batches were skipped
@@ -105,12 +108,13 @@ class DurableRun(Opening):
         self._keys = [key for key in state if key not in self._added]
         self._find_templates(state)
         self._shared = None
-        packed = self._pack({key: state[key] for key in self._keys if key not in _OF_THE_RUN})
+        new = {key: state[key] for key in self._keys if key not in _OF_THE_RUN}
         found = self._saver.kept.newest()
         if found is None:
-            self._saver.write(Name(0, 0, "S"), *packed)
+            self._write(Name(0, 0, "S"), new)
             self._saver.wait()  # before any event, so that none happens twice
             return opening, beginning
+        self._pack(new, opens_logs=False)  # to know what shares memory in each process
         return self._go_on(runner, *found, beginning)
 
     def _resume(self, state: State) -> None:
@@ -123,8 +127,7 @@ class DurableRun(Opening):
     def _find_templates(self, state: State) -> None:
         own = {key: state[key] for key in self._keys if key not in _OF_THE_PROCESS}
         places: list[tuple[Any, Keys]] = [(self._settings.objects, ()), (own, ("state",))]
-        found: set[int] = set()
-        self._templates = dict(one for place in places for one in find_templates(*place, found))
+        self._templates = dict(one for place in places for one in find_templates(*place))
 
     def _go_on(
         self, runner: Runner, snapshot: Snapshot, values: Values, beginning: State
@@ -140,6 +143,7 @@ class DurableRun(Opening):
         self._saver.kept.remove_old()  # a kill may have come before that
         _log(snapshot, values.saved_at, is_over=is_over)
         if kind == "S":
+            set_has_workers(self._batches, values.given.had_workers, self._settings.random)
             self._settings.random.restore(values.random_states)
             return Event.STARTED, beginning
         state.update(batches=self._batches, max_epoch=max_epoch)
@@ -148,7 +152,7 @@ class DurableRun(Opening):
             self._settings.random.restore(values.random_states)
             return None, {}
         runner._check_resumable()
-        self._restored = _Restored(values.random_states, values.given.had_other_batches)
+        self._restored = _Restored(values.random_states, values.given)
         return Event.RESUMED, {"running": True}
 
     # Events of a run.
@@ -206,18 +210,21 @@ class DurableRun(Opening):
     def before(self, state: State) -> bool:
         """Set the random states that the iterator of the epoch was made with, or keep them."""
         memory, random = epoch_memory(state), self._settings.random
+        batches, restored = state["batches"], self._restored
         if not n_batches_drawn(state):
+            if restored:
+                set_has_workers(batches, restored.given.had_workers, random)
             self._set_random_states()
-            memory[RANDOM_STATES] = random.capture()
+            memory[RANDOM_STATES], memory[HAD_WORKERS] = random.capture(), has_workers(batches)
             return False
-        restored = self._restored
         if restored:
             self._check_batches(state, restored)
-            if self._seeks(state["batches"]):
+            if self._seeks(batches):
                 return True
         else:
             self._replayed = self._replayed or random.capture()
         if RANDOM_STATES in memory:
+            set_has_workers(batches, memory.get(HAD_WORKERS, False), random)
             random.restore(memory[RANDOM_STATES])
         else:
             message = "Epoch %d began without Snapshots: its batches may not be repeated exactly"
@@ -240,7 +247,7 @@ class DurableRun(Opening):
             self._restored = self._replayed = None
 
     def _check_batches(self, state: State, restored: _Restored) -> None:
-        if restored.had_other_batches and state["batches"] is self._batches:
+        if restored.given.had_other_batches and state["batches"] is self._batches:
             raise RuntimeError(
                 f"the batches of epoch {state['epoch']} must be those that a callback had put into "
                 "state['batches'], got those that run was given; set them on "
@@ -253,22 +260,23 @@ class DurableRun(Opening):
         self._saver.wait()
         self._saver.write(name, *self._pack(state))
 
-    def _pack(self, state: State) -> tuple[Packer, Mapping[str, Any]]:
+    def _pack(self, state: State, *, opens_logs: bool = True) -> tuple[Packer, Mapping[str, Any]]:
         skipped = self._settings.leave_out | _OF_THE_PROCESS
         kept = {
             key: value
             for key, value in state.items()
-            if key not in skipped and not isinstance(value, BaseException)
+            if key not in skipped and not (key == "error" and isinstance(value, BaseException))
         }
         given = Given(
             self._max_epoch,
             state.get("max_epoch", self._max_epoch) if self._is_running(state) else self._max_epoch,
             self._is_running(state) and state["batches"] is not self._batches,
+            has_workers(state.get("batches", self._batches)),
         )
         packer, trees, shared = pack_values(
             kept,
             self._removed(state),
-            self._objects(state),
+            self._objects(state, opens_logs=opens_logs),
             self._settings.random.capture(),
             self._templates,
             given,
@@ -289,11 +297,17 @@ class DurableRun(Opening):
     def _is_running(self, state: State) -> bool:
         return "n_iters" in state  # else it is the state before the beginning
 
-    def _objects(self, state: State) -> dict[str, Any]:
+    def _objects(self, state: State, *, opens_logs: bool) -> dict[str, Any]:
         """Return the objects; a loader has a place of its own only in the middle of an epoch."""
-        is_drawn = is_open(state) and n_batches_drawn(state)
+        is_drawn = is_open(state) and n_batches_drawn(state) > 0
+
+        def is_asked(thing: Any) -> bool:
+            if isinstance(thing, KeepsRows):
+                return opens_logs
+            return is_drawn or thing is not self._batches or not is_loadable(thing)
+
         return {
-            name: None if thing is self._batches and is_loadable(thing) and not is_drawn else thing
+            name: thing if is_asked(thing) else None
             for name, thing in self._settings.objects.items()
         }
 

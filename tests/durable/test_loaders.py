@@ -1,0 +1,50 @@
+"""Loaders of PyTorch that keep their workers from epoch to epoch."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnnr import Event, Runner, State
+from rnnr.durable import Job, Snapshots, resumes_exactly
+
+torch = pytest.importorskip("torch")
+
+
+def job(folder: Path) -> Job:
+    loader = torch.utils.data.DataLoader(
+        torch.arange(6), batch_size=2, shuffle=True, num_workers=1, persistent_workers=True
+    )
+    runner = Runner()
+    runner.state["seen"] = []
+    runner.on(Event.BATCH, lambda state: state["seen"].append(state["batch"].tolist()))
+    Snapshots(folder / "run", every=Event.BATCH.every(2)).attach_on(runner)
+    return Job(runner, lambda: runner.run(loader, 3), lambda: {"seen": runner.state["seen"]})
+
+
+def test_a_restart_draws_the_order_that_the_run_would_have_drawn(tmp_path: Path) -> None:
+    """The loader draws a number when it starts its workers, in the first epoch alone."""
+    found = resumes_exactly(job, tmp_path / "job", at_most=8, seed=1)
+    assert found, str(found)
+
+
+def test_a_run_that_goes_on_in_its_process_draws_it_too(tmp_path: Path) -> None:
+    def seen(fails_at: int | None) -> Any:
+        torch.manual_seed(0)
+        made = job(tmp_path / str(fails_at))
+        seen: list[Any] = []
+
+        def fail(state: State) -> None:
+            seen.append(state["batch"].tolist())
+            if len(seen) == fails_at:
+                raise KeyboardInterrupt
+
+        made.runner.on(Event.BATCH, fail)
+        if fails_at:
+            with pytest.raises(KeyboardInterrupt):
+                made.run()
+        made.run()
+        return made.result()
+
+    assert seen(2) == seen(None)
+    assert seen(5) == seen(None)
