@@ -32,6 +32,7 @@ key                     what it holds
 ``_bar``                position of the progress bar, in items
 ``_reducer {name}``     what a reducer has accumulated
 ``_random_states``      `Snapshots`: the states of the random generators before ``iter(batches)``
+``_had_workers``        `Snapshots`: whether a loader of PyTorch had workers that it keeps
 ``_results``            the names of the reducers that have stored their results, a tuple
 ======================  ==================================================================
 """

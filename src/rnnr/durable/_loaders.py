@@ -1,5 +1,6 @@
 """Loaders of PyTorch that keep their workers, and draw a number in the first epoch alone."""
 
+import sys
 from typing import Any
 
 from rnnr.durable._random_states import RandomStates
@@ -34,4 +35,6 @@ def set_has_workers(batches: Any, wanted: bool, random: RandomStates) -> None:
 
 
 def _keeps_workers(batches: Any) -> bool:
-    return bool(getattr(batches, "persistent_workers", False)) and hasattr(batches, "_iterator")
+    data = sys.modules.get("torch.utils.data")
+    is_loader = data is not None and isinstance(batches, data.DataLoader)
+    return is_loader and batches.persistent_workers and hasattr(batches, "_iterator")
