@@ -278,10 +278,10 @@ def end_of_killed(arguments: list[str | Path], n_kills: int, longest: float, see
                 stdout, stderr = process.communicate(timeout=moments.uniform(0, longest))
             except subprocess.TimeoutExpired:
                 process.kill()
-            else:
-                assert process.returncode == 0, stderr.decode()
-                return stdout.decode()
-        assert process.returncode == -signal.SIGKILL
+                stdout, stderr = process.communicate()
+        if process.returncode != -signal.SIGKILL:  # it may end by itself just before
+            assert process.returncode == 0, stderr.decode()
+            return stdout.decode()
     return run(*arguments).stdout
 
 
