@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from rnnr import Event, RnnrWarning, Runner, State
+from rnnr import Event, Layer, RnnrWarning, Runner, State
+from rnnr.attachments import MeanReducer, SumReducer
 from rnnr.callbacks import checkpoint, early_stopping
 from rnnr.operators import do, pipeline
 
@@ -189,3 +190,66 @@ class TestARunThatWasStoppedEarly:
         runner = self.stopped()
         runner.resume()
         assert runner.state["epoch"] == 3
+
+
+class TestAStateThatWasSavedBeforeItsReducersHadTheBatch:
+    """Batches 1.0 to 4.0 in each of two epochs: a sum of 10."""
+
+    def runner(self) -> Runner:
+        runner = Runner()
+        runner.on(Event.BATCH, lambda state: state.update(output=state["batch"]))
+        SumReducer("total").attach_on(runner)
+        MeanReducer("mean").attach_on(runner)
+        return runner
+
+    def saved(self, n_iters: int, layer: Layer, event: Event = Event.BATCH) -> bytes:
+        runner, saved = self.runner(), list[bytes]()
+
+        def save(state: State) -> None:
+            if state["n_iters"] == n_iters:
+                saved.append(pickle.dumps(state))
+
+        runner.stream(event).add(save, layer=layer)
+        runner.run([1.0, 2.0, 3.0, 4.0], max_epoch=2)
+        return saved[0]
+
+    def resumed(self, saved: bytes, **options: Any) -> State:
+        runner = self.runner()
+        runner.state = pickle.loads(saved)
+        runner.resume(**options)
+        return runner.state
+
+    @pytest.mark.parametrize("n_iters", [1, 3, 4, 5, 8])
+    def test_is_told(self, n_iters: int) -> None:
+        saved = self.saved(n_iters, Layer.USER)
+        with pytest.warns(RnnrWarning, match=f"got one without batch {n_iters} in them") as caught:
+            self.resumed(saved)
+        assert caught[0].filename == __file__
+
+    @pytest.mark.parametrize("n_iters", [1, 3, 4, 5, 8])
+    @pytest.mark.parametrize("layer", [Layer.DISPLAY, Layer.SAVE, Layer.STOP])
+    def test_not_of_one_that_was_saved_after_them(self, n_iters: int, layer: Layer) -> None:
+        state = self.resumed(self.saved(n_iters, layer))
+        assert (state["total"], state["mean"]) == (10.0, 2.5)
+
+    @pytest.mark.parametrize("n_iters", [1, 3, 4, 5, 8])
+    def test_nor_where_the_batch_is_repeated(self, n_iters: int) -> None:
+        state = self.resumed(self.saved(n_iters, Layer.USER), repeat_last_batch=True)
+        assert (state["total"], state["mean"]) == (10.0, 2.5)
+
+    @pytest.mark.parametrize("event", [Event.EPOCH_STARTED, Event.EPOCH_FINISHED])
+    def test_nor_between_two_epochs(self, event: Event) -> None:
+        assert self.resumed(self.saved(4, Layer.USER, event))["total"] == 10.0
+
+    def test_nor_without_reducers(self) -> None:
+        runner = Runner()
+        runner.state = pickle.loads(self.saved(3, Layer.USER))
+        runner.resume()
+        assert runner.state["n_iters"] == 8
+
+    def test_a_run_that_a_callback_stopped_is_told_too(self) -> None:
+        runner = self.runner()
+        runner.on(Event.BATCH.where(lambda state: state["batch"] == 2.0), lambda _: runner.stop())
+        runner.run([1.0, 2.0, 3.0])
+        with pytest.warns(RnnrWarning, match="without batch 2"):
+            self.resumed(pickle.dumps(runner.state))

@@ -6,15 +6,16 @@ from types import FunctionType, MethodType
 from typing import Any, Final
 
 from rnnr._errors import shown, warn_user
+from rnnr.state import LATEST, State, epoch_memory, is_open, n_batches_drawn
 
-__all__ = ["is_loader", "warn_of_restored", "warn_of_unsaved"]
+__all__ = ["is_loader", "warn_of_batch_not_reduced", "warn_of_restored", "warn_of_unsaved"]
 
 _DEPTH: Final = 8  # functions in functions, as in pipelines of methods
 _SCALARS: Final = {bool, bytes, complex, float, int, str, type(None)}
 _MOST: Final = 10_000  # things to look at, since functions of other libraries lead far
 
 
-def warn_of_restored(state: dict[str, Any], callbacks: Iterable[Callable[..., object]]) -> None:
+def warn_of_restored(state: State, callbacks: Iterable[Callable[..., object]]) -> None:
     """Warn of what would be wrong in silence when the run of a restored state goes on.
 
     Args:
@@ -29,6 +30,24 @@ def warn_of_restored(state: dict[str, Any], callbacks: Iterable[Callable[..., ob
             "Snapshots, with which it stays stopped"
         )
     _warn_of_other_objects(state, callbacks)
+
+
+def warn_of_batch_not_reduced(state: State) -> None:
+    """Warn if a state was saved when its last batch had not come to the reducers.
+
+    An ordinary callback of BATCH is called before them, and a run that was stopped or has failed
+    in one does not come to them at all.
+    """
+    n_iters, memory = state["n_iters"], epoch_memory(state)
+    latest = [memory[LATEST + key] for key in memory if LATEST + key in memory]
+    is_first = not latest and n_batches_drawn(state) == 1
+    if is_open(state) and (is_first or any(n < n_iters for n in latest)):
+        warn_user(
+            "a state must be saved when the reducers have its last batch, got one without batch "
+            f"{n_iters} in them: their results will lack it; go on with "
+            "resume(repeat_last_batch=True), which delivers it again to all callbacks, or save in "
+            "Layer.SAVE, with runner.stream(Event.BATCH).add(save, layer=Layer.SAVE)"
+        )
 
 
 def warn_of_unsaved(

@@ -16,7 +16,7 @@ from rnnr._errors import (
 )
 from rnnr._keys import Keys
 from rnnr._loop import loop
-from rnnr._restored import warn_of_restored
+from rnnr._restored import warn_of_batch_not_reduced, warn_of_restored
 from rnnr._runs import Slot, runs_on_this_thread
 from rnnr.event import Event
 from rnnr.scheduling import idle_trampoline, is_inside_subscription
@@ -30,6 +30,7 @@ from rnnr.state import (
     new_run_memory,
 )
 from rnnr.streams._delivery import Callback
+from rnnr.streams._layer import Layer
 from rnnr.streams._observed import Emission, Listener, ObservedRun, all_runs
 from rnnr.streams._selected import SelectedStream
 from rnnr.streams._subject import EventSubject, Streams
@@ -310,6 +311,8 @@ class Runner:
         self._check_resumable()
         if self._latest is None:  # another process has made the state
             warn_of_restored(self.state, self._callbacks())
+            if not repeat_last_batch and self._streams[Event.BATCH].has_handler_in(Layer.REDUCE):
+                warn_of_batch_not_reduced(self.state)
         self._go(Event.RESUMED, {"running": True}, repeat_last_batch)
 
     def stop(self) -> None:

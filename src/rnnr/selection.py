@@ -62,7 +62,7 @@ class Selectable:
 
         def predicates() -> Predicates:
             return {
-                event: _both(test, _multiples(event.counter, n))
+                event: _both(test, Multiples(event.counter, n))
                 for event, test in self.predicates().items()
             }
 
@@ -233,8 +233,21 @@ def always(_: State) -> bool:
     return True
 
 
-def _multiples(key: str, n: int) -> Predicate:
-    return lambda state: not state[key] % n
+class Multiples:
+    """Selects the states in which a counter is a multiple of a number.
+
+    Args:
+        key: Key of the counter.
+        n: The number.
+    """
+
+    def __init__(self, key: str, n: int) -> None:
+        self.key = key
+        self.n = n
+
+    def __call__(self, state: State) -> bool:
+        """Return whether a state is selected."""
+        return not state[self.key] % self.n
 
 
 def _both(first: Predicate, second: Predicate) -> Predicate:

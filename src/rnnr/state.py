@@ -31,6 +31,8 @@ key                     what it holds
 ``_started_at``         the time at which the epoch began, for the timer
 ``_bar``                position of the progress bar, in items
 ``_reducer {name}``     what a reducer has accumulated
+``_latest _reducer {name}``
+                        the number of the batch that a reducer has accumulated last
 ``_random_states``      `Snapshots`: the states of the random generators before ``iter(batches)``
 ``_had_workers``        `Snapshots`: whether a loader of PyTorch had workers that it keeps
 ``_results``            the names of the reducers that have stored their results, a tuple
@@ -63,6 +65,9 @@ HAD_WORKERS: Final = "_had_workers"
 
 RESULTS: Final = "_results"
 """Key, in the memory of an epoch, of the names of the reducers that have stored their results."""
+
+LATEST: Final = "_latest "
+"""Before the key of a reducer: key, in the memory of an epoch, of the batch that it took last."""
 
 STOPPED_BY: Final = "stopped_by"
 """Key of who has stopped the run after a whole event."""

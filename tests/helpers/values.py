@@ -14,10 +14,23 @@ from rnnr._values._safetensors import read_header
 from rnnr._values._unpack import Unpacker
 from rnnr.files import SavedFiles
 
-__all__ = ["file_of", "same", "through", "written"]
+__all__ = ["Model", "file_of", "same", "through", "written"]
 
 MUTABLE = (list, dict, set, deque, bytearray, OrderedDict, defaultdict, Counter, Frozen, SavedFiles)
 MAPPINGS = (dict, OrderedDict, defaultdict, Counter, Frozen)
+
+
+class Model:
+    """Its state is one value."""
+
+    def __init__(self, state: Any = None) -> None:
+        self.state = state
+
+    def state_dict(self) -> Any:
+        return self.state
+
+    def load_state_dict(self, state: Any) -> None:
+        self.state = state
 
 
 def file_of(packer: Packer) -> bytearray:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.extras import np, torch
-from helpers.values import same, through, written
+from helpers.values import Model, same, through, written
 from rnnr._frozen import Frozen
 from rnnr._values._pack import Packer, Template, path_text
 from rnnr.files import SavedFile, SavedFiles
@@ -119,17 +119,6 @@ def graphs(draw: st.DrawFn, makers: list[Callable[[], Any]]) -> Any:
 class Pair(NamedTuple):
     one: Any
     other: Any
-
-
-class Model:
-    def __init__(self, state: Any = None) -> None:
-        self.state = state
-
-    def state_dict(self) -> Any:
-        return self.state
-
-    def load_state_dict(self, state: Any) -> None:
-        self.state = state
 
 
 @given(VALUES)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from helpers.values import through
+from helpers.values import Model, through
 from rnnr import RnnrWarning
 from rnnr._frozen import Frozen
 from rnnr._values._numpy_arrays import NUMPY
@@ -19,17 +19,6 @@ np = pytest.importorskip("numpy")
 class Pair(NamedTuple):
     one: Any
     other: Any
-
-
-class Model:
-    def __init__(self, state: Any = None) -> None:
-        self.state = state
-
-    def state_dict(self) -> Any:
-        return self.state
-
-    def load_state_dict(self, state: Any) -> None:
-        self.state = state
 
 
 def ordered(*items: Any) -> Any:

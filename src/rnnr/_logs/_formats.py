@@ -1,11 +1,7 @@
 """Logs of values of the state, which stay right when a run is killed and goes on."""
 
-import os
-
 from rnnr._logs._row_log import RowLog
 from rnnr._logs._rows import CsvRows, JsonRows
-from rnnr.event import Event
-from rnnr.selection import Selectable
 
 __all__ = ["CsvLog", "JsonLines"]
 
@@ -54,13 +50,7 @@ class JsonLines(RowLog):
         {"epoch":2,"n_iters":4,"loss":0.5,"lr":null}
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *keys: str,
-        on: Selectable = Event.EPOCH_FINISHED,
-    ) -> None:
-        super().__init__(path, keys, on, JsonRows)
+    _rows_class = JsonRows
 
 
 class CsvLog(RowLog):
@@ -99,10 +89,4 @@ class CsvLog(RowLog):
         1,2,0.5
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *keys: str,
-        on: Selectable = Event.EPOCH_FINISHED,
-    ) -> None:
-        super().__init__(path, keys, on, CsvRows)
+    _rows_class = CsvRows

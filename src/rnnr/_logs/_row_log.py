@@ -2,9 +2,9 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
@@ -14,7 +14,7 @@ from rnnr._logs._file import LogFile, Position, Stamp
 from rnnr._logs._log import KeepsRows, Log, LogPlace
 from rnnr._logs._path import as_path, check_file
 from rnnr._logs._repeats import Repeats, Row
-from rnnr._logs._rows import COUNTERS, Rows, plain_value
+from rnnr._logs._rows import COUNTERS, CsvRows, JsonRows, Rows, plain_value
 from rnnr.attachments._attachment import Attachment
 from rnnr.event import ENDS, Event
 from rnnr.runner import Runner, check_runner
@@ -38,19 +38,19 @@ class RowLog(Attachment, KeepsRows):
         path: File to write.
         keys: Keys of the state.
         on: When to write a row.
-        make_rows: Makes what turns a row into bytes, for the keys.
     """
+
+    _rows_class: ClassVar[type[JsonRows | CsvRows]]
 
     def __init__(
         self,
         path: str | os.PathLike[str],
-        keys: tuple[str, ...],
-        on: Selectable,
-        make_rows: Callable[[tuple[str, ...]], Rows],
+        *keys: str,
+        on: Selectable = Event.EPOCH_FINISHED,
     ) -> None:
         self._name = type(self).__name__
         _check_keys(keys, self._name)
-        rows = make_rows(keys)
+        rows: Rows = self._rows_class(keys)
         self._keys = (*COUNTERS, *keys)
         self._rows = rows
         self._place = LogPlace(as_path(path), self._name, self._prepare)

@@ -12,7 +12,7 @@ from rnnr.attachments._attachment import Attachment, attach, reserve_key
 from rnnr.event import Event
 from rnnr.operators._fold import folding
 from rnnr.runner import Runner, check_runner
-from rnnr.state import MISSING, RESULTS, Reader, State, check_key, epoch_memory, reader
+from rnnr.state import LATEST, MISSING, RESULTS, Reader, State, check_key, epoch_memory, reader
 from rnnr.streams._delivery import Callback
 from rnnr.streams._layer import Layer
 
@@ -64,7 +64,13 @@ class _Reducer(Attachment):
         free = runner._keys.reserve("name", self.name, part, owner=object())
         key, reserved = reserve_key(runner, f"_reducer {self.name}", free)
         accumulate = folding(
-            key, self._function, value=self._read, per_epoch=True, first=self._first, name=part
+            key,
+            self._function,
+            value=self._read,
+            per_epoch=True,
+            first=self._first,
+            latest=LATEST + key,
+            name=part,
         )
         handlers: dict[Event, Callback] = {
             Event.BATCH: accumulate,
@@ -76,6 +82,7 @@ class _Reducer(Attachment):
         """Take the last accumulator of an epoch, finish it, and store the result."""
         memory = epoch_memory(state)
         accumulator = memory.pop(key, MISSING)
+        memory.pop(LATEST + key, None)
         state[self.name] = None if accumulator is MISSING else self._finish(accumulator)
         memory[RESULTS] = (*memory.get(RESULTS, ()), self.name)
 

@@ -92,6 +92,7 @@ def folding(
     initial: Any = MISSING,
     per_epoch: bool = False,
     first: Callable[[Any], Any] = own,
+    latest: str | None = None,
     name: str,
 ) -> Pipeline[State, State]:
     """Make a `fold` for a part of rnnr: its key is not checked.
@@ -105,6 +106,7 @@ def folding(
         per_epoch: As for `fold`.
         first: Without ``initial``, makes the first accumulator of the first value. By default it
             is a copy, since the value may be a buffer.
+        latest: With ``per_epoch``, key of the number of the batch that was accumulated last.
         name: What it is called in messages and in a table of handlers.
     """
     check_string("key", key, "name the key of the accumulator")
@@ -127,6 +129,8 @@ def folding(
             memory[key] = first(read(state) if read else state)
         else:  # a copy, since the function may change it in place
             memory[key] = function(deepcopy(initial), read(state) if read else state)
+        if latest:
+            memory[latest] = state["n_iters"]
         return state
 
     # Each batch of each fold and reducer comes here: two functions, since a question costs time.
@@ -151,6 +155,8 @@ def folding(
         if before is MISSING:
             return begin(epoch_memory(state), state)
         memory[key] = function(before, read(state) if read else state)
+        if latest:
+            memory[latest] = state["n_iters"]
         return state
 
     accumulate = fold_in_the_epoch if per_epoch else fold_in_the_state
