@@ -241,6 +241,13 @@ class TestAStateThatWasSavedBeforeItsReducersHadTheBatch:
     def test_nor_between_two_epochs(self, event: Event) -> None:
         assert self.resumed(self.saved(4, Layer.USER, event))["total"] == 10.0
 
+    def test_nor_where_a_callback_alone_is_in_their_layer(self) -> None:
+        runner = Runner()
+        runner.stream(Event.BATCH).add(lambda state: None, layer=Layer.REDUCE)
+        runner.state = pickle.loads(self.saved(1, Layer.USER))
+        runner.resume()
+        assert runner.state["n_iters"] == 8
+
     def test_nor_without_reducers(self) -> None:
         runner = Runner()
         runner.state = pickle.loads(self.saved(3, Layer.USER))

@@ -69,6 +69,10 @@ class Keys:
             owners = self._owners.setdefault(name, [])
         return name, _added(owners, owner)
 
+    def has_numbered(self, beginning: str) -> bool:
+        """Return whether a part has such a name, a name that begins like this."""
+        return any(name.startswith(beginning) for name, owners in self._owners.items() if owners)
+
 
 def _added(things: list[Any], thing: object) -> Free:
     """Add to a list; return what removes this very thing again."""

@@ -1,4 +1,4 @@
-"""What a state that another process has made and somebody restored by hand has to be told of."""
+"""Warnings of what a run that is saved or goes on would get wrong in silence."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
@@ -40,7 +40,7 @@ def warn_of_batch_not_reduced(state: State) -> None:
     """
     n_iters, memory = state["n_iters"], epoch_memory(state)
     latest = [memory[LATEST + key] for key in memory if LATEST + key in memory]
-    is_first = not latest and n_batches_drawn(state) == 1
+    is_first = not latest and n_batches_drawn(state) == 1  # and the reducers have nothing yet
     if is_open(state) and (is_first or any(n < n_iters for n in latest)):
         warn_user(
             "a state must be saved when the reducers have its last batch, got one without batch "
@@ -51,34 +51,54 @@ def warn_of_batch_not_reduced(state: State) -> None:
 
 
 def warn_of_unsaved(
-    saved: Iterable[object], callbacks: Iterable[Callable[..., object]], batches: object
+    saved: Iterable[object],
+    callbacks: Iterable[Callable[..., object]],
+    batches: object,
+    is_generator: Callable[[object], bool],
 ) -> None:
     """Warn of each object with a state that callbacks hold, and that nothing saves.
 
     Args:
-        saved: What is saved: objects, and values of the state.
+        saved: What is saved: objects, generators, and values of the state.
         callbacks: What is called in the run.
         batches: What nobody but the loop may ask for anything.
+        is_generator: Whether something is a generator of random numbers, but not a global one.
     """
     loaders = [batches, *(_referred_to_by(batches) if _is_ours(batches) else ())]
-    known = {id(part) for thing in saved for part in _parts_of(thing)} | {*map(id, loaders)}
+    known = {*_parts_of([*saved]), *map(id, loaders)}
     for thing in _held_by(callbacks, known):
-        if id(thing) not in known and _names_of(thing):
-            known |= {id(part) for part in _parts_of(thing)}
+        if id(thing) in known:
+            continue
+        if _names_of(thing):
+            known |= _parts_of([thing]).keys()
             warn_user(
                 "what changes in a run must be saved to go on with, got a callback that holds "
                 f"{shown(thing)}, which nothing saves; name it in Snapshots(folder, name=...)"
             )
+        elif is_generator(thing):
+            known.add(id(thing))
+            warn_user(
+                "random numbers must be saved to go on with, got a callback that holds "
+                f"{shown(thing)}, which nothing saves; name it in Snapshots(generators=[...])"
+            )
 
 
-def _parts_of(thing: Any) -> list[object]:
-    """Return an object and the modules of PyTorch in it; a state has them in containers, too."""
-    modules = getattr(thing, "modules", None)
-    found = [*modules()] if callable(modules) and _names_of(thing) else []
-    inner = thing.values() if isinstance(thing, dict) else thing
-    if isinstance(inner, list | tuple) or isinstance(thing, dict):
-        found += [part for one in inner if type(one) not in _SCALARS for part in _parts_of(one)]
-    return [thing, *found]
+def _parts_of(thing: Any) -> dict[int, object]:
+    """Return an object and what is in it by their ids: in containers, and modules of PyTorch."""
+    found: dict[int, object] = {}
+    left = [thing]
+    while left:
+        one = left.pop()
+        if id(one) in found:
+            continue
+        found[id(one)] = one
+        modules = getattr(one, "modules", None)
+        if callable(modules) and _names_of(one):
+            found |= {id(module): module for module in modules()}
+        inner = one.values() if isinstance(one, dict) else one
+        if isinstance(one, dict | list | tuple):
+            left += [each for each in inner if type(each) not in _SCALARS]
+    return found
 
 
 def _warn_of_other_objects(

@@ -25,12 +25,12 @@ from rnnr.sources._epoch_batches import EpochBatches, check_batches
 from rnnr.sources._kinds import can_be_iterated
 from rnnr.state import (
     EPOCH,
+    REDUCER,
     RUN,
     State,
     new_run_memory,
 )
 from rnnr.streams._delivery import Callback
-from rnnr.streams._layer import Layer
 from rnnr.streams._observed import Emission, Listener, ObservedRun, all_runs
 from rnnr.streams._selected import SelectedStream
 from rnnr.streams._subject import EventSubject, Streams
@@ -311,7 +311,7 @@ class Runner:
         self._check_resumable()
         if self._latest is None:  # another process has made the state
             warn_of_restored(self.state, self._callbacks())
-            if not repeat_last_batch and self._streams[Event.BATCH].has_handler_in(Layer.REDUCE):
+            if not repeat_last_batch and self._keys.has_numbered(REDUCER):
                 warn_of_batch_not_reduced(self.state)
         self._go(Event.RESUMED, {"running": True}, repeat_last_batch)
 

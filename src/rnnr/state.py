@@ -69,6 +69,9 @@ RESULTS: Final = "_results"
 LATEST: Final = "_latest "
 """Before the key of a reducer: key, in the memory of an epoch, of the batch that it took last."""
 
+REDUCER: Final = "_reducer "
+"""Before the name of a reducer: its key in the memory of an epoch."""
+
 STOPPED_BY: Final = "stopped_by"
 """Key of who has stopped the run after a whole event."""
 

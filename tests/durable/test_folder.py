@@ -457,7 +457,7 @@ class TestRestartFromDamage:
         ):
             training.run()
         assert str(tmp_path) in str(error.value)
-        assert "move the folder away" in str(error.value)
+        assert "move the folder and the logs of the run away" in str(error.value)
         assert (listing(tmp_path), sorted(tmp_path.rglob("*"))) == before
         assert training.seen == []
 
@@ -623,6 +623,23 @@ class TestLock:
             assert line_of(other) == "running"
             other.kill()
             other.wait()
+
+    def test_a_child_that_was_forked_does_not_write(self, tmp_path: Path) -> None:
+        folder = Folder(tmp_path)
+        with folder.locked():
+            read, write = os.pipe()
+            if os.fork() == 0:  # pragma: no cover  (another process)
+                try:
+                    folder.write(Name(1, 1, "B"), {}, [])
+                except RuntimeError as error:
+                    os.write(write, str(error).encode())
+                os._exit(0)
+            os.wait()
+            os.close(write)
+            with open(read, "rb") as told:
+                text = told.read().decode()
+        assert f"must be written by the process that runs, {os.getpid()}, got " in text
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
     @pytest.mark.parametrize("end", ["killed", "exited"])
     def test_a_child_that_was_forked_and_lives_on_holds_nothing(

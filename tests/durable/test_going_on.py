@@ -67,7 +67,33 @@ class TestOtherBatches:
             self.job(tmp_path, Event.EPOCH_STARTED).run()
 
 
+class TestAnotherNumberOfBatches:
+    def test_is_told_of_in_the_middle_of_an_epoch(self, tmp_path: Path) -> None:
+        with suppress(Killed):
+            train(tmp_path, kill_at=3, batches=[1.0, 2.0, 3.0, 4.0]).run()
+        with pytest.warns(RnnrWarning, match=r"epoch 1 must be those .* 4 of them, got 6: the fi"):
+            train(tmp_path, batches=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).run()
+
+    def test_is_no_matter_between_two_epochs(self, tmp_path: Path) -> None:
+        train(tmp_path, batches=[1.0, 2.0]).run(1)
+        train(tmp_path, batches=[1.0, 2.0, 3.0]).run(2)
+
+
 class TestLogs:
+    def test_one_that_could_not_tell_its_position_is_not_told_to_restore_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def life(kill_at: int | None) -> None:
+            record = Record(tmp_path / "run.jsonl")
+            training = train(tmp_path / "snapshots", kill_at=kill_at, record=record)
+            with record.attach_on(training.runner):
+                training.run()
+
+        with monkeypatch.context() as patch, suppress(Killed):
+            patch.setattr("rnnr._logs._log.LogPlace.position", fail)
+            life(3)
+        life(None)
+
     @pytest.mark.parametrize("kind", [JsonLines, Record])
     def test_of_a_run_that_is_over_are_not_cut(self, tmp_path: Path, kind: Any) -> None:
         path = tmp_path / "log"
@@ -131,6 +157,31 @@ class TestObjectsThatNothingSaves:
         part = model[0]
         train(tmp_path, lambda _: part(torch.ones(1)), net=model).run()
 
+    def test_a_generator_is_told_of_unless_it_is_named(self, tmp_path: Path) -> None:
+        own = random.Random(3)
+        with pytest.warns(RnnrWarning, match=r"holds <random.Random .* Snapshots\(generators="):
+            train(tmp_path / "one", lambda _: own.random()).run()
+        train(tmp_path / "other", lambda _: own.random(), generators=[own]).run()
+
+    def test_the_global_ones_are_saved_anyway(self, tmp_path: Path) -> None:
+        np, torch = pytest.importorskip("numpy"), pytest.importorskip("torch")
+        draw, of_numpy, of_torch = random.random, np.random.random.__self__, torch.default_generator
+        train(tmp_path, lambda _: (draw(), of_numpy.random(), of_torch.initial_seed())).run()
+
+    def test_what_contains_itself_or_the_same_again_and_again(self, tmp_path: Path) -> None:
+        """Two to the power of fifty places, and a list in itself."""
+        training = train(tmp_path)
+        many: list[Any] = []
+        for _ in range(50):
+            many = [many, many]
+        itself: list[Any] = []
+        itself.append(itself)
+        training.runner.state.update(many=many, itself=itself)
+        training.run()
+        again = train(tmp_path).run(3).runner.state
+        assert again["itself"] is again["itself"][0]
+        assert again["many"][0] is again["many"][1]
+
 
 class TestArguments:
     def test_nor_is_what_a_saved_object_holds_itself(self, tmp_path: Path) -> None:
@@ -155,6 +206,52 @@ class TestArguments:
             Snapshots(tmp_path, background=model)
         with pytest.raises(TypeError, match="leave_out must be several keys of the state, got"):
             Snapshots(tmp_path, leave_out={"weights": [1.0]})
+        with pytest.raises(ValueError, match=r"an object must be one with a name of its own, .*"):
+            Snapshots(tmp_path, state=model)
+
+    @pytest.mark.parametrize("key", ["n_iters", "epoch", "_epoch", "_run"])
+    def test_a_key_that_the_run_needs_cannot_be_left_out(self, tmp_path: Path, key: str) -> None:
+        with pytest.raises(ValueError, match=f"leave_out must be keys that callbacks .* '{key}'"):
+            Snapshots(tmp_path, leave_out=[key])
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            (
+                {"generators": random.Random(0)},
+                r"generators must be several .* also for one",
+            ),
+            ({"leave_out": 5}, "leave_out must be several keys of the state, got 5"),
+        ],
+    )
+    def test_one_where_several_are_expected(
+        self, tmp_path: Path, settings: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(TypeError, match=message):
+            Snapshots(tmp_path, **settings)
+
+
+class TestObjectsOfAnotherKind:
+    def test_of_another_class_are_told_of(self, tmp_path: Path) -> None:
+        class Another(Model):
+            """Understands the same state."""
+
+        with suppress(Killed):
+            train(tmp_path, kill_at=2, other=Model()).run()
+        with pytest.warns(RnnrWarning, match="other must be of the class that was saved, Model, g"):
+            train(tmp_path, other=Another()).run()
+
+    def test_that_cannot_take_the_state_are_named_in_a_note(self, tmp_path: Path) -> None:
+        class Refusing(Model):
+            def load_state_dict(self, state: dict[str, Any]) -> None:
+                raise KeyError("momentum")
+
+        Refusing.__qualname__ = "Model"
+        with suppress(Killed):
+            train(tmp_path, kill_at=2, other=Model()).run()
+        with pytest.raises(KeyError, match="momentum") as error:
+            train(tmp_path, other=Refusing()).run()
+        assert "while 'other' was restored; make it as in the run" in error.value.__notes__[0]
 
 
 class TestInTheSameProcess:

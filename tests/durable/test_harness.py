@@ -2,6 +2,7 @@
 
 import gc
 import random
+import sys
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -9,7 +10,7 @@ from weakref import ref
 import pytest
 
 from rnnr import Event, Runner, State
-from rnnr.durable import Exactness, Job, Moment, Snapshots, resumes_exactly
+from rnnr.durable import Exactness, Job, Moment, Snapshots, _resumes_exactly, resumes_exactly
 
 
 def job(folder: Path, *callbacks: Any, event: Event = Event.BATCH, **settings: Any) -> Job:
@@ -58,6 +59,42 @@ def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"folder must be empty, .* pass a temporary one"):
         resumes_exactly(job, tmp_path)
     assert (tmp_path / "thesis").read_text() == "all of it"
+
+
+def test_a_relative_folder_is_one_of_the_directory_at_the_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, other = tmp_path / "here", tmp_path / "other"
+    here.mkdir()
+    (other / "runs").mkdir(parents=True)
+    (other / "runs" / "thesis").write_text("all of it")
+    monkeypatch.chdir(here)
+
+    def leaves(folder: Path) -> Job:
+        monkeypatch.chdir(other)
+        return job(folder)
+
+    assert resumes_exactly(leaves, Path("runs"), at_most=1)
+    assert (other / "runs" / "thesis").read_text() == "all of it"
+    assert [*here.iterdir()] == [here / "runs"]
+
+
+def test_a_number_of_pairs_that_makes_no_sense_is_told_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at_most must be an integer of 1 or more, got 0"):
+        resumes_exactly(lambda _: pytest.fail("it ran"), tmp_path, at_most=0)
+
+
+def test_a_job_that_is_the_first_to_import_a_library_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(_resumes_exactly._SEEDS, "another", "seed")
+
+    def imports(folder: Path) -> Job:
+        monkeypatch.setitem(sys.modules, "another", random)
+        return job(folder)
+
+    with pytest.raises(RuntimeError, match="got a job that imports another; write import another"):
+        resumes_exactly(imports, tmp_path)
 
 
 def test_what_is_not_a_job_is_refused(tmp_path: Path) -> None:

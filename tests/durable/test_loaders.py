@@ -1,11 +1,11 @@
-"""Loaders of PyTorch that keep their workers from epoch to epoch."""
+"""Loaders of PyTorch: those that keep their workers, and those with generators of their own."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rnnr import Event, Runner, State
+from rnnr import Event, RnnrWarning, Runner, State
 from rnnr.durable import Job, Snapshots, resumes_exactly
 
 torch = pytest.importorskip("torch")
@@ -48,3 +48,20 @@ def test_a_run_that_goes_on_in_its_process_draws_it_too(tmp_path: Path) -> None:
 
     assert seen(2) == seen(None)
     assert seen(5) == seen(None)
+
+
+@pytest.mark.parametrize("place", ["of the loader", "of its sampler"])
+def test_a_generator_of_a_loader_is_told_of_unless_it_is_named(tmp_path: Path, place: str) -> None:
+    generator = torch.Generator()
+    sampler = torch.utils.data.RandomSampler(range(4), generator=generator)
+    settings = {"sampler": sampler} if place == "of its sampler" else {"generator": generator}
+    loader = torch.utils.data.DataLoader(range(4), **settings)
+
+    def run(folder: Path, **settings: Any) -> None:
+        runner = Runner()
+        Snapshots(folder, **settings).attach_on(runner)
+        runner.run(loader)
+
+    with pytest.warns(RnnrWarning, match=r"got a DataLoader with a generator that is not named; "):
+        run(tmp_path / "one")
+    run(tmp_path / "other", generators=[generator])

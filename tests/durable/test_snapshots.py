@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -365,3 +366,28 @@ class TestCopies:
         with pytest.raises(ValueError, match="begin the run again in another folder"):
             runner.run([1])
         assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_a_subscriber_of_saved_has_the_context_of_the_run(tmp_path: Path, background: bool) -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="")
+    seen = set()
+    training = train(tmp_path, background=background)
+    training.snapshots.saved.subscribe(lambda _: seen.add(variable.get()))
+    variable.set("of the run")
+    training.run()
+    assert seen == {"of the run"}
+
+
+def test_a_copy_that_finds_no_memory_is_an_error_of_the_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    training = train(tmp_path, on_error="log")
+    with monkeypatch.context() as patch:
+        patch.setattr("rnnr._values._arena.Arena.copy", fail)
+        training.run(1)
+    assert "the run goes on" in caplog.text
+    assert training.runner.state["epoch"] == 1

@@ -45,12 +45,14 @@ class Packed(NamedTuple):
         value: The array itself, not a copy.
         kind: What knows how to copy it; ``None`` for bytes.
         description: What is known of it.
+        is_state: Whether it is in the state of an object.
     """
 
     name: str
     value: Any
     kind: ArrayKind | None
     description: Description
+    is_state: bool = False
 
 
 class Template(NamedTuple):
@@ -157,7 +159,8 @@ class Packer:
         has_class = is_loadable(value) or is_named_tuple(value)
         if has_class and self._is_there(value, keys):
             if is_loadable(value):
-                return {"object": self.pack(value.state_dict(), (*keys, STATE))}
+                state = self.pack(value.state_dict(), (*keys, STATE))
+                return {"object": state, "of": type(value).__qualname__}
             return {"fields": self._pairs(value._asdict(), keys)}
         tree = torch_tree(value)
         if tree is not None:
@@ -204,7 +207,7 @@ class Packer:
             number += 1
             name = f"{wish} #{number}"
         self._names.add(name)
-        self.arrays.append(Packed(name, value, kind, description))
+        self.arrays.append(Packed(name, value, kind, description, STATE in keys))
         return name
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from rnnr._errors import shown, warn_user
 from rnnr._frozen import Frozen
+from rnnr._logs._log import KeepsRows
 from rnnr._restored import is_loader
 from rnnr._values._arrays import kind_named, kind_of
 from rnnr._values._differences import is_same, leaves
@@ -75,13 +76,19 @@ class Placer:
     def _object(self, target: Any, value: FoundObject, keys: Keys) -> Any:
         if not is_loadable(target):
             raise _no_template(keys, "an object with load_state_dict()", target)
+        if value.of not in ("", type(target).__qualname__):
+            warn_user(
+                f"{path_text(keys)} must be of the class that was saved, {value.of}, got "
+                f"{shown(target)}: it takes the state, and may mean something else by it; make "
+                "the same object as then, or begin again in another folder"
+            )
         state = self.place(None, value.state, (*keys, STATE))
         if _is_module(target):
             _warn_of_order(keys, [*state], [*target.state_dict()])
         target.load_state_dict(state)
         for tensor in _tensors_of(target):
             self._written.add(TORCH, tensor)
-        if not is_loader(target):
+        if not is_loader(target) and not isinstance(target, KeepsRows):
             self._compare(state, target.state_dict(), keys)
         return target
 

@@ -1,7 +1,7 @@
-"""What is there when a run begins, and takes the state of what was saved."""
+"""The objects that are there when a run begins, and take the states that were saved."""
 
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Final
 
 from rnnr._values._pack import Keys, Template, is_loadable, is_named_tuple
@@ -12,26 +12,36 @@ __all__ = ["find_templates"]
 _MAPPINGS: Final = (dict, OrderedDict, defaultdict, Counter)
 
 
-def find_templates(
-    value: Any, keys: Keys, outer: frozenset[int] = frozenset()
-) -> Iterator[tuple[Keys, Template]]:
-    """Yield where the objects and the named tuples in a value are, and what they are.
+def find_templates(value: Any, keys: Keys) -> list[tuple[Keys, Template]]:
+    """Return where the objects and the named tuples in a value are, and what they are.
 
     Args:
         value: The value.
         keys: The keys that lead to it.
-        outer: The ids of what contains it.
     """
-    if id(value) in outer:
-        return
-    if is_loadable(value):
-        yield keys, Template(type(value), id(value))
-        return
-    if is_named_tuple(value):
-        yield keys, Template(type(value))
-    for key, item in _items(value):
-        if type(item) not in WRITERS:  # as most items of long lists are
-            yield from find_templates(item, (*keys, key), outer | {id(value)})
+    found: list[tuple[Keys, Template]] = []
+    without: set[int] = set()  # ids of containers that hold none of them
+
+    def look(value: Any, keys: Keys, outer: frozenset[int]) -> bool:
+        """Look into a value; return whether it holds none, and no container around it."""
+        if id(value) in outer or is_loadable(value):
+            if id(value) not in outer:
+                found.append((keys, Template(type(value), id(value))))
+            return False
+        if id(value) in without:
+            return True
+        has_none = not is_named_tuple(value)
+        if not has_none:
+            found.append((keys, Template(type(value))))
+        for key, item in _items(value):
+            if type(item) not in WRITERS:  # as most items of long lists are
+                has_none &= look(item, (*keys, key), outer | {id(value)})
+        if has_none:
+            without.add(id(value))
+        return has_none
+
+    look(value, keys, frozenset())
+    return found
 
 
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:

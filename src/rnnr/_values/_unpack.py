@@ -32,10 +32,12 @@ class FoundObject:
 
     Args:
         state: That state.
+        of: The name of its class; empty if it is unknown.
     """
 
-    def __init__(self, state: Any) -> None:
+    def __init__(self, state: Any, of: str = "") -> None:
         self.state = state
+        self.of = of
 
 
 class FoundFields:
@@ -151,6 +153,8 @@ _MAKERS: Final[dict[str, Callable[[Unpacker, Any], Any]]] = {
     "numbers": lambda unpacker, tree: [*array(tree["numbers"], unpacker.bytes_of(tree, "numbers"))],
     "tuple": lambda unpacker, tree: tuple(unpacker.items(tree["tuple"])),
     "frozenset": lambda unpacker, tree: frozenset(unpacker.items(tree["frozenset"])),
-    "object": lambda unpacker, tree: FoundObject(unpacker.unpack(tree["object"])),
+    "object": lambda unpacker, tree: FoundObject(
+        unpacker.unpack(tree["object"]), str(tree.get("of", ""))
+    ),
     "fields": lambda unpacker, tree: FoundFields(unpacker.pairs(tree["fields"])),
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from rnnr._values._array_kind import ArrayKind, Description
 from rnnr._values._numpy_arrays import NUMPY
-from rnnr._values._pack import STATE, Packed
+from rnnr._values._pack import Packed
 from rnnr._values._torch_arrays import TORCH
 
 __all__ = ["Written", "bytes_of", "names_of_shared"]
@@ -66,7 +66,7 @@ def names_of_shared(arrays: Sequence[Packed], n_owned: int) -> list[str]:
     others: list[tuple[ArrayKind, Any, str]] = []
     for i, packed in enumerate(arrays):
         if packed.kind in (NUMPY, TORCH) and "scalar" not in packed.description:  # else immutable
-            is_owned = i < n_owned or STATE in packed.name
+            is_owned = i < n_owned or packed.is_state
             (owned if is_owned else others).append((packed.kind, packed.value, packed.name))
     extents = sorted(kind.extent(array) for kind, array, _ in owned) if others else []
     begins = [begin for begin, _ in extents]

@@ -12,7 +12,17 @@ from rnnr.attachments._attachment import Attachment, attach, reserve_key
 from rnnr.event import Event
 from rnnr.operators._fold import folding
 from rnnr.runner import Runner, check_runner
-from rnnr.state import LATEST, MISSING, RESULTS, Reader, State, check_key, epoch_memory, reader
+from rnnr.state import (
+    LATEST,
+    MISSING,
+    REDUCER,
+    RESULTS,
+    Reader,
+    State,
+    check_key,
+    epoch_memory,
+    reader,
+)
 from rnnr.streams._delivery import Callback
 from rnnr.streams._layer import Layer
 
@@ -62,7 +72,7 @@ class _Reducer(Attachment):
         check_runner(runner)
         part = f"{type(self).__name__}({self.name!r})"
         free = runner._keys.reserve("name", self.name, part, owner=object())
-        key, reserved = reserve_key(runner, f"_reducer {self.name}", free)
+        key, reserved = reserve_key(runner, REDUCER + self.name, free)
         accumulate = folding(
             key,
             self._function,

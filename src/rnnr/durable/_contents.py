@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from rnnr._errors import shown, wrong_value
+from rnnr._errors import add_note, shown, wrong_value
 from rnnr._logs._log import KeepsRows
 from rnnr._values._pack import Keys, Packer, Template, path_text
 from rnnr._values._place import Placer
@@ -25,6 +25,8 @@ _CURE = (
     "before it is read"
 )
 
+_CURE_OF_OBJECT = "make it as in the run that saved it, or begin again in another folder"
+
 
 class Given(NamedTuple):
     """What `rnnr.Runner.run` was given, and what a callback has made of it.
@@ -34,12 +36,14 @@ class Given(NamedTuple):
         max_epoch_then: The number that the state had when it was saved.
         had_other_batches: Whether the state had other batches.
         had_workers: Whether the loader kept workers, which it had started in an earlier epoch.
+        n_batches: The number of batches, if they had a length.
     """
 
     max_epoch: Any
     max_epoch_then: Any
     had_other_batches: bool
     had_workers: bool = False
+    n_batches: int | None = None
 
     def max_epoch_now(self, max_epoch: Any) -> Any:
         """Return the number of epochs for a run that is given one.
@@ -152,7 +156,12 @@ class Values:
             thing = objects[name]
             if value is None or (is_over and isinstance(thing, KeepsRows)):
                 continue
-            if placer.place(thing, value, (name,)) is not thing:
+            try:
+                placed = placer.place(thing, value, (name,))
+            except Exception as error:
+                add_note(error, f"rnnr: while {name!r} was restored; {_CURE_OF_OBJECT}")
+                raise
+            if placed is not thing:
                 raise _does_not_fit(name, thing)
         for key, value in self.state.items():
             state[key] = placer.place(state.get(key), value, ("state", key))
@@ -181,6 +190,6 @@ def _names(names: Iterable[str]) -> str:
 
 def _does_not_fit(name: str, thing: object) -> ValueError:
     return ValueError(
-        f"{name} must have the type and the shape that were saved, got {shown(thing)}; make it as "
-        "in the run that saved it, or begin again in another folder"
+        f"{name} must have the type and the shape that were saved, got {shown(thing)}; "
+        f"{_CURE_OF_OBJECT}"
     )

@@ -14,15 +14,18 @@ from rnnr._values._pack import Keys, Packer, Template, is_loadable
 from rnnr._values._templates import find_templates
 from rnnr.durable._contents import Given, Values, pack_values
 from rnnr.durable._folder import Name, Snapshot
-from rnnr.durable._loaders import has_workers, set_has_workers
-from rnnr.durable._random_states import States
+from rnnr.durable._loaders import generators_of, has_workers, set_has_workers
+from rnnr.durable._random_states import States, is_own_generator
 from rnnr.durable._saver import Saver, Settings
 from rnnr.event import Event
 from rnnr.runner import Runner
 from rnnr.sources._epoch_batches import Opening, is_one_shot
+from rnnr.sources._kinds import length_of
 from rnnr.state import (
+    EPOCH,
     HAD_WORKERS,
     RANDOM_STATES,
+    RUN,
     STOPPED_BY,
     State,
     epoch_memory,
@@ -31,15 +34,15 @@ from rnnr.state import (
     was_stopped_whole,
 )
 
-__all__ = ["DurableRun", "format_age"]
+__all__ = ["NEEDED", "DurableRun", "format_age"]
 
 logger = logging.getLogger("rnnr.durable")
 
 _OF_THE_PROCESS: Final = frozenset({"batches", "max_epoch", "running", "batch", STOPPED_BY})
 """Keys of the state that each process sets by itself."""
 
-_OF_THE_RUN: Final = frozenset({"n_iters", "epoch", "_epoch", "_run"})
-"""Keys that a new run sets before it begins."""
+NEEDED: Final = frozenset({"n_iters", "epoch", EPOCH, RUN})
+"""Keys that a new run sets before it begins, and one that goes on needs."""
 
 
 class _Restored(NamedTuple):
@@ -108,7 +111,7 @@ class DurableRun(Opening):
         self._keys = [key for key in state if key not in self._added]
         self._find_templates(state)
         self._shared = None
-        new = {key: state[key] for key in self._keys if key not in _OF_THE_RUN}
+        new = {key: state[key] for key in self._keys if key not in NEEDED}
         found = self._saver.kept.newest()
         if found is None:
             self._write(Name(0, 0, "S"), new)
@@ -136,7 +139,7 @@ class DurableRun(Opening):
         max_epoch = values.given.max_epoch_now(beginning["max_epoch"])
         is_over = kind == "F" and snapshot.name.epoch >= max_epoch
         self._settings.random.check(values.random_states)
-        for key in self._added | _OF_THE_RUN:  # of a later moment than the snapshot
+        for key in self._added | NEEDED:  # of a later moment than the snapshot
             state.pop(key, None)
         values.restore(state, self._settings.objects, is_over=is_over)
         self._saver.latest = snapshot.name
@@ -203,7 +206,15 @@ class DurableRun(Opening):
         batches = state["batches"]  # which nobody but the loop asks for anything
         values = [*self._settings.objects.values(), *state.values()]
         saved = [value for value in values if value is not batches]
-        warn_of_unsaved(saved, runner._callbacks(), batches)
+        random = self._settings.random
+        saved += random.generators
+        warn_of_unsaved(saved, runner._callbacks(), batches, is_own_generator)
+        if not {*map(id, generators_of(batches))} <= {*map(id, random.generators)}:
+            warn_user(
+                "the generator of a loader must be saved, or a restarted epoch has another order, "
+                "got a DataLoader with a generator that is not named; name it in "
+                "Snapshots(generators=[...])"
+            )
 
     # The iterator of an epoch.
 
@@ -253,6 +264,13 @@ class DurableRun(Opening):
                 "state['batches'], got those that run was given; set them on "
                 "Event.EPOCH_STARTED | Event.RESUMED"
             )
+        n_then, n_now = restored.given.n_batches, length_of(state["batches"])
+        if None not in (n_then, n_now) and n_then != n_now:
+            warn_user(
+                f"the batches of epoch {state['epoch']} must be those that were saved, {n_then} of "
+                f"them, got {n_now}: the first {n_batches_drawn(state)} are skipped, and may be "
+                "others; pass batches of the same size to run, or begin again in another folder"
+            )
 
     # Writing.
 
@@ -272,6 +290,7 @@ class DurableRun(Opening):
             state.get("max_epoch", self._max_epoch) if self._is_running(state) else self._max_epoch,
             self._is_running(state) and state["batches"] is not self._batches,
             has_workers(state.get("batches", self._batches)),
+            length_of(state.get("batches", self._batches)),
         )
         packer, trees, shared = pack_values(
             kept,

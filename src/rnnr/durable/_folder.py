@@ -9,6 +9,7 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EIO
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -122,6 +123,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._process = os.getpid()
 
     def snapshots(self) -> list[Snapshot]:
         """Return the snapshots, the newest first; the arrays are not read."""
@@ -146,8 +148,15 @@ class Folder:
             Its folder, and its size in bytes.
 
         Raises:
-            OSError: If it cannot be written. Nothing of it is left then.
+            OSError: If it cannot be written. It is removed then, if that is possible.
+            RuntimeError: If this is a fork of the process that has locked the folder.
         """
+        if self._process != os.getpid():
+            raise RuntimeError(
+                f"the snapshots in {str(self.path)!r} must be written by the process that runs, "
+                f"{self._process}, got {os.getpid()}, a fork of it; make a Runner and Snapshots of "
+                "its own in the fork, with another folder"
+            )
         path = self.path / str(name)
         remove(path)
         try:
@@ -174,6 +183,7 @@ class Folder:
             OSError: If it cannot be made or written to.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        self._process = os.getpid()
         with FileIO(os.fspath(self.path / _LOCK), "a+", opener=_open_itself) as file:
             keep_from_children(file)
             try:
@@ -220,8 +230,10 @@ def _write(path: Path, chunks: list[bytes | memoryview]) -> tuple[int, str]:
             digest.update(rest)
             while rest:
                 n_written = file.write(rest)
+                if not n_written:
+                    raise OSError(EIO, "nothing was written")
                 rest = rest[n_written:]
-                size += n_written or 0
+                size += n_written
         os.fsync(file.fileno())
     return size, digest.hexdigest()
 

@@ -121,5 +121,6 @@ def _no_whole_one(folder: Path, lost: list[Path]) -> RuntimeError:
     names = ", ".join(sorted(path.name for path in lost))
     return RuntimeError(
         f"{str(folder)!r} must have a whole snapshot to go on from, got damaged ones alone "
-        f"({names}); put back a copy of one, or move the folder away to begin the run again"
+        f"({names}); put back a copy of one, or move the folder and the logs of the run away, to "
+        "begin it again"
     )

@@ -1,11 +1,19 @@
-"""Loaders of PyTorch that keep their workers, and draw a number in the first epoch alone."""
+"""Loaders of PyTorch: those that keep their workers, and those with generators of their own."""
 
 import sys
 from typing import Any
 
 from rnnr.durable._random_states import RandomStates
 
-__all__ = ["has_workers", "set_has_workers"]
+__all__ = ["generators_of", "has_workers", "set_has_workers"]
+
+
+def generators_of(batches: Any) -> list[Any]:
+    """Return the generators with which a loader of PyTorch draws its order."""
+    if not _is_loader(batches):
+        return []
+    found = [getattr(one, "generator", None) for one in (batches, batches.sampler)]
+    return [one for one in found if one is not None]
 
 
 def has_workers(batches: Any) -> bool:
@@ -34,7 +42,10 @@ def set_has_workers(batches: Any, wanted: bool, random: RandomStates) -> None:
     random.restore(states)
 
 
-def _keeps_workers(batches: Any) -> bool:
+def _is_loader(batches: Any) -> bool:
     data = sys.modules.get("torch.utils.data")
-    is_loader = data is not None and isinstance(batches, data.DataLoader)
-    return is_loader and batches.persistent_workers and hasattr(batches, "_iterator")
+    return data is not None and isinstance(batches, data.DataLoader)
+
+
+def _keeps_workers(batches: Any) -> bool:
+    return _is_loader(batches) and batches.persistent_workers and hasattr(batches, "_iterator")

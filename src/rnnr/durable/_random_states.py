@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from rnnr._errors import wrong_type
 
-__all__ = ["RandomStates", "States"]
+__all__ = ["RandomStates", "States", "is_own_generator"]
 
 States: TypeAlias = dict[str, Any]
 
@@ -25,13 +25,20 @@ class RandomStates:
     Args:
         generators: Generators of Python, NumPy or PyTorch.
 
+    Attributes:
+        generators: Those that the user names.
+
     Raises:
         TypeError: If one of them is something else.
     """
 
     def __init__(self, generators: Iterable[Any]) -> None:
-        self._generators = [*generators]
-        for i, generator in enumerate(self._generators):
+        try:
+            self.generators = [*generators]
+        except TypeError:
+            cure = "write generators=[generator], also for one"
+            raise wrong_type("generators", "several of them in a list", generators, cure) from None
+        for i, generator in enumerate(self.generators):
             _accessor(generator, f"generators[{i}]")
 
     def capture(self) -> States:
@@ -40,7 +47,7 @@ class RandomStates:
         for name, (read, _) in _LIBRARIES.items():
             if sys.modules.get(name) is not None:
                 states[name] = read(sys.modules[name])
-        states["generators"] = [[_name(one), _accessor(one)[0](one)] for one in self._generators]
+        states["generators"] = [[_name(one), _accessor(one)[0](one)] for one in self.generators]
         return states
 
     def check(self, states: States) -> None:
@@ -49,7 +56,7 @@ class RandomStates:
         Raises:
             ValueError: If the generators are others.
         """
-        saved, own = [name for name, _ in states["generators"]], [*map(_name, self._generators)]
+        saved, own = [name for name, _ in states["generators"]], [*map(_name, self.generators)]
         if saved != own:
             raise ValueError(
                 f"generators must be those whose states were saved, {_listed(saved)}, got "
@@ -67,8 +74,21 @@ class RandomStates:
         for name, (_, write) in _LIBRARIES.items():
             if name in states:
                 write(import_module(name), states[name])
-        for generator, (_, state) in zip(self._generators, states["generators"], strict=True):
+        for generator, (_, state) in zip(self.generators, states["generators"], strict=True):
             _accessor(generator)[1](generator, state)
+
+
+def is_own_generator(thing: object) -> bool:
+    """Return whether it is a generator of random numbers, and not a global one."""
+    try:
+        _accessor(thing)
+    except TypeError:
+        return False
+    numpy, torch = (sys.modules.get(library) for library in ("numpy", "torch"))
+    known = [getattr(random.random, "__self__", None)]
+    known += [getattr(numpy.random.random, "__self__", None)] if numpy else []
+    known += [torch.default_generator] if torch else []
+    return not any(thing is one for one in known)
 
 
 def _python_state(generator: Any) -> Any:

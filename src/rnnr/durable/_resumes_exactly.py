@@ -130,8 +130,10 @@ def resumes_exactly(
         Which pairs are exact, and the first difference of the others.
 
     Raises:
-        TypeError: If the job does not return a `Job`.
-        ValueError: If the folder is not empty.
+        TypeError: If the job does not return a `Job`, or ``at_most`` is not an integer.
+        ValueError: If the folder is not empty, or ``at_most`` is below 1.
+        RuntimeError: If the job is the first to import NumPy or PyTorch, which must be seeded
+            before it.
 
     Example:
         >>> import random
@@ -148,7 +150,9 @@ def resumes_exactly(
         ...     print(resumes_exactly(job, Path(folder), at_most=5))
         5 of 5 pairs of crashes resumed exactly
     """
-    path = Path(folder)
+    if at_most is not None:
+        at_most = as_integer("at_most", at_most, 1, "leave it out to try all of them")
+    path = Path(folder).absolute()  # a job may change the working directory
     path.mkdir(parents=True, exist_ok=True)
     if any(path.iterdir()):
         raise ValueError(
@@ -160,8 +164,7 @@ def resumes_exactly(
     try:
         pairs = [*combinations_with_replacement(trial.undisturbed(), 2)]
         if at_most is not None:
-            n_pairs = as_integer("at_most", at_most, 1, "leave it out to try all of them")
-            pairs = random.Random(seed).sample(pairs, min(n_pairs, len(pairs)))  # noqa: S311
+            pairs = random.Random(seed).sample(pairs, min(at_most, len(pairs)))  # noqa: S311
         return Exactness({pair: trial.difference(*pair) for pair in pairs})
     finally:
         trial.end()
@@ -196,10 +199,16 @@ class _Trial:
 
     def undisturbed(self) -> list[Moment]:
         """Run without a crash; return its moments."""
+        missing = _SEEDS.keys() - sys.modules.keys()
         try:
             self._result = self._live(0, self._expected.__setitem__)
         finally:
             _empty(self._folder)
+        for library in missing & sys.modules.keys():
+            raise RuntimeError(
+                f"libraries with random numbers must be imported before resumes_exactly, which "
+                f"seeds them, got a job that imports {library}; write import {library} at the top"
+            )
         return [*self._expected]
 
     def difference(self, *crashes: Moment) -> str | None:

@@ -55,7 +55,7 @@ class SavedSnapshot(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What the user has set; the arguments of `Snapshots` have the same names."""
+    """What the user has set, by the arguments of `Snapshots`."""
 
     folder: Folder
     at_most: int
@@ -103,9 +103,9 @@ class Saver:
         began = time.perf_counter()
         self.wait()
         manifest = _manifest(name, self._settings.objects, values)
-        chunks = self._arena.copy(packer.arrays)
-        self.latest = name
         try:
+            chunks = self._arena.copy(packer.arrays)
+            self.latest = name
             work = partial(self._publish, name, manifest, chunks, began)
             self._writer.submit(work, self._fail)
         except Exception as error:  # noqa: BLE001  (it is raised, or logged where that is wanted)

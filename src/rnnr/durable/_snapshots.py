@@ -15,7 +15,7 @@ from rnnr._errors import as_integer, check_string, wrong_type, wrong_value
 from rnnr._values._arrays import kind_of
 from rnnr._values._pack import is_loadable
 from rnnr.attachments._attachment import Attachment
-from rnnr.durable._durable_run import DurableRun
+from rnnr.durable._durable_run import NEEDED, DurableRun
 from rnnr.durable._folder import Folder
 from rnnr.durable._random_states import RandomStates
 from rnnr.durable._saver import SavedSnapshot, Settings
@@ -217,13 +217,22 @@ def _as_keys(leave_out: Any) -> frozenset[str]:
     cure = "write for example leave_out=('output',)"
     if isinstance(leave_out, str | Mapping):
         raise wrong_type("leave_out", "several keys of the state", leave_out, cure)
-    keys = [*leave_out]
+    try:
+        keys = [*leave_out]
+    except TypeError:
+        raise wrong_type("leave_out", "several keys of the state", leave_out, cure) from None
     for key in keys:
         check_string("a key in leave_out", key, cure)
+        if key in NEEDED:
+            cure = "the run needs it to go on; leave out only what callbacks set"
+            raise wrong_value("leave_out", "keys that callbacks set", key, cure)
     return frozenset(keys)
 
 
 def _check_object(name: str, thing: object) -> None:
+    if name == "state":
+        cure = "the state itself is saved anyway; choose another name"
+        raise wrong_value("an object", "one with a name of its own", name, cure)
     if is_loadable(thing) or isinstance(thing, dict | list):
         return
     kind = kind_of(thing)

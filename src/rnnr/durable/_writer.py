@@ -1,7 +1,10 @@
 """One piece of work at a time, on a thread beside the training or in place."""
 
 from collections.abc import Callable
+from functools import partial
 from threading import Thread
+
+from rnnr._context import as_owner
 
 __all__ = ["Writer"]
 
@@ -29,7 +32,8 @@ class Writer:
             work()
             return
         # Not a daemon: the process waits for it when the main thread ends.
-        self._thread = Thread(target=_run, args=(work, failed), name="rnnr snapshot")
+        run = as_owner(partial(_run, work, failed))
+        self._thread = Thread(target=run, name="rnnr snapshot")
         try:
             self._thread.start()
         except RuntimeError:  # the system has no more threads

@@ -113,10 +113,6 @@ class EventSubject(FusingObservable[State], Subject[State]):
         """The handlers, as they were added."""
         return [entry.handler for entry in [*self._entries.values()]]
 
-    def has_handler_in(self, layer: Layer) -> bool:
-        """Return whether a handler runs in a layer."""
-        return any(entry.layer is layer for entry in [*self._entries.values()])
-
     def wrap(self, wrapper: Wrapper) -> Disposable:
         """Call what a function makes of each handler in the place of the handler, until disposed.
 
