@@ -8,7 +8,13 @@ from typing import Any, Final
 from rnnr._errors import shown, warn_user
 from rnnr.state import LATEST, State, epoch_memory, is_open, n_batches_drawn
 
-__all__ = ["is_loader", "warn_of_batch_not_reduced", "warn_of_restored", "warn_of_unsaved"]
+__all__ = [
+    "is_loadable",
+    "is_loader",
+    "warn_of_batch_not_reduced",
+    "warn_of_restored",
+    "warn_of_unsaved",
+]
 
 _DEPTH: Final = 8  # functions in functions, as in pipelines of methods
 _SCALARS: Final = {bool, bytes, complex, float, int, str, type(None)}
@@ -134,6 +140,12 @@ def _names_of(thing: Any) -> list[Any]:
         return [*thing.state_dict()]
     except Exception:  # noqa: BLE001  (it only looks like one)
         return []
+
+
+def is_loadable(thing: object) -> bool:
+    """Return whether an object has ``state_dict()`` and ``load_state_dict()``."""
+    methods = (getattr(thing, name, None) for name in ("state_dict", "load_state_dict"))
+    return not isinstance(thing, type) and all(map(callable, methods))
 
 
 def is_loader(thing: object) -> bool:

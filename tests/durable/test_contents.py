@@ -16,7 +16,7 @@ from rnnr._values._pack import Template
 from rnnr._values._safetensors import read_header
 from rnnr._values._templates import find_templates
 from rnnr.durable import Snapshots
-from rnnr.durable._contents import Values, pack_values
+from rnnr.durable._contents import Given, Values, pack_values
 from rnnr.durable._random_states import RandomStates
 
 np = pytest.importorskip("numpy")
@@ -48,7 +48,12 @@ def saved(
 ) -> Values:
     """Return values that were written and read."""
     packer, tree, _ = pack_values(
-        state, removed, objects or {}, RandomStates([]).capture(), templates or {}
+        state,
+        removed,
+        objects or {},
+        RandomStates([]).capture(),
+        templates or {},
+        Given(None, None, had_other_batches=False, had_workers=False, n_batches=None),
     )
     written = {"values": tree, "versions": versions or {}, "saved_at": 0.0}
     manifest = json.loads(json.dumps(written, allow_nan=False))
@@ -126,7 +131,7 @@ PARTS = ["state", "objects", "removed", "given", "random_states"]
 
 @pytest.mark.parametrize("key", PARTS)
 def test_a_manifest_that_lacks_something_is_an_error(key: str) -> None:
-    tree: dict[str, Any] = {name: [] for name in PARTS} | {"given": [1, 1, False]}
+    tree: dict[str, Any] = {name: [] for name in PARTS} | {"given": [1, 1, False, False, None]}
     manifest = {"values": tree | {"random_states": 1}, "versions": {}, "saved_at": 0.0}
     Values(manifest, {})
     del manifest["values"][key]  # type: ignore[attr-defined]

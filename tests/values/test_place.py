@@ -82,7 +82,7 @@ class Forgetful(Model):
 def test_a_state_that_is_not_taken_whole_is_told(saved: Any, present: Any) -> None:
     target = Forgetful({"kept": 0, "lost": present})
     with pytest.warns(RnnrWarning, match=r"x\.state_dict\(\)\['lost'\].* must be what was saved"):
-        through(Model({"kept": 1, "lost": saved}), target)
+        through(Forgetful({"kept": 1, "lost": saved}), target)
     assert target.state["kept"] == 1
 
 
@@ -99,7 +99,7 @@ def test_a_state_that_is_not_taken_whole_is_told(saved: Any, present: Any) -> No
     ids=repr,
 )
 def test_a_state_that_is_the_same_is_not(saved: Any, present: Any) -> None:
-    through(Model({"kept": 1, "lost": saved}), Forgetful({"kept": 0, "lost": present}))
+    through(Forgetful({"kept": 1, "lost": saved}), Forgetful({"kept": 0, "lost": present}))
 
 
 def test_a_state_that_contains_itself_is_compared_once() -> None:
@@ -108,7 +108,7 @@ def test_a_state_that_contains_itself_is_compared_once() -> None:
         root["children"].append({"parent": root})
         return root
 
-    through(Model({"kept": 1, "lost": tree()}), Forgetful({"kept": 0, "lost": tree()}))
+    through(Forgetful({"kept": 1, "lost": tree()}), Forgetful({"kept": 0, "lost": tree()}))
 
 
 class Loader(Model):

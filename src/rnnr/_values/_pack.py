@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from rnnr._errors import shown
 from rnnr._frozen import Frozen
+from rnnr._restored import is_loadable
 from rnnr._values._array_kind import ArrayKind, Description
 from rnnr._values._arrays import kind_of
 from rnnr._values._plain import WRITERS, Tree, bytes_text, saved_files_tree, torch_tree
@@ -20,7 +21,6 @@ __all__ = [
     "Packed",
     "Packer",
     "Template",
-    "is_loadable",
     "is_named_tuple",
     "path_text",
 ]
@@ -209,12 +209,6 @@ class Packer:
         self._names.add(name)
         self.arrays.append(Packed(name, value, kind, description, STATE in keys))
         return name
-
-
-def is_loadable(value: object) -> bool:
-    """Return whether an object has ``state_dict()`` and ``load_state_dict()``."""
-    methods = (getattr(value, name, None) for name in ("state_dict", "load_state_dict"))
-    return not isinstance(value, type) and all(map(callable, methods))
 
 
 def is_named_tuple(value: object) -> bool:

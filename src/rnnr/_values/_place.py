@@ -8,10 +8,10 @@ from typing import Any, Final
 from rnnr._errors import shown, warn_user
 from rnnr._frozen import Frozen
 from rnnr._logs._log import KeepsRows
-from rnnr._restored import is_loader
+from rnnr._restored import is_loadable, is_loader
 from rnnr._values._arrays import kind_named, kind_of
 from rnnr._values._differences import is_same, leaves
-from rnnr._values._pack import STATE, Keys, is_loadable, path_text
+from rnnr._values._pack import STATE, Keys, path_text
 from rnnr._values._torch_arrays import TORCH
 from rnnr._values._unpack import FoundArray, FoundFields, FoundObject
 from rnnr._values._written import Written

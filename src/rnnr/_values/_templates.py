@@ -4,7 +4,8 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
 from typing import Any, Final
 
-from rnnr._values._pack import Keys, Template, is_loadable, is_named_tuple
+from rnnr._restored import is_loadable
+from rnnr._values._pack import Keys, Template, is_named_tuple
 from rnnr._values._plain import WRITERS
 
 __all__ = ["find_templates"]

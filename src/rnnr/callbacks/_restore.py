@@ -4,6 +4,7 @@ from copy import deepcopy
 from typing import Any, TypeAlias
 
 from rnnr._errors import wrong_type, wrong_value
+from rnnr._restored import is_loadable
 from rnnr.state import RUN_KEYS, Reader, State, reader
 
 __all__ = ["Restorer"]
@@ -30,7 +31,7 @@ class Restorer:
     """
 
     def __init__(self, part: str, restore: Any) -> None:
-        self._object = restore if _is_loadable(restore) else None
+        self._object = restore if is_loadable(restore) else None
         cure = "set it in an earlier callback, or restore another key"
         keys = [] if self._object is not None else _as_keys(restore)
         self._readers: dict[str, Reader] = {key: reader(key, part, cure) for key in keys}
@@ -46,7 +47,7 @@ class Restorer:
         keys = [key for key in self._mine(kept) if key == _OBJECT or key in state]
         targets = {key: self._target(state, key) for key in keys}
         return {
-            key: deepcopy(_content(target)) if _is_loadable(target) else target
+            key: deepcopy(_content(target)) if is_loadable(target) else target
             for key, target in targets.items()
         }
 
@@ -56,7 +57,7 @@ class Restorer:
             target = self._target(state, key)
             if key not in contents:
                 state.pop(key, None)
-            elif _is_loadable(target):
+            elif is_loadable(target):
                 target.load_state_dict(contents[key])
             else:
                 state[key] = contents[key]
@@ -73,12 +74,7 @@ class Restorer:
 
 
 def _content(thing: Any) -> Any:
-    return thing.state_dict() if _is_loadable(thing) else thing
-
-
-def _is_loadable(thing: object) -> bool:
-    methods = (getattr(thing, name, None) for name in ("state_dict", "load_state_dict"))
-    return not isinstance(thing, type) and all(map(callable, methods))
+    return thing.state_dict() if is_loadable(thing) else thing
 
 
 def _as_keys(restore: Any) -> list[str]:

@@ -42,8 +42,8 @@ class Given(NamedTuple):
     max_epoch: Any
     max_epoch_then: Any
     had_other_batches: bool
-    had_workers: bool = False
-    n_batches: int | None = None
+    had_workers: bool
+    n_batches: int | None
 
     def max_epoch_now(self, max_epoch: Any) -> Any:
         """Return the number of epochs for a run that is given one.
@@ -59,11 +59,9 @@ def pack_values(
     objects: Mapping[str, Any],
     random_states: States,
     templates: Mapping[Keys, Template],
-    given: Given = Given(None, None, False),  # noqa: B008  (it is a tuple)
+    given: Given,
 ) -> tuple[Packer, dict[str, Any], list[str]]:
-    """Return the values of a run: the arrays, the trees, and which arrays are shared.
-
-    An array of the state that shares its memory with an object is another one after a restart.
+    """Pack the values of a run.
 
     The objects come first, so that what the state shares with them becomes the same object again.
 
@@ -74,6 +72,10 @@ def pack_values(
         random_states: States of the random generators.
         templates: Where objects and named tuples were when the run began.
         given: What `run` was given, and what a callback has made of it.
+
+    Returns:
+        The packer, which has the arrays; the trees; and the names of arrays of the state that share
+        their memory with an object, and are others after a restart.
 
     Raises:
         TypeError: If there is something that cannot be kept.

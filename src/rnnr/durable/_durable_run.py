@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from rnnr._errors import note_failure, warn_user
 from rnnr._logs._log import KeepsRows
-from rnnr._restored import warn_of_unsaved
+from rnnr._restored import is_loadable, warn_of_unsaved
 from rnnr._runs import Slot
-from rnnr._values._pack import Keys, Packer, Template, is_loadable
+from rnnr._values._pack import Keys, Packer, Template
 from rnnr._values._templates import find_templates
 from rnnr.durable._contents import Given, Values, pack_values
 from rnnr.durable._folder import Name, Snapshot
@@ -242,7 +242,7 @@ class DurableRun(Opening):
             logger.warning(message, state["epoch"])
         return False
 
-    def after(self, state: State) -> None:  # noqa: ARG002  (all of it is known)
+    def after(self) -> None:
         """Set the random states that follow the last batch."""
         self._set_random_states()
 

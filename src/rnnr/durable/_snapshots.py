@@ -12,8 +12,8 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from reactivex.subject import Subject
 
 from rnnr._errors import as_integer, check_string, wrong_type, wrong_value
+from rnnr._restored import is_loadable
 from rnnr._values._arrays import kind_of
-from rnnr._values._pack import is_loadable
 from rnnr.attachments._attachment import Attachment
 from rnnr.durable._durable_run import NEEDED, DurableRun
 from rnnr.durable._folder import Folder

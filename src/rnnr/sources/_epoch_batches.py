@@ -29,7 +29,7 @@ class Opening:
         """
         return False
 
-    def after(self, state: State) -> None:
+    def after(self) -> None:
         """Follow ``iter(batches)``, and the skipping of the batches that the epoch had drawn."""
 
 
@@ -63,13 +63,13 @@ class EpochBatches:
             self._source, is_live = _opened(state["batches"])
             self._to_skip = 0 if is_live or goes_on else drawn
             if not self._to_skip:
-                self.opening.after(state)
+                self.opening.after()
         self._source.running = lambda: bool(state["running"])
         if self._to_skip:
             self._memory = None  # an error may lose a batch: then the batches are iterated again
             self._skip(self._source.remaining(), state)
             if not self._to_skip:
-                self.opening.after(state)
+                self.opening.after()
         self._memory = memory
         return iter(()) if self._to_skip else self._source.remaining()
 
