@@ -215,6 +215,7 @@ SIZED = {
     "Dashboard",
     "Dashboard with a page",
     "Record",
+    "Snapshots",  # of a loader of PyTorch, once an epoch
     "bar as it is",
     "bar of another class",
     "bar for terminals alone",  # as soon as tqdm knows that this is none

@@ -1,5 +1,6 @@
 """Loaders of PyTorch: those that keep their workers, and those with generators of their own."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,36 @@ def test_a_generator_of_a_loader_is_told_of_unless_it_is_named(tmp_path: Path, p
     with pytest.warns(RnnrWarning, match=r"got a DataLoader with a generator that is not named; "):
         run(tmp_path / "one")
     run(tmp_path / "other", generators=[generator])
+
+
+class Stream(torch.utils.data.IterableDataset):  # type: ignore[misc, name-defined]
+    def __iter__(self) -> Any:
+        return iter(range(4))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "settings", "is_told"),
+    [
+        (range(4), {}, True),
+        (Stream(), {}, False),  # to ask for its length has an effect
+        (range(4), {"sampler": iter(range(4))}, False),
+    ],
+    ids=["a dataset with a length", "a stream", "a sampler without a length"],
+)
+def test_another_number_of_batches_is_told_where_it_is_known(
+    tmp_path: Path, dataset: Any, settings: Any, is_told: bool
+) -> None:
+    def run(batch_size: int, fails_at: int | None = None) -> None:
+        runner = Runner()
+        runner.on(Event.BATCH.where(lambda state: state["n_iters"] == fails_at), fail)
+        Snapshots(tmp_path, every=Event.BATCH).attach_on(runner)
+        runner.run(torch.utils.data.DataLoader(dataset, batch_size, **settings))
+
+    def fail(state: State) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(1, 2)
+    expected = pytest.warns(RnnrWarning, match="4 of them, got 2") if is_told else nullcontext()
+    with expected:
+        run(2)

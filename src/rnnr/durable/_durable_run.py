@@ -14,13 +14,12 @@ from rnnr._values._pack import Keys, Packer, Template
 from rnnr._values._templates import find_templates
 from rnnr.durable._contents import Given, Values, pack_values
 from rnnr.durable._folder import Name, Snapshot
-from rnnr.durable._loaders import generators_of, has_workers, set_has_workers
+from rnnr.durable._loaders import generators_of, has_workers, n_batches_of, set_has_workers
 from rnnr.durable._random_states import States, is_own_generator
 from rnnr.durable._saver import Saver, Settings
 from rnnr.event import Event
 from rnnr.runner import Runner
 from rnnr.sources._epoch_batches import Opening, is_one_shot
-from rnnr.sources._kinds import length_of
 from rnnr.state import (
     EPOCH,
     HAD_WORKERS,
@@ -71,6 +70,7 @@ class DurableRun(Opening):
         self._saver = Saver(settings, slot)
         self._batches: Any = None
         self._max_epoch: Any = None
+        self._n_batches: int | None = None  # of the epoch
         self._keys: list[Any] = []  # of the state, as each process begins
         self._added: frozenset[Any] = frozenset()  # keys that a run of this process has added
         self._templates: dict[Keys, Template] = {}  # objects that each process has, as it begins
@@ -222,6 +222,7 @@ class DurableRun(Opening):
         """Set the random states that the iterator of the epoch was made with, or keep them."""
         memory, random = epoch_memory(state), self._settings.random
         batches, restored = state["batches"], self._restored
+        self._n_batches = n_batches_of(batches)
         if not n_batches_drawn(state):
             if restored:
                 set_has_workers(batches, restored.given.had_workers, random)
@@ -264,7 +265,7 @@ class DurableRun(Opening):
                 "state['batches'], got those that run was given; set them on "
                 "Event.EPOCH_STARTED | Event.RESUMED"
             )
-        n_then, n_now = restored.given.n_batches, length_of(state["batches"])
+        n_then, n_now = restored.given.n_batches, self._n_batches
         if None not in (n_then, n_now) and n_then != n_now:
             warn_user(
                 f"the batches of epoch {state['epoch']} must be those that were saved, {n_then} of "
@@ -290,7 +291,7 @@ class DurableRun(Opening):
             state.get("max_epoch", self._max_epoch) if self._is_running(state) else self._max_epoch,
             self._is_running(state) and state["batches"] is not self._batches,
             has_workers(state.get("batches", self._batches)),
-            length_of(state.get("batches", self._batches)),
+            self._n_batches,
         )
         packer, trees, shared = pack_values(
             kept,

@@ -1,11 +1,22 @@
 """Loaders of PyTorch: those that keep their workers, and those with generators of their own."""
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 from rnnr.durable._random_states import RandomStates
 
-__all__ = ["generators_of", "has_workers", "set_has_workers"]
+__all__ = ["generators_of", "has_workers", "n_batches_of", "set_has_workers"]
+
+
+def n_batches_of(batches: Any) -> int | None:
+    """Return the number of batches, but ask no object for it that somebody else has written."""
+    if type(batches) in (list, tuple, range):
+        return len(batches)
+    if _is_loader(batches) and hasattr(type(batches.dataset), "__len__"):
+        with suppress(Exception):  # its sampler may be anything
+            return len(batches)
+    return None
 
 
 def generators_of(batches: Any) -> list[Any]:
