@@ -159,6 +159,20 @@ class TestWriting:
         written(tmp_path)
         assert inspected(tmp_path).status == Status.WHOLE
 
+    def test_a_disk_that_takes_nothing_is_an_error(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from io import FileIO
+
+        class Stuck(FileIO):
+            def write(self, _: Any) -> int:
+                return 0
+
+        monkeypatch.setattr("rnnr.durable._folder.FileIO", Stuck)
+        with pytest.raises(OSError, match="nothing was written"):
+            written(tmp_path)
+        assert listing(tmp_path) == {}
+
     def test_a_file_of_that_name_is_not_replaced(self, tmp_path: Path) -> None:
         (tmp_path / "000000004-0001-B").write_text("mine")
         with pytest.raises(FileExistsError):
