@@ -638,6 +638,15 @@ class TestLock:
             other.kill()
             other.wait()
 
+    def test_another_process_than_the_one_that_has_it_does_not_write(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = Folder(tmp_path)
+        with folder.locked():
+            monkeypatch.setattr(os, "getpid", lambda: -1)
+            with pytest.raises(RuntimeError, match="must be written by the process that runs"):
+                folder.write(Name(1, 1, "B"), {}, [])
+
     def test_a_child_that_was_forked_does_not_write(self, tmp_path: Path) -> None:
         folder = Folder(tmp_path)
         with folder.locked():
