@@ -66,6 +66,10 @@ def test_a_generator_of_a_loader_is_told_of_unless_it_is_named(tmp_path: Path, p
     with pytest.warns(RnnrWarning, match=r"got a DataLoader with a generator that is not named; "):
         run(tmp_path / "one")
     run(tmp_path / "other", generators=[generator])
+    loader.generator = sampler.generator = torch.default_generator  # which is saved anyway
+    if place == "of the loader":
+        loader.sampler.generator = None
+    run(tmp_path / "global")
 
 
 class Stream(torch.utils.data.IterableDataset):  # type: ignore[misc, name-defined]

@@ -209,7 +209,8 @@ class DurableRun(Opening):
         random = self._settings.random
         saved += random.generators
         warn_of_unsaved(saved, runner._callbacks(), batches, is_own_generator)
-        if not {*map(id, generators_of(batches))} <= {*map(id, random.generators)}:
+        drawn_from = filter(is_own_generator, generators_of(batches))
+        if not {*map(id, drawn_from)} <= {*map(id, random.generators)}:
             warn_user(
                 "the generator of a loader must be saved, or a restarted epoch has another order, "
                 "got a DataLoader with a generator that is not named; name it in "
