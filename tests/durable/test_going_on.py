@@ -1,6 +1,7 @@
 """What a run that goes on must not do in silence, in another process and in the same one."""
 
 import random
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -79,6 +80,15 @@ class TestAnotherNumberOfBatches:
         train(tmp_path, batches=[1.0, 2.0, 3.0]).run(2)
 
 
+def log_in(folder: Path, kind: Any) -> Runner:
+    """Return a runner with a log of its batches, whose snapshots are all kept in a folder."""
+    runner = Runner()
+    log = kind(folder.parent / "log", "batch", on=Event.BATCH)
+    log.attach_on(runner)
+    Snapshots(folder, every=Event.BATCH, at_most=9, **{"the/log": log}).attach_on(runner)
+    return runner
+
+
 class TestLogs:
     def test_one_that_could_not_tell_its_position_is_not_told_to_restore_it(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -112,6 +122,36 @@ class TestLogs:
         run(1)
         run(2)
         assert path.read_bytes() == before
+
+    @pytest.mark.parametrize("kind", [JsonLines, Record])
+    def test_rows_that_are_cut_are_kept_in_the_folder(self, tmp_path: Path, kind: Any) -> None:
+        log_in(tmp_path / "run", kind).run("abcd")
+        before = (tmp_path / "log").read_bytes()
+        beginning = min((tmp_path / "run").glob("0*-S"))
+        # Whoever brings a snapshot of the beginning may have any log emptied that is named.
+        shutil.copytree(beginning, tmp_path / "theirs" / beginning.name)
+        log_in(tmp_path / "theirs", kind).run("abcd")
+        after = (tmp_path / "log").read_bytes()
+        assert after.count(b"\n") == before.count(b"\n")
+        assert (tmp_path / "theirs" / "the%2Flog.cut").read_bytes() == before
+        shutil.rmtree(tmp_path / "theirs" / beginning.name)
+        shutil.copytree(beginning, tmp_path / "theirs" / beginning.name)
+        for later in (tmp_path / "theirs").glob("0*-[BEF]"):
+            shutil.rmtree(later)
+        log_in(tmp_path / "theirs", kind).run("abcd")
+        assert (tmp_path / "theirs" / "the%2Flog.cut").read_bytes() == before + after
+
+    def test_no_row_is_cut_that_cannot_be_kept(self, tmp_path: Path) -> None:
+        log_in(tmp_path / "run", JsonLines).run("abcd")
+        before = (tmp_path / "log").read_bytes()
+        for later in (tmp_path / "run").glob("0*-[BEF]"):
+            shutil.rmtree(later)
+        (tmp_path / "outside").write_text("mine")
+        (tmp_path / "run" / "the%2Flog.cut").symlink_to(tmp_path / "outside")
+        with pytest.raises(OSError, match=r"the%2Flog\.cut"):
+            log_in(tmp_path / "run", JsonLines).run("abcd")
+        assert (tmp_path / "log").read_bytes() == before
+        assert (tmp_path / "outside").read_text() == "mine"
 
     def test_that_nobody_names_are_told_of(self, tmp_path: Path) -> None:
         runner = Runner()

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from errno import EIO
 from functools import cache
@@ -17,7 +17,7 @@ from rnnr.files import flush_directory, keep_from_children, lock
 __all__ = ["BEGINNING", "LogFile", "Owner", "Position", "Stamp", "release", "wrong_position"]
 
 _MARK: Final = 4096  # bytes before a position, by which the file is recognized
-_MOST_RETURNED: Final = 1 << 20  # bytes of what is cut
+_PART: Final = 1 << 20  # bytes of what is cut, as it is returned or copied
 
 
 Stamp: TypeAlias = tuple[int, int, int]
@@ -192,18 +192,32 @@ class LogFile(io.FileIO):
             ValueError: If it is not the file of the position; nothing is changed then.
             OSError: If it cannot be read or written.
         """
+        self._go_to(position)
+        removed = self.read(_PART) or b""
+        if removed:
+            self._position = None  # the file may grow to the same size again
+            self.truncate(position.offset)
+            os.fsync(self.fileno())
+        return removed
+
+    def copy_after(self, position: Position, write: Callable[[bytes], object]) -> None:
+        """Pass to a function, in parts, what `cut` would remove.
+
+        Raises:
+            ValueError: If it is not the file of the position.
+            OSError: If it cannot be read.
+        """
+        self._go_to(position)
+        while part := self.read(_PART):
+            write(part)
+
+    def _go_to(self, position: Position) -> None:
         size = self.size()
         if size < position.offset:
             raise wrong_position(self._path, position, f"a file of {size}")
         if self._mark_at(position.offset) != position.mark:
             raise wrong_position(self._path, position, "a file whose bytes before that are others")
         self.seek(position.offset)
-        removed = self.read(_MOST_RETURNED) or b""
-        if removed:
-            self._position = None  # the file may grow to the same size again
-            self.truncate(position.offset)
-            os.fsync(self.fileno())
-        return removed
 
     def _mark_at(self, offset: int) -> str:
         begin = max(0, offset - _MARK)

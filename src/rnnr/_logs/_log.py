@@ -2,16 +2,16 @@
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import RLock
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from rnnr._logs._file import BEGINNING, LogFile, Position, release, wrong_position
 from rnnr._runs import Slot
 
-__all__ = ["KeepsRows", "Log", "LogPlace"]
+__all__ = ["KeepsRows", "Log", "LogPlace", "is_unknown"]
 
 _T = TypeVar("_T")
 
@@ -22,8 +22,25 @@ def _leave(_: LogFile) -> None:
     """Leave a file as it is."""
 
 
+def is_unknown(state: Any) -> bool:
+    """Return whether a `state_dict` could not tell where its file ended, so that nothing is cut."""
+    return isinstance(state, Mapping) and state.get("offset", 0) is None
+
+
 class KeepsRows:
     """What writes rows to a file that can be cut back; a run that has finished cuts none."""
+
+    _place: "LogPlace"
+
+    def copy_rows_to_cut(self, state: Any, write: Callable[[bytes], object]) -> None:
+        """Pass to a function, in parts, what `load_state_dict` would cut from the file.
+
+        Raises:
+            TypeError, ValueError: As `load_state_dict` does.
+            OSError: If the file cannot be read.
+        """
+        if not is_unknown(state):
+            self._place.copy_after(Position.of(state), write)
 
 
 class Log:
@@ -187,6 +204,10 @@ class LogPlace:
         if removed is None and position.offset:
             raise wrong_position(self.path, position, "no file")
         return removed or b""
+
+    def copy_after(self, position: Position, write: Callable[[bytes], object]) -> None:
+        """Pass on what `cut` would remove; see `LogFile.copy_after`."""
+        self._briefly(lambda file: file.copy_after(position, write))
 
     def _briefly(self, action: Callable[[LogFile], _T], prepare: _Prepare = _leave) -> _T | None:
         """Do something with the file; return ``None`` if there is none."""

@@ -3,16 +3,18 @@
 import logging
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from rnnr._errors import add_note, shown, wrong_value
 from rnnr._logs._log import KeepsRows
 from rnnr._values._pack import Keys, Packer, Template, path_text
 from rnnr._values._place import Placer
 from rnnr._values._safetensors import read_header
-from rnnr._values._unpack import Unpacker
+from rnnr._values._unpack import FoundObject, Unpacker
 from rnnr._values._written import names_of_shared
-from rnnr.durable._folder import Snapshot
+from rnnr.durable._folder import Folder, Snapshot
 from rnnr.durable._random_states import States
 from rnnr.state import State
 
@@ -24,6 +26,8 @@ _CURE = (
     "give its object the two methods, or name the key in leave_out=(...) if a callback sets it "
     "before it is read"
 )
+
+_LONGEST_NAME: Final = 100  # of a file, which file systems limit
 
 _CURE_OF_OBJECT = "make it as in the run that saved it, or begin again in another folder"
 
@@ -139,6 +143,20 @@ class Values:
             Exception: If it is not what was written.
         """
         return cls(snapshot.manifest, read_header(memoryview(snapshot.read())))
+
+    def keep_rows(self, objects: Mapping[str, Any], folder: Folder) -> None:
+        """Keep the rows that `restore` cuts from the logs: whoever made the snapshot, none is lost.
+
+        Args:
+            objects: The named objects.
+            folder: Where to keep them, in a file for each log.
+        """
+        for name, value in self.objects.items():
+            log = objects.get(name)
+            if isinstance(log, KeepsRows) and isinstance(value, FoundObject):
+                kept = f"{quote(name, safe='')[:_LONGEST_NAME]}.cut"
+                state = Placer().place(None, value.state, (name,))
+                log.copy_rows_to_cut(state, partial(folder.append, kept))
 
     def restore(self, state: State, objects: Mapping[str, Any], *, is_over: bool = False) -> None:
         """Put all values in their places.

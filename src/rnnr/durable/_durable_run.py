@@ -141,6 +141,8 @@ class DurableRun(Opening):
         self._settings.random.check(values.random_states)
         for key in self._added | NEEDED:  # of a later moment than the snapshot
             state.pop(key, None)
+        if not is_over:
+            values.keep_rows(self._settings.objects, self._settings.folder)
         values.restore(state, self._settings.objects, is_over=is_over)
         self._saver.latest = snapshot.name
         self._saver.kept.remove_old()  # a kill may have come before that

@@ -174,6 +174,17 @@ class Folder:
             raise
         return path, size + n_sealed
 
+    def append(self, name: str, data: bytes) -> None:
+        """Append to a file of the folder, and flush it to disk; a link is not followed.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        with FileIO(os.fspath(self.path / name), "a", opener=_open_itself) as file:
+            _write_all(file, data)
+            os.fsync(file.fileno())
+        flush_directory(self.path)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes out of the folder, and make it if it is not there.
@@ -226,16 +237,21 @@ def _write(path: Path, chunks: list[bytes | memoryview]) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
     with FileIO(os.fspath(path), "xb") as file:
         for chunk in chunks:
-            rest = memoryview(chunk)
-            digest.update(rest)
-            while rest:
-                n_written = file.write(rest)
-                if not n_written:
-                    raise OSError(EIO, "nothing was written")
-                rest = rest[n_written:]
-                size += n_written
+            digest.update(chunk)
+            size += _write_all(file, chunk)
         os.fsync(file.fileno())
     return size, digest.hexdigest()
+
+
+def _write_all(file: FileIO, data: bytes | memoryview) -> int:
+    """Write all of the bytes; return how many they are."""
+    rest = memoryview(data)
+    while rest:
+        n_written = file.write(rest)
+        if not n_written:
+            raise OSError(EIO, "nothing was written")
+        rest = rest[n_written:]
+    return len(data)
 
 
 def _n_bytes(path: Path) -> int:

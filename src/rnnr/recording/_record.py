@@ -11,7 +11,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 
 from rnnr._isolate import log_failure
 from rnnr._logs._file import Position
-from rnnr._logs._log import KeepsRows, LogPlace
+from rnnr._logs._log import KeepsRows, LogPlace, is_unknown
 from rnnr._logs._path import as_path, check_file
 from rnnr._logs._repeats import Repeats
 from rnnr._runs import Slot
@@ -179,8 +179,8 @@ class Record(Attachment, KeepsRows):
         Example:
             See `state_dict`.
         """
-        is_unknown = isinstance(state, Mapping) and state.get("offset", 0) is None
-        self._repeats.expect(b"" if is_unknown else self._place.cut(Position.of(state)))
+        removed = b"" if is_unknown(state) else self._place.cut(Position.of(state))
+        self._repeats.expect(removed)
         if self._writer is not None:
             self._writer.begin_again()
 
