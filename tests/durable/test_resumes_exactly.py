@@ -34,6 +34,24 @@ def set_epoch(state: State) -> None:
     state["batches"].n_epochs = state["epoch"] - 1
 
 
+class Augmented:
+    """Items for worker processes, with augmentation from the global generators."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, i: int) -> float:
+        return i + float(np.random.normal()) + random.random()
+
+
+def from_workers() -> Any:
+    """Return a shuffling loader whose two workers yield arrays of three items."""
+    items: Any = Augmented()
+    return torch.utils.data.DataLoader(
+        items, batch_size=3, shuffle=True, num_workers=2, collate_fn=np.array
+    )
+
+
 class Momentum:
     """An optimizer of NumPy."""
 
@@ -58,6 +76,7 @@ def numpy_job(
     every: Any = Event.BATCH,
     background: bool = True,
     sizes: tuple[int, ...] = (3, 0),
+    loader: Callable[[], Any] | None = None,
     patience: int | None = None,
     max_epoch: int = 2,
     stop: Callable[[Runner], object] | None = None,
@@ -67,7 +86,7 @@ def numpy_job(
     optimizer = Momentum(weights)
     runner = Runner()
     runner.state["best"] = weights.copy()
-    batches = Shuffled([*sizes])
+    batches = loader() if loader else Shuffled([*sizes])
     runner.on(Event.EPOCH_STARTED | Event.RESUMED, set_epoch)
 
     @runner.on(Event.BATCH)
@@ -208,6 +227,7 @@ NUMPY: dict[str, dict[str, Any]] = {
     },
     "early stopping by a flag": {"stop": stops_by_a_flag, "max_epoch": 4, "sizes": (2,)},
     "a stop in the middle of a batch": {"stop": stops_in_the_middle, "sizes": (3,)},
+    "two workers": {"loader": from_workers},
 }
 
 TORCH: dict[str, dict[str, Any]] = {
@@ -228,8 +248,12 @@ def n_pairs(request: pytest.FixtureRequest) -> int | None:
 
 @pytest.mark.parametrize("settings", NUMPY.values(), ids=NUMPY)
 def test_numpy(settings: dict[str, Any], tmp_path: Path, n_pairs: int | None) -> None:
+    if "loader" in settings:
+        pytest.importorskip("torch")
     found = resumes_exactly(
-        lambda folder: numpy_job(folder, **settings), tmp_path / "job", at_most=n_pairs
+        lambda folder: numpy_job(folder, **settings),
+        tmp_path / "job",
+        at_most=n_pairs and (5 if "loader" in settings else n_pairs),
     )
     assert found, str(found)
 
