@@ -1,8 +1,10 @@
 """Warnings of what a run that is saved or goes on would get wrong in silence."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
+from dis import get_instructions
 from functools import partial
-from types import FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any, Final
 
 from rnnr._errors import shown, warn_user
@@ -16,6 +18,7 @@ __all__ = [
     "warn_of_unsaved",
 ]
 
+_FUNCTIONS: Final = (FunctionType, ModuleType, type)
 _DEPTH: Final = 8  # functions in functions, as in pipelines of methods
 _SCALARS: Final = {bool, bytes, complex, float, int, str, type(None)}
 _MOST: Final = 10_000  # things to look at, since functions of other libraries lead far
@@ -60,7 +63,7 @@ def warn_of_unsaved(
     saved: Iterable[object],
     callbacks: Iterable[Callable[..., object]],
     batches: object,
-    is_generator: Callable[[object], bool],
+    generators_in: Callable[[object], Iterable[object]],
 ) -> None:
     """Warn of each object with a state that callbacks hold, and that nothing saves.
 
@@ -68,12 +71,15 @@ def warn_of_unsaved(
         saved: What is saved: objects, generators, and values of the state.
         callbacks: What is called in the run.
         batches: What nobody but the loop may ask for anything.
-        is_generator: Whether something is a generator of random numbers, but not a global one.
+        generators_in: Returns the generators of random numbers that something is or draws from,
+            but not the global ones.
     """
     loaders = [batches, *(_referred_to_by(batches) if _is_ours(batches) else ())]
     known = {*_parts_of([*saved]), *map(id, loaders)}
     for thing in _held_by(callbacks, known):
-        if id(thing) in known:
+        if id(thing) in known or id(_attribute(thing, "bit_generator")) in known:
+            continue
+        if _is_known(thing, known):
             continue
         if _names_of(thing):
             known |= _parts_of([thing]).keys()
@@ -81,12 +87,14 @@ def warn_of_unsaved(
                 "what changes in a run must be saved to go on with, got a callback that holds "
                 f"{shown(thing)}, which nothing saves; name it in Snapshots(folder, name=...)"
             )
-        elif is_generator(thing):
-            known.add(id(thing))
-            warn_user(
-                "random numbers must be saved to go on with, got a callback that holds "
-                f"{shown(thing)}, which nothing saves; name it in Snapshots(generators=[...])"
-            )
+        for generator in generators_in(thing):
+            if id(generator) not in known:
+                known.add(id(generator))
+                warn_user(
+                    "random numbers must be saved to go on with, got a callback that holds "
+                    f"{shown(generator)}, which nothing saves; name it in "
+                    "Snapshots(generators=[...])"
+                )
 
 
 def _parts_of(thing: Any) -> dict[int, object]:
@@ -98,13 +106,44 @@ def _parts_of(thing: Any) -> dict[int, object]:
         if id(one) in found:
             continue
         found[id(one)] = one
-        modules = getattr(one, "modules", None)
-        if callable(modules) and _names_of(one):
-            found |= {id(module): module for module in modules()}
+        if _names_of(one):
+            for name in ("modules", "parameters", "buffers"):
+                found |= {id(part): part for part in _called(one, name)}
+        if (bits := _attribute(one, "bit_generator")) is not None:
+            found[id(bits)] = bits
         inner = one.values() if isinstance(one, dict) else one
         if isinstance(one, dict | list | tuple):
             left += [each for each in inner if type(each) not in _SCALARS]
     return found
+
+
+def _is_known(module: object, known: Collection[int]) -> bool:
+    """Return whether a module of PyTorch has no state but what is saved, or none that changes.
+
+    A compiled model has the parameters of the model. The weights of a loss are constants.
+    """
+    if type(module).__module__ == "torch.nn.modules.loss":
+        return True
+    parts = [*_called(module, "parameters"), *_called(module, "buffers")]
+    return bool(parts) and all(id(part) in known for part in parts)
+
+
+def _called(thing: object, name: str) -> Iterable[object]:
+    """Return what a method without arguments yields; nothing if there is none."""
+    method = _attribute(thing, name)
+    if not callable(method) or isinstance(thing, type):
+        return []
+    try:
+        return [*method()]
+    except Exception:  # noqa: BLE001  (it only looks like one)
+        return []
+
+
+def _attribute(thing: object, name: str) -> Any:
+    """Return an attribute, or ``None``: a proxy may raise anything when it is looked at."""
+    with suppress(Exception):
+        return getattr(thing, name, None)
+    return None
 
 
 def _warn_of_other_objects(
@@ -132,7 +171,7 @@ def _warn_of_other_objects(
 
 def _names_of(thing: Any) -> list[Any]:
     """Return the names in the state of an object, as a model of PyTorch has one."""
-    if isinstance(thing, type) or not callable(getattr(thing, "load_state_dict", None)):
+    if isinstance(thing, type) or not callable(_attribute(thing, "load_state_dict")):
         return []
     if is_loader(thing):
         return []
@@ -144,13 +183,13 @@ def _names_of(thing: Any) -> list[Any]:
 
 def is_loadable(thing: object) -> bool:
     """Return whether an object has ``state_dict()`` and ``load_state_dict()``."""
-    methods = (getattr(thing, name, None) for name in ("state_dict", "load_state_dict"))
+    methods = (_attribute(thing, name) for name in ("state_dict", "load_state_dict"))
     return not isinstance(thing, type) and all(map(callable, methods))
 
 
 def is_loader(thing: object) -> bool:
     """Return whether it may be a loader, which is not asked for its state before its batches."""
-    return hasattr(thing, "__iter__") and not hasattr(thing, "parameters")
+    return hasattr(type(thing), "__iter__") and _attribute(thing, "parameters") is None
 
 
 def _held_by(callbacks: Iterable[object], closed: Collection[int] = frozenset()) -> list[object]:
@@ -162,31 +201,55 @@ def _held_by(callbacks: Iterable[object], closed: Collection[int] = frozenset())
     """
     found: dict[int, object] = {}
     layer = [*callbacks]
+    homes = {_home_of(thing) for thing in layer}
     for _ in range(_DEPTH):
         new = {id(thing): thing for thing in layer if id(thing) not in found}
         found |= new
         if len(found) > _MOST:
             break
         opened = [thing for thing in new.values() if id(thing) not in closed]
-        layer = [more for thing in opened for more in _referred_to_by(thing)]
+        layer = [more for thing in opened for more in _referred_to_by(thing, homes)]
     return [*found.values()]
 
 
-def _referred_to_by(thing: object) -> list[object]:
+def _referred_to_by(thing: object, homes: Collection[str] = ()) -> list[object]:
+    """Return what a function, a container or an object refers to.
+
+    Args:
+        thing: The one.
+        homes: Packages whose objects are opened, as those of the script.
+    """
     if isinstance(thing, partial):
         return [thing.func, *thing.args, *thing.keywords.values()]
     if isinstance(thing, MethodType):
         return [thing.__self__, thing.__func__]
     if isinstance(thing, FunctionType):
-        return [*_free_variables(thing), *_globals(thing)]
+        defaults = [*(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values()]
+        return [*_free_variables(thing), *defaults, *_globals(thing)]
     if isinstance(thing, list | tuple):
         return [*thing]
-    is_object = (callable(thing) or _is_ours(thing)) and not isinstance(thing, type)
-    return [*vars(thing).values()] if is_object and hasattr(thing, "__dict__") else []
+    if isinstance(thing, dict):
+        return [*thing.values()]
+    if isinstance(thing, type | ModuleType):
+        return []
+    is_opened = (
+        isinstance(thing, SimpleNamespace)
+        or callable(thing)
+        or _is_ours(thing)
+        or _home_of(thing) in homes
+    )
+    attributes = _attribute(thing, "__dict__") if is_opened else None
+    return [*attributes.values()] if isinstance(attributes, dict) else []
 
 
 def _is_ours(thing: object) -> bool:
     return type(thing).__module__.startswith("rnnr.")
+
+
+def _home_of(thing: object) -> str:
+    """Return the package in which a function, or the class of an object, is defined."""
+    where = thing if isinstance(thing, FunctionType | MethodType) else type(thing)
+    return str(_attribute(where, "__module__")).partition(".")[0]
 
 
 def _free_variables(function: FunctionType) -> Iterator[object]:
@@ -198,5 +261,27 @@ def _free_variables(function: FunctionType) -> Iterator[object]:
 
 
 def _globals(function: FunctionType) -> Iterator[object]:
-    names = function.__globals__
-    return (names[name] for name in function.__code__.co_names if name in names)
+    names, code = function.__globals__, function.__code__
+    found = {name: names[name] for name in _names_in(code) if name in names}
+    if all(isinstance(one, _FUNCTIONS) for one in found.values()):
+        return iter(found.values())
+    loaded = _loaded_globals(code)  # an attribute may be called as a global
+    return (one for name, one in found.items() if name in loaded or isinstance(one, _FUNCTIONS))
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    for each in _codes(code):
+        yield from each.co_names
+
+
+def _loaded_globals(code: CodeType) -> set[str]:
+    steps = (step for each in _codes(code) for step in get_instructions(each))
+    return {str(step.argval) for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of a function, and of those that are defined in it."""
+    yield code
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _codes(inner)

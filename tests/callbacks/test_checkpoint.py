@@ -24,6 +24,7 @@ from helpers.published import published
 from rnnr import Event, Runner, isolate
 from rnnr.attachments import SumReducer
 from rnnr.callbacks import checkpoint, save
+from rnnr.files import SavedFiles
 from rnnr.operators import pipeline, select, when
 from rnnr.state import State
 
@@ -614,6 +615,33 @@ class TestOnlyTheOneWhoWroteAFileDeletesIt:
         state["epoch"] = 2
         callback(state)
         assert names(tmp_path) == ["1_model.pkl", "2_model.pkl"]
+
+    @pytest.mark.parametrize("name", ["victim_model.pkl", "out/../../victim_model.pkl", "out/mine"])
+    def test_what_it_could_not_have_written_stays_whoever_made_the_state(
+        self, tmp_path: Path, name: str
+    ) -> None:
+        runner = Runner()
+        runner.on(Event.EPOCH_FINISHED, checkpoint("model", 1, under=tmp_path / "out"))
+        runner.run([])
+        ((own, known),) = runner.state["_saved_model"].files.items()
+        victim = tmp_path / name
+        victim.write_text("mine")
+        stamp = known._replace(stamp=victim.stat().st_mtime_ns)
+        runner.state["_saved_model"] = SavedFiles({str(victim): stamp, own: known})
+        runner.state["max_epoch"] = 2
+        runner.resume()
+        assert victim.read_text() == "mine"
+        assert not Path(own).exists()
+
+    def test_in_folders_that_the_state_names_it_keeps_its_newest(self, tmp_path: Path) -> None:
+        runner = Runner()
+        runner.on(
+            Event.EPOCH_STARTED, lambda state: state.update(to=f"{tmp_path}/{state['epoch']}")
+        )
+        saved = checkpoint("model", 1, under=tmp_path / "out", prefix_fmt="{to}/")
+        runner.on(Event.EPOCH_FINISHED, saved)
+        runner.run([], max_epoch=3)
+        assert [path.parent.name for path in tmp_path.rglob("model.pkl")] == ["3"]
 
     def test_a_queue_of_an_earlier_version_is_not_ours(self, tmp_path: Path) -> None:
         (tmp_path / "1_model.pkl").touch()

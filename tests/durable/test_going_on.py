@@ -1,6 +1,8 @@
 """What a run that goes on must not do in silence, in another process and in the same one."""
 
+import os
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -141,17 +143,57 @@ class TestLogs:
         log_in(tmp_path / "theirs", kind).run("abcd")
         assert (tmp_path / "theirs" / "the%2Flog.cut").read_bytes() == before + after
 
-    def test_no_row_is_cut_that_cannot_be_kept(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("make", [os.symlink, os.link, lambda _, kept: os.mkfifo(kept)])
+    def test_no_row_is_cut_that_cannot_be_kept(self, tmp_path: Path, make: Any) -> None:
         log_in(tmp_path / "run", JsonLines).run("abcd")
         before = (tmp_path / "log").read_bytes()
         for later in (tmp_path / "run").glob("0*-[BEF]"):
             shutil.rmtree(later)
         (tmp_path / "outside").write_text("mine")
-        (tmp_path / "run" / "the%2Flog.cut").symlink_to(tmp_path / "outside")
-        with pytest.raises(OSError, match=r"the%2Flog\.cut"):
+        make(tmp_path / "outside", tmp_path / "run" / "the%2Flog.cut")
+        with pytest.raises(OSError, match=r"the%2Flog\.cut' must be a file that can be written to"):
             log_in(tmp_path / "run", JsonLines).run("abcd")
         assert (tmp_path / "log").read_bytes() == before
         assert (tmp_path / "outside").read_text() == "mine"
+
+    def test_each_has_a_file_of_its_own_for_its_rows(self, tmp_path: Path) -> None:
+        def life(kill_at: int | None) -> None:
+            logs: dict[str, Any] = {
+                "x" * 200 + end: JsonLines(tmp_path / end, "max_epoch") for end in "ab"
+            }
+            training = train(tmp_path / "run", kill_at=kill_at, every=Event.BATCH.every(2), **logs)
+            attached = [log.attach_on(training.runner) for log in logs.values()]
+            with suppress(Killed):
+                training.run()
+            for each in attached:
+                each.dispose()
+
+        logs = {end: tmp_path / end for end in "ab"}
+        life(None)
+        for path in logs.values():
+            path.write_text(path.read_text() + f'{{"of": "{path.name}"}}\n')
+        for later in (tmp_path / "run").glob("0*-F"):
+            shutil.rmtree(later)
+        life(None)
+        kept = [path.read_text() for path in (tmp_path / "run").glob("*.cut")]
+        assert sorted(re.findall('"of": "(.)"', "".join(one)) for one in kept) == [["a"], ["b"]]
+
+    def test_are_not_cut_where_something_else_does_not_fit(self, tmp_path: Path) -> None:
+        def life(weights: Any, kill_at: int | None) -> None:
+            log = JsonLines(tmp_path / "log", "batch", on=Event.BATCH)
+            training = train(tmp_path / "run", kill_at=kill_at, log=log, weights=weights)
+            with log.attach_on(training.runner):
+                training.run()
+
+        np = pytest.importorskip("numpy")
+        with suppress(Killed):
+            life(np.zeros(1), 3)
+        before = (tmp_path / "log").read_bytes()
+        for _ in range(2):
+            with pytest.raises(ValueError, match="weights must have the type and the shape"):
+                life(np.zeros(2), None)
+        assert (tmp_path / "log").read_bytes() == before
+        assert not [*(tmp_path / "run").glob("*.cut")]
 
     def test_that_nobody_names_are_told_of(self, tmp_path: Path) -> None:
         runner = Runner()

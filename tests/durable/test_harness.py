@@ -150,6 +150,24 @@ def test_values_that_are_not_plain_are_compared_by_their_class(tmp_path: Path) -
     assert resumes_exactly(with_result, tmp_path, at_most=3)
 
 
+def test_what_is_plain_beside_them_is_compared(tmp_path: Path) -> None:
+    count = iter(range(10**6))
+    others: list[Any] = [len]
+    others.append(others)
+
+    def result() -> dict[str, Any]:
+        return {"x": {"n": [(next(count),), len], "others": others}}
+
+    found = resumes_exactly(lambda folder: job(folder)._replace(result=result), tmp_path, at_most=2)
+    assert differences(found) == {"at the end"}
+
+
+def test_the_folder_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    assert resumes_exactly(job, tmp_path / "link", at_most=2)
+
+
 def test_another_result_is_a_difference(tmp_path: Path) -> None:
     count = iter(range(10**6))
     found = resumes_exactly(

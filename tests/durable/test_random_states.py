@@ -277,3 +277,35 @@ print(numpy.random.rand())
 """
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
     assert float(done.stdout) == np.random.rand()
+
+
+class TestHostileStates:
+    """NumPy reads without a look where the position of a state says."""
+
+    @pytest.mark.parametrize("position", [-1, 625, 2_000_000_000])
+    @pytest.mark.parametrize("kind", ["RandomState(MT19937)", "Generator(MT19937)", "MT19937"])
+    def test_a_position_outside_is_refused(self, kind: str, position: int) -> None:
+        pytest.importorskip("numpy")
+        states = RandomStates([generators()[kind](0)])
+        found = states.capture()
+        ((_, state),) = found["generators"]
+        (state if "seeds" not in state else state["state"])["state"]["pos"] = position
+        with pytest.raises(ValueError, match="pos of a random state must be from 0 to 624"):
+            states.restore(found)
+
+    def test_so_is_one_of_the_global_generator(self) -> None:
+        pytest.importorskip("numpy")
+        states = RandomStates([])
+        found = states.capture()
+        found["numpy"]["state"]["pos"] = 999
+        with pytest.raises(ValueError, match="pos of a random state"):
+            states.restore(found)
+
+    def test_very_many_children_are_not_made_one_by_one(self) -> None:
+        pytest.importorskip("numpy")
+        rng: Any = np.random.default_rng(0)
+        states = RandomStates([rng])
+        found = states.capture()
+        found["generators"][0][1]["seeds"]["n_children_spawned"] = 2**30
+        states.restore(found)
+        assert rng.bit_generator.seed_seq.n_children_spawned == 2**30

@@ -192,7 +192,7 @@ class LogFile(io.FileIO):
             ValueError: If it is not the file of the position; nothing is changed then.
             OSError: If it cannot be read or written.
         """
-        self._go_to(position)
+        self.check(position)
         removed = self.read(_PART) or b""
         if removed:
             self._position = None  # the file may grow to the same size again
@@ -207,17 +207,25 @@ class LogFile(io.FileIO):
             ValueError: If it is not the file of the position.
             OSError: If it cannot be read.
         """
-        self._go_to(position)
-        while part := self.read(_PART):
+        n_left = self.check(position) - position.offset  # what it grows by meanwhile is not of it
+        while n_left > 0 and (part := self.read(min(_PART, n_left))):
             write(part)
+            n_left -= len(part)
 
-    def _go_to(self, position: Position) -> None:
+    def check(self, position: Position) -> int:
+        """Go to a position, and return the size of the file.
+
+        Raises:
+            ValueError: If it is not the file of the position.
+            OSError: If it cannot be read.
+        """
         size = self.size()
         if size < position.offset:
             raise wrong_position(self._path, position, f"a file of {size}")
         if self._mark_at(position.offset) != position.mark:
             raise wrong_position(self._path, position, "a file whose bytes before that are others")
         self.seek(position.offset)
+        return size
 
     def _mark_at(self, offset: int) -> str:
         begin = max(0, offset - _MARK)

@@ -32,6 +32,11 @@ class KeepsRows:
 
     _place: "LogPlace"
 
+    def check_rows(self, state: Any) -> None:
+        """Raise what `load_state_dict` would raise, and change nothing."""
+        if not is_unknown(state):
+            self._place.check(Position.of(state))
+
     def copy_rows_to_cut(self, state: Any, write: Callable[[bytes], object]) -> None:
         """Pass to a function, in parts, what `load_state_dict` would cut from the file.
 
@@ -200,10 +205,14 @@ class LogPlace:
 
     def cut(self, position: Position) -> bytes:
         """Cut the file back; see `LogFile.cut`."""
-        removed = self._briefly(lambda file: file.cut(position))
-        if removed is None and position.offset:
+        self.check(position)
+        return self._briefly(lambda file: file.cut(position)) or b""
+
+    def check(self, position: Position) -> None:
+        """Raise if it cannot be cut back to a position."""
+        size = self._briefly(lambda file: file.check(position))
+        if size is None and position.offset:
             raise wrong_position(self.path, position, "no file")
-        return removed or b""
 
     def copy_after(self, position: Position, write: Callable[[bytes], object]) -> None:
         """Pass on what `cut` would remove; see `LogFile.copy_after`."""

@@ -2,6 +2,7 @@
 
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 from rnnr._restored import is_loadable
@@ -41,7 +42,8 @@ def find_templates(value: Any, keys: Keys) -> list[tuple[Keys, Template]]:
             without.add(id(value))
         return has_none
 
-    look(value, keys, frozenset())
+    with suppress(RecursionError):  # what is nested so deeply is refused when it is packed
+        look(value, keys, frozenset())
     return found
 
 

@@ -2,8 +2,10 @@
 
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -144,27 +146,38 @@ class Values:
         """
         return cls(snapshot.manifest, read_header(memoryview(snapshot.read())))
 
-    def keep_rows(self, objects: Mapping[str, Any], folder: Folder) -> None:
-        """Keep the rows that `restore` cuts from the logs: whoever made the snapshot, none is lost.
+    def cut_logs(self, objects: Mapping[str, Any], folder: Folder) -> None:
+        """Cut the logs back, once everything else is in its place.
+
+        The rows are kept before they are cut: whoever made the snapshot, none is lost.
 
         Args:
             objects: The named objects.
-            folder: Where to keep them, in a file for each log.
-        """
-        for name, value in self.objects.items():
-            log = objects.get(name)
-            if isinstance(log, KeepsRows) and isinstance(value, FoundObject):
-                kept = f"{quote(name, safe='')[:_LONGEST_NAME]}.cut"
-                state = Placer().place(None, value.state, (name,))
-                log.copy_rows_to_cut(state, partial(folder.append, kept))
+            folder: Where to keep the rows, in a file for each log.
 
-    def restore(self, state: State, objects: Mapping[str, Any], *, is_over: bool = False) -> None:
-        """Put all values in their places.
+        Raises:
+            ValueError: If a log is not the one that was saved; none is cut then.
+            OSError: If one cannot be read or written, or the rows cannot be kept.
+        """
+        logs = [
+            (name, objects[name], value)
+            for name, value in self.objects.items()
+            if isinstance(objects[name], KeepsRows) and value is not None
+        ]
+        for name, log, value in logs:
+            with _named(name):
+                log.check_rows(_state_in(value, name))
+        for name, log, value in logs:
+            with _named(name):
+                log.copy_rows_to_cut(_state_in(value, name), partial(folder.append, _cut(name)))
+                Placer().place(log, value, (name,))
+
+    def restore(self, state: State, objects: Mapping[str, Any]) -> None:
+        """Put all values in their places, except for the logs.
 
         Args:
             state: The state of the runner.
             objects: The named objects.
-            is_over: Whether the run has finished: then no row of its logs is to be cut.
 
         Raises:
             ValueError: If the objects are others than those that were saved.
@@ -174,13 +187,10 @@ class Values:
         placer = Placer()
         for name, value in self.objects.items():
             thing = objects[name]
-            if value is None or (is_over and isinstance(thing, KeepsRows)):
+            if value is None or isinstance(thing, KeepsRows):
                 continue
-            try:
+            with _named(name):
                 placed = placer.place(thing, value, (name,))
-            except Exception as error:
-                add_note(error, f"rnnr: while {name!r} was restored; {_CURE_OF_OBJECT}")
-                raise
             if placed is not thing:
                 raise _does_not_fit(name, thing)
         for key, value in self.state.items():
@@ -194,6 +204,29 @@ class Values:
             if present != version:
                 message = "The run was saved with %s %s and goes on with %s: results may differ"
                 logger.warning(message, library, version, present)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Name an object in a note on the error, if it cannot be restored."""
+    try:
+        yield
+    except Exception as error:
+        add_note(error, f"rnnr: while {name!r} was restored; {_CURE_OF_OBJECT}")
+        raise
+
+
+def _state_in(value: Any, name: str) -> Any:
+    """Return the state of an object that was saved, whoever wrote it."""
+    return Placer().place(None, value.state, (name,)) if isinstance(value, FoundObject) else value
+
+
+def _cut(name: str) -> str:
+    """Return the name of the file for the rows that are cut from a log."""
+    short = quote(name, safe="")
+    if len(short) > _LONGEST_NAME:
+        short = f"{short[:_LONGEST_NAME]}-{sha256(name.encode()).hexdigest()[:12]}"
+    return f"{short}.cut"
 
 
 def _check_names(saved: Iterable[str], given: Iterable[str]) -> None:

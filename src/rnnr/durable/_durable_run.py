@@ -14,8 +14,14 @@ from rnnr._values._pack import Keys, Packer, Template
 from rnnr._values._templates import find_templates
 from rnnr.durable._contents import Given, Values, pack_values
 from rnnr.durable._folder import Name, Snapshot
-from rnnr.durable._loaders import generators_of, has_workers, n_batches_of, set_has_workers
-from rnnr.durable._random_states import States, is_own_generator
+from rnnr.durable._loaders import (
+    generators_in,
+    generators_of,
+    has_workers,
+    n_batches_of,
+    set_has_workers,
+)
+from rnnr.durable._random_states import States
 from rnnr.durable._saver import Saver, Settings
 from rnnr.event import Event
 from rnnr.runner import Runner
@@ -141,9 +147,9 @@ class DurableRun(Opening):
         self._settings.random.check(values.random_states)
         for key in self._added | NEEDED:  # of a later moment than the snapshot
             state.pop(key, None)
+        values.restore(state, self._settings.objects)
         if not is_over:
-            values.keep_rows(self._settings.objects, self._settings.folder)
-        values.restore(state, self._settings.objects, is_over=is_over)
+            values.cut_logs(self._settings.objects, self._settings.folder)
         self._saver.latest = snapshot.name
         self._saver.kept.remove_old()  # a kill may have come before that
         _log(snapshot, values.saved_at, is_over=is_over)
@@ -210,9 +216,8 @@ class DurableRun(Opening):
         saved = [value for value in values if value is not batches]
         random = self._settings.random
         saved += random.generators
-        warn_of_unsaved(saved, runner._callbacks(), batches, is_own_generator)
-        drawn_from = filter(is_own_generator, generators_of(batches))
-        if not {*map(id, drawn_from)} <= {*map(id, random.generators)}:
+        warn_of_unsaved(saved, runner._callbacks(), batches, generators_in)
+        if not {*map(id, generators_of(batches))} <= {*map(id, random.generators)}:
             warn_user(
                 "the generator of a loader must be saved, or a restarted epoch has another order, "
                 "got a DataLoader with a generator that is not named; name it in "

@@ -9,7 +9,7 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from errno import EIO
+from errno import EINVAL, EIO
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -175,15 +175,26 @@ class Folder:
         return path, size + n_sealed
 
     def append(self, name: str, data: bytes) -> None:
-        """Append to a file of the folder, and flush it to disk; a link is not followed.
+        """Append to a file of the folder, and flush it to disk.
 
         Raises:
-            OSError: If it cannot be written.
+            OSError: If it cannot be written, or is not a file of the folder alone, but a link.
         """
-        with FileIO(os.fspath(self.path / name), "a", opener=_open_itself) as file:
-            _write_all(file, data)
-            os.fsync(file.fileno())
-        flush_directory(self.path)
+        path = self.path / name
+        try:
+            with FileIO(os.fspath(path), "a", opener=_open_itself) as file:
+                found = os.fstat(file.fileno())
+                if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+                    raise OSError(EINVAL, "it is a link, or not a file")
+                _write_all(file, data)
+                os.fsync(file.fileno())
+            flush_directory(self.path)
+        except OSError as error:
+            raise type(error)(
+                error.errno,
+                f"{str(path)!r} must be a file that can be written to, got {error.strerror!r}; "
+                "remove it, or make room on the disk",
+            ) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -229,7 +240,8 @@ def remove(path: Path) -> None:
 
 def _open_itself(path: str, flags: int) -> int:
     """Open a file, but not what a link points to, since it is written to."""
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    here = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no link, no waiting pipe
+    return os.open(path, flags | here, 0o666)
 
 
 def _write(path: Path, chunks: list[bytes | memoryview]) -> tuple[int, str]:

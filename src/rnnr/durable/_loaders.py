@@ -4,9 +4,9 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from rnnr.durable._random_states import RandomStates
+from rnnr.durable._random_states import RandomStates, is_own_generator
 
-__all__ = ["generators_of", "has_workers", "n_batches_of", "set_has_workers"]
+__all__ = ["generators_in", "generators_of", "has_workers", "n_batches_of", "set_has_workers"]
 
 
 def n_batches_of(batches: Any) -> int | None:
@@ -20,11 +20,24 @@ def n_batches_of(batches: Any) -> int | None:
 
 
 def generators_of(batches: Any) -> list[Any]:
-    """Return the generators with which a loader of PyTorch draws its order."""
+    """Return the generators with which a loader of PyTorch draws its order and its items.
+
+    Those of a dataset count if no worker has a copy of it.
+    """
     if not _is_loader(batches):
-        return []
-    found = [getattr(one, "generator", None) for one in (batches, batches.sampler)]
-    return [one for one in found if one is not None]
+        is_source = type(batches).__module__.startswith("rnnr.sources.")
+        inner = getattr(batches, "__dict__", {}).values() if is_source else ()
+        return [one for loader in filter(_is_loader, inner) for one in generators_of(loader)]
+    outer = [batches, batches.sampler, batches.batch_sampler]
+    samplers = [*outer, getattr(batches.batch_sampler, "sampler", None)]
+    parts = samplers if batches.num_workers else [*samplers, batches.dataset]
+    found = [one for part in parts for one in getattr(part, "__dict__", {}).values()]
+    return [*{id(one): one for one in found if is_own_generator(one)}.values()]
+
+
+def generators_in(thing: Any) -> list[Any]:
+    """Return a generator itself, or those of a loader."""
+    return [thing] if is_own_generator(thing) else generators_of(thing)
 
 
 def has_workers(batches: Any) -> bool:

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any, Final, TypeAlias
 
-from rnnr._errors import wrong_type
+from rnnr._errors import wrong_type, wrong_value
 
 __all__ = ["RandomStates", "States", "is_own_generator"]
 
 States: TypeAlias = dict[str, Any]
 
 _WORDS: Final = "I"  # 32 bits each
+_MOST_SPAWNED: Final = 100_000  # children of a generator that are made one by one
+_CURE: Final = "begin again in another folder"
 
 
 class RandomStates:
@@ -106,7 +108,24 @@ def _numpy_state(numpy: Any) -> Any:
 
 
 def _set_numpy_state(numpy: Any, state: Any) -> None:
-    numpy.random.set_state(state)
+    numpy.random.set_state(_checked(state))
+
+
+def _set_legacy_state(generator: Any, state: Any) -> None:
+    generator.set_state(_checked(state))
+
+
+def _checked(state: Any) -> Any:
+    """Return a state of NumPy, which reads without a look where the position in it says.
+
+    Raises:
+        ValueError: If that is outside.
+    """
+    places = {**state, **(state["state"] if isinstance(state["state"], dict) else {})}
+    for name, size in (("pos", 624), ("buffer_pos", 4)):
+        if not 0 <= places.get(name, 0) <= size:
+            raise wrong_value(f"{name} of a random state", f"from 0 to {size}", places[name], _CURE)
+    return state
 
 
 def _torch_states(torch: Any) -> Any:
@@ -139,7 +158,7 @@ def _bit_generator_state(generator: Any) -> Any:
 
 def _set_bit_generator_state(generator: Any, state: Any) -> None:
     bits, seeds = _bits(generator), state["seeds"]
-    bits.state = state["state"]
+    bits.state = _checked(state["state"])
     if seeds is not None:
         _set_seeds(bits, seeds)
 
@@ -160,7 +179,7 @@ def _set_seeds(bits: Any, seeds: Any) -> None:
     new = _seed_sequence()(**seeds)
     is_like_it = type(old) is type(new) and old.pool.tobytes() == new.pool.tobytes()
     n_missing = new.n_children_spawned - (old.n_children_spawned if is_like_it else 0)
-    if is_like_it and n_missing >= 0:
+    if is_like_it and 0 <= n_missing <= _MOST_SPAWNED:
         old.spawn(n_missing)  # the same object, which others may have, too
     elif type(bits.__getstate__()) is tuple:  # pragma: no branch  (NumPy 1 has no way to do it)
         bits.__setstate__((bits.state, new))
@@ -180,7 +199,7 @@ def _accessor(
     if numpy and isinstance(generator, numpy.random.Generator | numpy.random.BitGenerator):
         return _bit_generator_state, _set_bit_generator_state
     if numpy and isinstance(generator, numpy.random.RandomState):
-        return (lambda one: one.get_state(legacy=False)), (lambda one, state: one.set_state(state))
+        return (lambda one: one.get_state(legacy=False)), _set_legacy_state
     if torch and isinstance(generator, torch.Generator):
         return (lambda one: one.get_state()), (lambda one, state: one.set_state(state))
     expected = "a generator of random numbers of Python, NumPy or PyTorch"

@@ -35,6 +35,7 @@ _SEEDS: Final = {"numpy": "random.seed", "torch": "manual_seed"}
 
 _MOST_SHOWN: Final = 20  # lines of a text
 
+_DEPTH: Final = 8  # dicts in dicts with something that is not plain
 _SHORT: Final = 60  # characters of a value that is shown as it is
 
 Digests: TypeAlias = dict[str, str]
@@ -152,7 +153,7 @@ def resumes_exactly(
     """
     if at_most is not None:
         at_most = as_integer("at_most", at_most, 1, "leave it out to try all of them")
-    path = Path(folder).absolute()  # a job may change the working directory
+    path = Path(folder).resolve()  # a job may change the working directory
     path.mkdir(parents=True, exist_ok=True)
     if any(path.iterdir()):
         raise ValueError(
@@ -325,20 +326,33 @@ def _digests(values: Mapping[str, Any]) -> Digests:
     return {key: _digest(value) for key, value in values.items()}
 
 
-def _digest(value: Any) -> str:
-    """Return a text that is the same for the same value: short ones as they are."""
+def _digest(value: Any, depth: int = _DEPTH) -> str:
+    """Return a text that is the same for the same value: short ones as they are.
+
+    What is not plain counts by its class alone, also inside of dicts, lists and tuples.
+    """
     if isinstance(value, SavedFiles):
         value = [str(path) for path in value]
     packer = Packer("")
     try:
         text = json.dumps(packer.pack(value, ("value",)))
-    except TypeError:  # it is not a plain value
-        return type(value).__name__
+    except TypeError:  # it is not a plain value, or something in it is not
+        return _digest_of_parts(value, depth) if depth else type(value).__name__
     arrays = b"".join(Arena().copy(packer.arrays)) if packer.arrays else b""
     if len(text) + len(arrays) <= _SHORT:
         return text
     digest = hashlib.sha256(text.encode() + arrays).hexdigest()[:12]
     return f"{type(value).__name__} {digest}"
+
+
+def _digest_of_parts(value: Any, depth: int) -> str:
+    if isinstance(value, dict):
+        value = {repr(key): _digest(one, depth - 1) for key, one in value.items()}
+    elif isinstance(value, list | tuple):
+        value = [_digest(one, depth - 1) for one in value]
+    else:
+        return type(value).__name__
+    return _digest(value)
 
 
 def _copy(folder: Path, target: Path) -> None:

@@ -72,6 +72,7 @@ class FileSaver:
         self._read = reader(what, part, cure)
         cure = f"the file's name, {self._name_fmt!r}, has it as a field"
         fields = _fields_of(self._name_fmt)
+        self._ending = _ending_of(self._name_fmt)
         self._read_fields = [reader(key, part, cure) for key in fields]
         self._write = _pickle if using is None else _without_time(using)
         self._queue = _queue_key(queue_fmt, what)
@@ -99,10 +100,17 @@ class FileSaver:
                 add_note(error, f"rnnr: {place} {path}", place=place)
                 raise
             files = state[self._queue].files
-            mine = tuple(path for path, file in files.items() if self._name in file.savers)
-            return KeptFiles(state, self._queue, self._name, mine)
+            mine = [one for one, file in files.items() if self._name in file.savers]
+            own = tuple(one for one in mine if self._could_write(one, path))
+            return KeptFiles(state, self._queue, self._name, own)
 
         return stateless(step, self._reserve_on)
+
+    def _could_write(self, path: str, newest: Path) -> bool:
+        """Return whether a path looks like one of ours: whoever made the state, no other goes."""
+        folder = _normal(self._folder)
+        is_inside = folder in _normal(path).parents or folder not in _normal(newest).parents
+        return is_inside and _normal(path).name.endswith(self._ending)
 
     def _reserve_on(self, runner: Any) -> abc.DisposableBase:
         """Reserve the key, which checkpoints may share, and a name that no other one has."""
@@ -199,6 +207,17 @@ def _fields_of(name_fmt: str) -> list[str]:
     except ValueError as error:
         cure = f"{error}; write for example prefix_fmt='{{epoch}}_'"
         raise wrong_value("the file's name", "a format of keys", name_fmt, cure) from None
+
+
+def _ending_of(name_fmt: str) -> str:
+    """Return how the names of all files end."""
+    *_, (last, field, *_) = Formatter().parse(name_fmt)
+    return os.path.basename(last) if field is None else ""
+
+
+def _normal(path: str | Path) -> Path:
+    """Return a path without dots in it."""
+    return Path(os.path.normpath(path))
 
 
 def _keys_in(fmt: str) -> Iterator[str]:
