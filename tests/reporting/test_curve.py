@@ -59,7 +59,7 @@ def check(curve: Curve, everything: Everything) -> None:
         assert interval.count == len(finite)
         if finite:
             assert (interval.least, interval.greatest) == (min(finite), max(finite))
-            exact = sum(map(Fraction, finite)) / len(finite)
+            exact = sum(map(Fraction, finite), Fraction()) / len(finite)
             most = max(map(abs, finite))
             assert abs(Fraction(interval.mean) - exact) <= Fraction(most) * Fraction(1e-13)
             assert interval.least <= interval.mean <= interval.greatest or most < 1e-300
@@ -102,7 +102,8 @@ def test_to_go_back_drops_what_is_beyond(
 def test_a_reader_that_copies_closed_intervals_has_what_there_is(
     limit: int, story: list[tuple[int, float]]
 ) -> None:
-    curve, copied, rewritten, version = Curve(limit), [], 0, 0
+    curve, rewritten, version = Curve(limit), 0, 0
+    copied: list[str] = []
     for step, value in story:
         curve.add(step, value)
         assert curve.version > version
@@ -184,7 +185,7 @@ def test_joined_intervals_are_that_of_all_values(one: list[float], other: list[f
     assert repr(joined._replace(sum=0)) == repr(whole._replace(sum=0))
     finite = [*filter(isfinite, one + other)]
     most = max(map(abs, finite), default=0.0)
-    exact = sum(map(Fraction, finite))
+    exact = sum(map(Fraction, finite), Fraction())
     for interval in (joined, whole):
         assert abs(Fraction(interval.sum) - exact) <= Fraction(most) * len(finite) / 2**50
         assert not finite or isfinite(interval.mean)

@@ -50,10 +50,12 @@ class Curve:
         >>> for step in range(1, 9):
         ...     curve.add(step, 100.0 if step == 3 else 1.0)
         >>> curve.width
-        4
+        2
         >>> for step, interval in curve.intervals():
         ...     print(step, interval.least, interval.greatest, interval.mean)
-        4 1.0 100.0 25.75
+        2 1.0 1.0 1.0
+        4 1.0 100.0 50.5
+        6 1.0 1.0 1.0
         8 1.0 1.0 1.0
     """
 

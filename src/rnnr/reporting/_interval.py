@@ -24,7 +24,7 @@ class Interval(NamedTuple):
     least: float
     greatest: float
     sum: float
-    count: int
+    count: int  # type: ignore[assignment]  # the method of a tuple is of no use here
     not_finite: int = 0
     last: float = nan
 
