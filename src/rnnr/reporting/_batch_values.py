@@ -41,7 +41,10 @@ class BatchValues:
         self._find = find
         self._failures = failures
         self._n_iters = 0
-        self._drop()
+        self._names: tuple[str, ...] | None = None
+        self._rows: list[Row] = []  # of these names; the latest of those that follow
+        self._kinds: dict[tuple[str, ...], list[Row]] = {}
+        self._intervals: dict[str, Interval] = {}
 
     def add(self, state: State) -> None:
         """Add the values of a batch."""
@@ -71,13 +74,7 @@ class BatchValues:
     def begin(self, n_iters: int) -> None:
         """Drop the values of batches that a run which begins or goes on does not have."""
         if n_iters < self._n_iters:
-            self._drop()
-
-    def _drop(self) -> None:
-        self._names: tuple[str, ...] | None = None
-        self._rows: list[Row] = []  # of these names; the latest of those that follow
-        self._kinds: dict[tuple[str, ...], list[Row]] = {}
-        self._intervals: dict[str, Interval] = {}
+            self._names, self._rows, self._kinds, self._intervals = None, [], {}, {}
 
     def _with_named(self, stats: dict[Any, Any], state: State) -> dict[Any, Any]:
         """Return the values of all keys; that of a key which is a mapping is not a float."""
