@@ -343,7 +343,7 @@ class TestMeasuring:
         runner.run([1])
         rows = view.updates("")[0]["handlers"]
         assert [row["event"] for row in rows if not row["own"]] == ["EPOCH_FINISHED"]
-        assert len([row for row in rows if row["own"]]) == 15
+        assert len([row for row in rows if row["own"]]) == 4
 
 
 def test_recordings_are_read_when_a_page_asks_until_they_are_left(tmp_path: Any) -> None:
