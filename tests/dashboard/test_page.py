@@ -161,6 +161,17 @@ class TestCurves:
         assert len(unpacked(view.curves(twice, is_last=True))[1]) == 1
 
 
+def test_a_metric_beyond_a_thousand_is_left_out_at_every_event() -> None:
+    view, track = steering(), RunModel("a")
+    view.show("a", PageRunner(track))
+    metrics = {f"m{i}": 1.0 for i in range(1000)}
+    track.add(Report(Event.EPOCH_FINISHED, 1, 1, 1, 0.0, metrics, step=1, is_inside=True))
+    more = metrics | {"more": 1.0}
+    track.add(Report(Event.FINISHED, 1, 1, 1, 0.0, more, step=2, is_inside=True))
+    track.add(Report(Event.EPOCH_FINISHED, 1, 1, 1, 0.0, more, step=3))  # has no place
+    assert len(view.updates("")[0]["runs"][0]["metrics"]["names"]) == 1000
+
+
 def test_two_pages_that_stop_a_run_once_each_do_not_stop_it_at_once() -> None:
     view, runner, seen = steering(), Runner(), []
     view.control.attach_on(runner)
