@@ -25,6 +25,9 @@ export function numberText(value) {
   return value.toPrecision(Math.max(4, Math.trunc(size).toString().length));
 }
 
+/** Return an entry of a configuration in words. */
+export const valueText = (value) => (typeof value === "number" ? String(+value.toPrecision(6)) : value === null ? "None" : String(value));
+
 export function durationText(seconds) {
   if (!Number.isFinite(seconds) || seconds < 0) return "–";
   const whole = Math.round(seconds);

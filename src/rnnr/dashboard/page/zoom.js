@@ -1,0 +1,63 @@
+// Zooming into a part of the axis, in all charts, with every value of that part where there are so many.
+
+import { placeText, stepAt } from "./axis.js";
+import { curvesInView, redraw, when } from "./charts.js";
+import { curveOf, detailOf, dropDetails } from "./curves.js";
+import { fetchDetails } from "./server.js";
+import { change, settings, whenChanged } from "./settings.js";
+import { runOf } from "./store.js";
+import { byId, grouped, setText } from "./text.js";
+
+let timer = null;
+let asked = ""; // what the details are of
+
+export function zoomTo(zoom) {
+  change({ zoom });
+}
+
+function place() {
+  const [from, to] = settings.zoom;
+  if (settings.x !== "batches") return `${placeText(from)} to ${placeText(to)}`;
+  return `batches ${grouped(Math.round(from))} to ${grouped(Math.round(to))}`;
+}
+
+/** Say what is zoomed into, and how fine it can be seen. */
+export function showZoom() {
+  byId("zoom").hidden = !settings.zoom;
+  if (!settings.zoom) return;
+  const widths = curvesInView().filter((curve) => curve.of === "batch" && !detailOf(curve)).map((curve) => curveOf(curve)?.width ?? 1);
+  const widest = Math.max(1, ...widths);
+  setText(byId("zoomed"), place() + (widest > 1 ? ` · no finer than ${grouped(widest)} batches` : ""));
+}
+
+/** Ask for every value of the curves in view, once the zoom and the view rest. */
+function askSoon() {
+  clearTimeout(timer);
+  if (settings.zoom) timer = setTimeout(ask, 150);
+}
+
+async function ask() {
+  const curves = settings.zoom ? curvesInView().filter((curve) => !runOf(curve).live && (curveOf(curve)?.width ?? 1) > 1) : [];
+  const steps = curves.flatMap(({ experiment: { lead } }) => settings.zoom.map((x) => stepAt(lead, x))).filter(Number.isFinite);
+  const [from, to] = [Math.max(0, Math.floor(Math.min(...steps)) - 1), Math.ceil(Math.max(...steps)) + 1];
+  const what = `${from} ${to} ${curves.map(({ key, i }) => `${key}.${i}`).join()}`;
+  if (!curves.length || !steps.length || what === asked) return showZoom();
+  asked = what;
+  await fetchDetails(curves, from, to);
+  redraw();
+  showZoom();
+}
+
+export function connectZoom() {
+  byId("whole").addEventListener("click", () => zoomTo(null));
+  whenChanged((names) => {
+    if (!names.includes("zoom")) return;
+    asked = "";
+    dropDetails();
+    showZoom();
+    askSoon();
+  });
+  when("seen", askSoon);
+  showZoom();
+  askSoon();
+}
