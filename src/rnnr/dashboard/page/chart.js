@@ -61,7 +61,7 @@ function noteOf({ metric, curves }) {
 }
 
 /** Draw curves and axes on any canvas; return the scales and the box, or no scales if there is nothing to draw. */
-export function paint(context, metric, curves, { width, height, ratio, top = 0 }) {
+export function paint(context, metric, curves, { width, height, ratio, thin, top = 0 }) {
   const isLog = settings.log.includes(metric);
   const y = rangeOf(curves, isLog);
   const box = { left: MARGIN.left * ratio, top: top + MARGIN.top * ratio, ratio, css, y, bad: css.bad };
@@ -76,7 +76,7 @@ export function paint(context, metric, curves, { width, height, ratio, top = 0 }
   context.rect(box.left, box.top, box.width, box.height + 1);
   context.clip();
   for (const hasBand of [true, false])
-    for (const curve of curves) if (curve.hasBand === hasBand) drawSeries(context, curve.series, scales, { ...curve, ratio, box, hasMarks: curves.length <= WITH_VALUES });
+    for (const curve of curves) if (curve.hasBand === hasBand) drawSeries(context, curve.series, scales, { ...curve, ratio, thin, box, hasMarks: curves.length <= WITH_VALUES });
   context.restore();
   return { scales, box, y };
 }

@@ -1,14 +1,15 @@
-// All charts: in groups that fold, drawn one a frame, and only those in view.
+// All charts: in groups that fold, drawn a few a frame, and only those in view.
 
 import { draw, makeChart, release } from "./chart.js";
 import { wholeRange } from "./axis.js";
 import { view } from "./series.js";
 import { change, settings, toggled } from "./settings.js";
-import { focus, shownCurves, shownExperiments } from "./shown.js";
+import { shownCurves, shownExperiments } from "./shown.js";
 import { isMany, store } from "./store.js";
 import { byId, element, setText } from "./text.js";
 
 const FEW = 8; // a larger group starts folded, but for the first one
+const FRAME = 6; // milliseconds of drawing in a frame, after which the next chart waits for the next frame
 
 export const charts = new Map(); // metric -> its chart
 const groups = new Map(); // prefix -> its part of the page
@@ -132,17 +133,17 @@ export function drawSoon(chart) {
   frame ??= requestAnimationFrame(drawNext);
 }
 
-/** Draw one chart in a frame, so that the page stays at hand. */
+/** Draw in a frame as many charts as there is time for, and at least one, so that the page stays at hand. */
 function drawNext() {
   frame = null;
   const begun = performance.now();
-  const chart = dirty.values().next().value;
-  dirty.delete(chart);
-  if (chart?.isNear) draw(chart), tell("drawn", chart);
+  for (const chart of dirty) {
+    dirty.delete(chart);
+    if (chart.isNear) draw(chart), tell("drawn", chart);
+    if (performance.now() - begun > FRAME) break;
+  }
   spent.milliseconds += performance.now() - begun;
   if (dirty.size) frame = requestAnimationFrame(drawNext);
 }
-
-export const isHighlighted = ({ experiment }) => focus.key === experiment.key;
 
 new ResizeObserver(() => redraw()).observe(byId("charts"));

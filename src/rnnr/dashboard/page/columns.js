@@ -27,7 +27,7 @@ function mainMetrics() {
   const names = [...store.metrics.keys()].filter((name) => !name.startsWith("system/"));
   const first = names.find(isUpward) ?? names.find((name) => /loss/i.test(name)) ?? names[0];
   const second = names.find((name) => /loss/i.test(name)) ?? names.find((name) => name !== first);
-  return { first, second, rest: names.filter((name) => name !== first && name !== second) };
+  return { first, second, rest: names.filter((name) => name !== first && name !== second && !name.includes("/")) };
 }
 
 export function sorting() {

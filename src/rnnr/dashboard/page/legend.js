@@ -3,7 +3,7 @@
 import { colourOf, rampColour, scale, css } from "./colours.js";
 import { change, settings } from "./settings.js";
 import { differing, isMany, partLabels, store } from "./store.js";
-import { byId, element, numberText } from "./text.js";
+import { byId, element, valueText } from "./text.js";
 
 let made = "";
 
@@ -43,7 +43,7 @@ function showScale(by) {
   }
   const bar = element("span", { className: "ramp" });
   bar.style.background = `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map(rampColour).join()})`;
-  byId("scale").replaceChildren(element("bdi", {}, settings.colour), ` ${numberText(by.lo)} `, bar, ` ${numberText(by.hi)}${by.isLog ? " (log)" : ""}`);
+  byId("scale").replaceChildren(element("bdi", {}, settings.colour), ` ${valueText(by.lo)} `, bar, ` ${valueText(by.hi)}${by.isLog ? " (log)" : ""}`);
 }
 
 export function connectLegend() {

@@ -88,7 +88,7 @@ function keys(chart, event) {
   const at = cursor.chart === chart && cursor.x !== null ? cursor.x : view.hi;
   const to = { Home: view.lo, End: view.hi }[event.key] ?? (STEPS[event.key] ? at + (STEPS[event.key] * (event.shiftKey ? 10 : 1) * range) / 100 : null);
   const isUsed = to !== null || ["Enter", "Escape", "+", "-", "0"].includes(event.key);
-  if (!isUsed || (event.key === "Escape" && cursor.x === null)) return;
+  if (!isUsed || (event.key === "Escape" && (cursor.x === null || chart.isEnlarged))) return;
   event.preventDefault();
   if (to !== null) return moveCursor(Math.min(view.hi, Math.max(view.lo, to)), chart, { isByKey: true });
   if (event.key === "Enter" && !chart.isEnlarged) enlarge(chart.metric);

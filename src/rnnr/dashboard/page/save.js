@@ -39,7 +39,7 @@ export async function savePng(metric) {
   context.fillStyle = css.card;
   context.fillRect(0, 0, canvas.width, canvas.height);
   drawLegend(context, metric, names, perLine);
-  paint(context, metric, curves, { width: canvas.width, height: canvas.height - top, ratio: RATIO, top });
+  paint(context, metric, curves, { width: canvas.width, height: canvas.height - top, ratio: RATIO, thin: RATIO, top });
   canvas.toBlob((blob) => offer(blob, `${metric}.png`), "image/png");
 }
 

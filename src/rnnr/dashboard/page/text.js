@@ -12,7 +12,8 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text; // unchanged: keep its selection, do not read it aloud again
 }
 
-export const grouped = (count) => count.toLocaleString("en");
+const form = new Intl.NumberFormat("en");
+export const grouped = (count) => form.format(count);
 export const of = (done, all) => (all === null ? grouped(done) : `${grouped(done)} of ${grouped(all)}`);
 
 export function numberText(value) {

@@ -23,12 +23,14 @@ export function linearTicks(lo, hi, count, least = 0) {
   return multiples(lo, hi, step).map((at) => ({ at: Math.abs(at) < step / 1e6 ? 0 : at, text: numberAt(at, step) }));
 }
 
+const FORMS = []; // for each number of digits: to make one takes longer than to draw a curve
+
 function numberAt(at, step) {
   const size = Math.abs(at) < step / 1e6 ? 0 : Math.abs(at);
   if (size === 0) return "0";
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   if (size >= 1e7 || digits > 5) return powerText(at, Math.max(0, Math.floor(Math.log10(size)) + digits));
-  return at.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return (FORMS[digits] ??= new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })).format(at);
 }
 
 const powerText = (at, digits) => at.toExponential(Math.min(digits, 6)).replace("e+", "e").replace(/\.?0+e/, "e");

@@ -11,8 +11,10 @@ import { byId, grouped, setText } from "./text.js";
 let timer = null;
 let asked = ""; // what the details are of
 
+/** Show a part of the axis in all charts, or the whole of it again. */
 export function zoomTo(zoom) {
-  change({ zoom });
+  const short = (x) => (settings.x === "batches" ? Math.round(x * 10) / 10 : Number(x.toPrecision(12)));
+  change({ zoom: zoom && zoom.map(short) });
 }
 
 function place() {
