@@ -38,8 +38,8 @@ const powerText = (at, digits) => at.toExponential(Math.min(digits, 6)).replace(
 /** Return the ticks of a logarithmic axis: at 1, 2 and 5, at 1 and 3, or at 1 of each power, as there is room. */
 export function logTicks(lo, hi, count) {
   const [first, last] = [Math.floor(Math.log10(lo)), Math.ceil(Math.log10(hi))];
-  const powers = last - first;
-  const factors = powers * 2.5 <= count ? [1, 2, 5] : powers * 1.5 <= count ? [1, 3] : [1];
+  const powers = Math.log10(hi / lo);
+  const factors = powers * 2.5 <= count + 1 ? [1, 2, 5] : powers * 1.5 <= count + 1 ? [1, 3] : [1];
   const stride = Math.max(1, Math.ceil(powers / Math.max(2, count)));
   const ticks = [];
   for (let power = first; power <= last; power += 1)
@@ -54,7 +54,7 @@ const logText = (at, power) => (power < -3 || power > 5 ? powerText(at, 0) : at.
 
 function secondsStep(lo, hi, count) {
   const rough = (hi - lo) / Math.max(1, count);
-  return SECONDS.find((step) => step >= rough) ?? 86400 * roundStep(0, rough * count / 86400, count, 1);
+  return SECONDS.find((step) => step >= rough * 0.9) ?? 86400 * roundStep(0, rough * count / 86400, count, 1);
 }
 
 /** Return the ticks of seconds since the beginning. */
