@@ -37,7 +37,7 @@ export function drawnCurves(metric) {
   });
 }
 
-/** Draw a chart anew. */
+/** Draw a chart again. */
 export function draw(chart) {
   const ratio = Math.min(2, devicePixelRatio || 1);
   const [width, height] = [Math.round(chart.plot.clientWidth * ratio), Math.round(chart.plot.clientHeight * ratio)];
@@ -76,7 +76,7 @@ export function paint(context, metric, curves, { width, height, ratio, thin, top
   context.rect(box.left, box.top, box.width, box.height + 1);
   context.clip();
   for (const hasBand of [true, false])
-    for (const curve of curves) if (curve.hasBand === hasBand) drawSeries(context, curve.series, scales, { ...curve, ratio, thin, box, hasMarks: curves.length <= WITH_VALUES });
+    for (const curve of curves) if (curve.hasBand === hasBand) drawSeries(context, curve.series, scales, { ...curve, ratio, thin, box, hasMarks: curves.length <= WITH_VALUES, hasDots: curves.length <= 2 * WITH_VALUES });
   context.restore();
   return { scales, box, y };
 }

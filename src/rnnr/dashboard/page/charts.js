@@ -23,7 +23,7 @@ const tell = (what, ...some) => hooks[what].forEach((listener) => listener(...so
 
 export const groupOf = (metric) => (metric.indexOf("/") > 0 ? metric.slice(0, metric.indexOf("/")) : "metrics");
 
-/** Return what tells whether a metric is searched for: by a pattern, or a plain text if it is none. */
+/** Return the test of a search: it searches by a pattern, or by plain text where that is not a pattern. */
 export function searcher(query) {
   try {
     const pattern = new RegExp(query, "i");

@@ -74,7 +74,7 @@ export function columns() {
 
 const isNamed = (name) => settings.colour === name || settings.sort.startsWith(`config:${name} ~`) || settings.filter.split(/\s+/).some((word) => /^[<>=!]/.test(word.slice(name.length)) && word.startsWith(name));
 
-/** Return experiments in the order of the table; what is no number comes last. */
+/** Return experiments in the order of the table; what is not a number comes last. */
 export function sorted(experiments, all) {
   const { id, isDown } = sorting();
   const column = [NAME, ...all].find((one) => one.id === id);

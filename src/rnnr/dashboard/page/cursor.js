@@ -59,7 +59,7 @@ function drawTop(chart) {
   if (cursor.selection) drawSelection(context, chart);
   if (isMany() && focus.key)
     for (const curve of chart.curves.filter(({ experiment }) => experiment.key === focus.key))
-      drawSeries(context, curve.series, scales, { ...curve, ratio, box, hasBand: !curve.isEpoch && curve.part === 0, hasMarks: true, isStrong: true });
+      drawSeries(context, curve.series, scales, { ...curve, ratio, box, hasBand: !curve.isEpoch && curve.part === 0, hasMarks: true, hasDots: true, isStrong: true });
   if (cursor.x !== null) drawCursor(context, chart);
   context.restore();
 }

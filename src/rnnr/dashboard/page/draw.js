@@ -60,7 +60,7 @@ function dotted({ mean, from, to }, all) {
   return dots;
 }
 
-export function drawSeries(context, series, scales, { ink, dash, isEpoch, hasBand, hasMarks, isStrong, ratio, thin = 1, box }) {
+export function drawSeries(context, series, scales, { ink, dash, isEpoch, hasBand, hasMarks, hasDots, isStrong, ratio, thin = 1, box }) {
   const [from, to] = inRange(series);
   const part = { ...series, from, to };
   Object.assign(context, { strokeStyle: ink, fillStyle: ink, lineJoin: "bevel", globalAlpha: 1 });
@@ -70,10 +70,10 @@ export function drawSeries(context, series, scales, { ink, dash, isEpoch, hasBan
   }
   const columns = series.isSmoothed || hasBand ? [series.shown, series.shown, series.shown] : [series.least, series.greatest, series.mean];
   context.setLineDash(dash ? [5 * ratio, 3 * ratio] : []);
-  stroke(context, part, columns, scales, { alpha: 1, width: isEpoch || isStrong ? 2 * ratio : series.isSmoothed && hasMarks ? 1.5 * ratio : thin });
+  stroke(context, part, columns, scales, { alpha: 1, width: isStrong || (isEpoch && hasDots) ? 2 * ratio : series.isSmoothed && hasMarks ? 1.5 * ratio : thin });
   context.setLineDash([]);
   const radius = (isEpoch ? 2.5 : 1.5) * ratio;
-  for (const i of dotted({ ...part, mean: series.shown }, isEpoch && to - from <= MANY)) dot(context, scales.toX(series.x[i]), scales.toY(series.shown[i]), radius);
+  for (const i of dotted({ ...part, mean: series.shown }, isEpoch && hasDots && to - from <= MANY)) dot(context, scales.toX(series.x[i]), scales.toY(series.shown[i]), radius);
   marks(context, part, scales, box, ratio, hasMarks);
 }
 

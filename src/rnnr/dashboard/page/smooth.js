@@ -4,7 +4,7 @@
 // thinned. Here w is the share kept over a thousandth of the range; with a thousand even points they are the same.
 
 const STRIDE = 8;
-const ROUGH = 1.5; // a curve whose path is not longer than so many times that of every 8th point is no noise
+const ROUGH = 1.5; // a curve whose path is not longer than so many times that of every 8th point is not noise
 
 /** Return the running mean of the first n values; what is not finite stays as it is. */
 export function smooth(x, y, n, w, range) {

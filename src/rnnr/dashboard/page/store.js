@@ -5,7 +5,7 @@ export const store = { runs: new Map(), order: [], experiments: [], metrics: new
 const dropped = []; // what to call with the key of a run that is gone
 export const whenDropped = (listener) => dropped.push(listener);
 
-let shape = ""; // tells whether runs or metrics have come or gone
+let shape = ""; // changes when runs or metrics come or go
 
 /** Take an answer in; return whether runs or metrics have come or gone. */
 export function take(answer) {
