@@ -3,7 +3,8 @@
 import csv
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO, StringIO
 from math import inf, nan
 from pathlib import Path
@@ -22,15 +23,21 @@ from playwright.sync_api import BrowserContext, Page, expect
 from helpers.browser import PageOpener, Visit
 from helpers.extras import np
 from helpers.page import (
+    BOTTOM,
     FRAMES,
+    LEFT,
+    RIGHT,
+    TOP,
     await_points,
     call,
     chart,
     colours,
     css_colour,
-    drawn,
+    curve,
+    inked,
     intervals,
     inverse,
+    open_recording,
     pixels,
     plot,
     points,
@@ -41,9 +48,6 @@ from helpers.page import (
 )
 from rnnr import Event, Runner, State
 from rnnr.dashboard import Dashboard
-
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 8, 26
-"""Pixels of a plot around its curves."""
 
 
 def noisy(n: int) -> float:
@@ -187,53 +191,47 @@ def test_an_outlier_is_clipped_and_told_and_the_top_of_a_schedule_is_not(blank: 
 # What is drawn
 
 
-def curve_rows(page: Page, metric: str, colour: tuple[int, int, int]) -> dict[int, list[int]]:
-    """Return for each column of pixels the rows that have a colour."""
-    found = pixels(plot(page, metric).screenshot())
-    near = np.abs(found - np.array(colour)).max(axis=2) < 60
-    return {int(x): np.flatnonzero(near[:, x]).tolist() for x in np.flatnonzero(near.any(axis=0))}
+def middles(found: Any) -> tuple[Any, Any]:
+    """Return the columns of pixels that have a curve, and the middle of its rows in each."""
+    columns = np.flatnonzero(found.any(axis=0))
+    return columns, np.array([np.flatnonzero(found[:, x]).mean() for x in columns])
 
 
 def test_a_line_is_drawn_where_its_values_are(
-    dashboard: Dashboard, open_page: PageOpener
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
-    runner = trainer_of(dashboard, loss=float)
-    runner.run(range(400))
-    page = open_page(dashboard.address)
-    await_points(page, 400)
-    rows = curve_rows(page, "loss", css_colour(page, "--series-0"))
-    box = plot(page).bounding_box()
-    assert box
-    columns = np.array(sorted(rows))
-    middles = np.array([np.mean(rows[column]) for column in columns])
+    page = open_recording(dashboard, open_page, tmp_path, 400, loss=float)
+    columns, rows = middles(found := curve(page, "--series-0"))
+    height, width = found.shape
     assert abs(columns[0] - LEFT) <= 3
-    assert abs(columns[-1] - (box["width"] - RIGHT)) <= 3
-    slope, at = np.polyfit(columns, middles, 1)
+    assert abs(columns[-1] - (width - RIGHT)) <= 3
+    assert len(columns) > 0.98 * (width - LEFT - RIGHT)
+    slope, at = np.polyfit(columns, rows, 1)
     assert slope < 0
-    assert np.abs(middles - (slope * columns + at)).max() < 2
-    room = (box["height"] - TOP - BOTTOM) / 12  # above and below are a twentieth of the extent
-    assert middles.min() == pytest.approx(TOP + room, abs=4)
-    assert middles.max() == pytest.approx(box["height"] - BOTTOM - room, abs=4)
+    assert np.abs(rows - (slope * columns + at)).max() < 2
+    room = (height - TOP - BOTTOM) / 22  # above and below are a twentieth of the extent
+    assert rows.min() == pytest.approx(TOP + room, abs=4)
+    assert rows.max() == pytest.approx(height - BOTTOM - room, abs=4)
 
 
 def test_a_spike_of_one_batch_in_a_hundred_thousand_is_seen_and_told(
-    dashboard: Dashboard, open_page: PageOpener
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
-    at = 77_777
-    runner = trainer_of(dashboard, loss=lambda n: 1e6 if n == at else noisy(n))
-    runner.run(range(100_000))
+    at, n = 77_777, 100_000
+    record(tmp_path / "one.jsonl", n, loss=lambda n: 1e6 if n == at else noisy(n))
+    dashboard.follow(tmp_path / "one.jsonl", "training")
     page = open_page(dashboard.address)
-    says(page, "training finished")
-    assert max(intervals(page)["greatest"]) == 1e6
+    expect(page.locator("#strip .badge")).to_have_text("finished")
+    held = intervals(page)
+    assert held["width"] > 1
+    assert max(held["greatest"]) == 1e6
     label = re.compile("values up to 1,000,000 are clipped")
     expect(plot(page)).to_have_attribute("aria-label", label)
-    rows = curve_rows(page, "loss", css_colour(page, "--series-0"))
-    width = plot(page).bounding_box()["width"]  # type: ignore[index]
-    column = LEFT + (width - LEFT - RIGHT) * at / 100_000
-    top = [x for x, found in rows.items() if min(found) <= TOP + 1]
-    assert top
-    assert all(abs(x - column) < 4 for x in top)
-    assert intervals(page)["width"] > 1
+    found = curve(page, "--series-0")
+    top = np.flatnonzero(found[: TOP + 3].any(axis=0))
+    column = LEFT + (found.shape[1] - LEFT - RIGHT) * at / n
+    assert np.abs(top - column).min() < 4
+    assert top.min() > column - 4  # behind it the smoothed curve comes down again
 
 
 def test_a_metric_at_every_fiftieth_batch_has_its_curve(
@@ -251,8 +249,9 @@ def test_a_metric_at_every_fiftieth_batch_has_its_curve(
     page = open_page(dashboard.address)
     says(page, "training finished")
     held = intervals(page, "rare")
-    assert len(held["x"]) >= 200
-    assert held["greatest"][-1] == 20_000
+    assert len(held["x"]) >= 2
+    assert held["least"][0] == 50
+    assert max(held["greatest"]) == 20_000
 
 
 def test_what_is_not_finite_is_a_gap_and_is_told_in_words(
@@ -275,12 +274,11 @@ def test_what_is_not_finite_is_a_gap_and_is_told_in_words(
     expect(newest).to_have_text(
         ["−∞ (4 not finite)", "NaN (7 not finite)", "∞ (7 not finite)"]  # noqa: RUF001
     )
-    series, bad = css_colour(page, "--series-0"), css_colour(page, "--bad")
     for metric, is_drawn in (("loss", True), ("lost", False), ("huge", False)):
         note = "" if is_drawn else "No finite value to draw."
         expect(plot(page, metric)).to_have_attribute("data-note", note)
-        assert (series in drawn(page, metric)) == is_drawn
-    assert bad in drawn(page)
+        assert curve(page, "--series-0", metric).any() == is_drawn
+    assert curve(page, "--bad").any()
 
 
 def test_the_only_point_of_a_run_can_be_seen(dashboard: Dashboard, open_page: PageOpener) -> None:
@@ -288,46 +286,34 @@ def test_the_only_point_of_a_run_can_be_seen(dashboard: Dashboard, open_page: Pa
     runner.run(["a batch"])
     page = open_page(dashboard.address)
     await_points(page, 1)
-    assert css_colour(page, "--series-0") in drawn(page)
+    assert curve(page, "--series-0").any()
     expect(page.locator("#strip .run")).to_contain_text("epoch 1 of 1 · 1 batch")
 
 
 def test_the_least_and_greatest_stand_behind_a_smoothed_curve(
-    dashboard: Dashboard, open_page: PageOpener
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
-    runner = trainer_of(dashboard, loss=noisy)
-    runner.run(range(900))
-    page = open_page(dashboard.address)
-    await_points(page, 900)
-    ink = np.array(css_colour(page, "--series-0"))
+    page = open_recording(dashboard, open_page, tmp_path, 900, loss=noisy)
 
-    def extents() -> tuple[int, int]:
-        found = pixels(plot(page).screenshot())
-        line = np.abs(found - ink).max(axis=2) < 30
-        band = np.abs(found - (0.24 * ink + 0.76 * 255)).max(axis=2) < 30
-        return tuple(int(np.ptp(np.flatnonzero(part.any(axis=1)))) for part in (line, band))  # type: ignore[return-value]
+    def extent(least: float) -> int:
+        rows = np.flatnonzero(curve(page, "--series-0", least=least).any(axis=1))
+        return int(np.ptp(rows))
 
-    line, band = extents()
+    line, band = extent(0.9), extent(0.2)
     assert line < band / 2
     page.locator("#smooth").fill("0")
-    page.wait_for_function(FRAMES)
-    line, _ = extents()
-    assert line > band * 0.9
+    assert extent(0.9) > band * 0.9
 
 
 def test_a_logarithmic_axis_is_for_one_chart_and_leaves_out_what_has_no_logarithm(
-    dashboard: Dashboard, open_page: PageOpener
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
-    runner = trainer_of(dashboard, loss=lambda n: 10.0 ** (n - 200), margin=lambda n: -n)
-    runner.run(range(400))
-    page = open_page(dashboard.address)
-    await_points(page, 400)
-    ink = css_colour(page, "--series-0")
+    values = {"loss": lambda n: 10.0 ** (n - 200), "margin": lambda n: -n}
+    page = open_recording(dashboard, open_page, tmp_path, 400, **values)
     page.get_by_role("button", name="log scale: loss").click()
-    page.wait_for_function(FRAMES)
-    rows = curve_rows(page, "loss", ink)
-    slope, at = np.polyfit(list(rows), [np.mean(found) for found in rows.values()], 1)
-    assert max(abs(np.mean(found) - slope * x - at) for x, found in rows.items()) < 3
+    columns, rows = middles(curve(page, "--series-0"))
+    slope, at = np.polyfit(columns, rows, 1)
+    assert np.abs(rows - (slope * columns + at)).max() < 3
     expect(plot(page, "margin")).to_have_attribute("data-note", "")
     page.get_by_role("button", name="log scale: margin").click()
     expect(plot(page, "margin")).to_have_attribute(
@@ -374,12 +360,9 @@ def test_the_mouse_shows_the_values_of_all_runs_at_a_batch_sorted(
 
 
 def test_the_raw_value_stands_beside_the_smoothed_one(
-    dashboard: Dashboard, open_page: PageOpener
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
-    runner = trainer_of(dashboard, loss=noisy)
-    runner.run(range(1000))
-    page = open_page(dashboard.address)
-    await_points(page, 1000)
+    page = open_recording(dashboard, open_page, tmp_path, 1000, loss=noisy)
     page.mouse.move(*xy(page, 0.5))
     expect(page.locator("#values thead th.number")).to_have_text(["batch", "batch raw"])
     ((name, smoothed, raw),) = shown_values(page)
@@ -389,12 +372,9 @@ def test_the_raw_value_stands_beside_the_smoothed_one(
 
 
 def test_arrow_keys_move_the_cursor_and_what_they_find_is_spoken(
-    dashboard: Dashboard, open_page: PageOpener
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
-    runner = trainer_of(dashboard, loss=float)
-    runner.run(range(100))
-    page = open_page(dashboard.address)
-    await_points(page, 100)
+    page = open_recording(dashboard, open_page, tmp_path, 100, loss=float)
     expect(plot(page)).to_have_attribute("aria-label", "loss: training 100")
     plot(page).focus()
     page.keyboard.press("Home")
@@ -415,32 +395,37 @@ def test_arrow_keys_move_the_cursor_and_what_they_find_is_spoken(
     expect(page.locator("#values")).to_be_hidden()
 
 
-def touch(page: Page, kind: str, *at: tuple[float, float]) -> None:
-    """Put fingers on the screen, move or lift them."""
+@contextmanager
+def fingers(page: Page) -> Iterator[Callable[..., None]]:
+    """Return what puts fingers on the screen, moves them, or lifts all of them: with no place."""
     session = page.context.new_cdp_session(page)
-    places = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(at)]
-    session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+    down: list[bool] = []
+
+    def touch(*at: tuple[float, float]) -> None:
+        kind = ("touchMove" if down else "touchStart") if at else "touchEnd"
+        down[:] = [True] if at else []
+        places = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(at)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+    yield touch
     session.detach()
 
 
 def test_a_finger_shows_values_and_two_fingers_zoom(
-    dashboard: Dashboard, open_page: PageOpener
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
-    runner = trainer_of(dashboard, loss=float)
-    runner.run(range(100))
-    page = open_page(dashboard.address)
-    await_points(page, 100)
-    at = xy(page, 0.4)
-    touch(page, "touchStart", at)
-    expect(page.locator("#values .place")).to_have_text("batch 40")
-    touch(page, "touchMove", (xy(page, 0.6)[0], at[1]))
-    expect(page.locator("#values .place")).to_have_text("batch 60")
-    touch(page, "touchEnd")
-    expect(page.locator("#values")).to_be_visible()  # to be read, the finger being away
-    assert not page.locator("#enlarged").is_visible()
-    touch(page, "touchStart", xy(page, 0.3), xy(page, 0.5))
-    touch(page, "touchMove", xy(page, 0.2), xy(page, 0.6))
-    touch(page, "touchEnd")
+    page = open_recording(dashboard, open_page, tmp_path, 100, loss=float)
+    with fingers(page) as touch:
+        touch(at := xy(page, 0.4))
+        expect(page.locator("#values .place")).to_have_text("batch 40")
+        touch((xy(page, 0.6)[0], at[1]))
+        expect(page.locator("#values .place")).to_have_text("batch 60")
+        touch()
+        expect(page.locator("#values")).to_be_visible()  # to be read, the finger being away
+        assert not page.locator("#enlarged").is_visible()
+        touch(xy(page, 0.3), xy(page, 0.5))
+        touch(xy(page, 0.2), xy(page, 0.6))
+        touch()
     expect(page.locator("#zoomed")).to_have_text("batches 20 to 60")
     page.get_by_role("button", name="Whole range again").click()
     expect(page.locator("#zoom")).to_be_hidden()
@@ -458,12 +443,9 @@ def drag(page: Page, start: float, end: float, metric: str = "loss") -> None:
 
 
 def test_a_drag_zooms_all_charts_and_a_double_click_goes_back(
-    dashboard: Dashboard, open_page: PageOpener
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
-    runner = trainer_of(dashboard, loss=float, margin=inverse)
-    runner.run(range(200))
-    page = open_page(dashboard.address)
-    await_points(page, 200)
+    page = open_recording(dashboard, open_page, tmp_path, 200, loss=float, margin=inverse)
     before = pixels(plot(page, "margin").screenshot())
     drag(page, 0.25, 0.75)
     expect(page.locator("#zoomed")).to_have_text("batches 50 to 150")
@@ -483,24 +465,36 @@ def test_a_zoom_says_how_fine_a_live_run_can_be_seen(
     runner.run(range(8000))
     page = open_page(dashboard.address)
     says(page, "training finished")
-    width = intervals(page)["width"]
-    assert width >= 8
     drag(page, 0.25, 0.5)
     expect(page.locator("#zoomed")).to_have_text(
-        f"batches 2,000 to 4,000 · no finer than {width} batches"
+        re.compile(r"^batches 2,000 to 4,000 · no finer than [\d,]+ batches$")
     )
+
+
+def test_every_value_of_a_recording_is_seen_in_a_zoom(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    record(tmp_path / "one.jsonl", 20_000, loss=lambda n: noisy(n) + n % 2)
+    dashboard.follow(tmp_path / "one.jsonl", "training")
+    page = open_page(dashboard.address)
+    expect(page.locator("#strip .badge")).to_have_text("finished")
+    assert intervals(page)["width"] > 1
+    with page.expect_response("**/curves?part=*"):
+        drag(page, 0.5, 0.52)
+    expect(page.locator("#zoomed")).to_have_text("batches 10,000 to 10,400")
+    page.locator("#smooth").fill("0")
+    page.mouse.move(*xy(page, 0.5))
+    expect(page.locator("#values .place")).to_have_text("batch 10,200")
+    assert shown_values(page) == [["training", f"{noisy(10_200):.4g}"]]
 
 
 # Large, and as files
 
 
 def test_a_click_enlarges_a_chart_and_escape_leaves(
-    dashboard: Dashboard, open_page: PageOpener
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
-    runner = trainer_of(dashboard, loss=float)
-    runner.run(range(100))
-    page = open_page(dashboard.address)
-    await_points(page, 100)
+    page = open_recording(dashboard, open_page, tmp_path, 100, loss=float)
     small = plot(page).bounding_box()
     page.mouse.click(*xy(page, 0.5))
     dialog = page.get_by_role("dialog", name="loss, enlarged")
@@ -508,7 +502,8 @@ def test_a_click_enlarges_a_chart_and_escape_leaves(
     large = dialog.locator(".plot").bounding_box()
     assert small and large and large["width"] > 1.5 * small["width"]  # noqa: PT018
     page.wait_for_function(FRAMES)
-    assert css_colour(page, "--series-0") in colours(dialog.locator(".plot").screenshot())
+    ink, ground = css_colour(page, "--series-0"), css_colour(page, "--card")
+    assert inked(dialog.locator(".plot").screenshot(), ink, ground).any()
     page.mouse.move(large["x"] + large["width"] / 2, large["y"] + large["height"] / 2)
     expect(page.locator("#values")).to_be_visible()
     page.keyboard.press("Escape")
@@ -563,15 +558,12 @@ def test_a_chart_is_saved_as_a_picture_of_twice_the_size(
 
 
 def test_the_axis_is_batches_epochs_time_or_clock(
-    dashboard: Dashboard, open_page: PageOpener
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
-    runner = trainer_of(dashboard, loss=float)
-    runner.run(range(50), max_epoch=4)
-    page = open_page(dashboard.address)
-    await_points(page, 200)
+    page = open_recording(dashboard, open_page, tmp_path, 200, loss=float)
     for name, text in [
         ("Batches", r"batch 200"),
-        ("Epochs", r"epoch 4\.00"),
+        ("Epochs", r"epoch 1\.00"),
         ("Time", r"after [\d.]+ s"),
         ("Clock", r"\d\d:\d\d:\d\d"),
     ]:
@@ -587,10 +579,10 @@ def test_only_charts_in_view_are_asked_for(dashboard: Dashboard, open_page: Page
     names = [f"m{i:02d}" for i in range(60)]
     runner = trainer_of(dashboard, **dict.fromkeys(names, inverse))
     runner.run(range(10))
-    page = open_page("about:blank")
+    page = open_page(dashboard.address)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(dashboard.address)
+    page.reload()
     plot(page, "m00")
     expect(page.locator(".chart")).to_have_count(60)
     wanted = {one.split(".")[1] for url in asked if "curves?" in url for one in url.split("=")[1].split(",")}

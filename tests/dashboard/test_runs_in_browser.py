@@ -23,9 +23,7 @@ from helpers.page import (
     Submit,
     await_points,
     card,
-    colours,
-    css_colour,
-    drawn,
+    curve,
     held,
     inverse,
     plot,
@@ -261,8 +259,7 @@ def names(page: Page) -> list[str]:
 def inks(page: Page, metric: str = "loss") -> list[bool]:
     """Return for each of the first three hues whether a chart has it."""
     page.mouse.move(2, 2)
-    found = drawn(page, metric)
-    return [css_colour(page, f"--series-{i}") in found for i in range(3)]
+    return [bool(curve(page, f"--series-{i}", metric).any()) for i in range(3)]
 
 
 def test_the_table_has_a_row_for_each_run_the_best_first(three: Page) -> None:
@@ -354,9 +351,8 @@ def test_a_run_is_highlighted_from_the_table_and_from_a_chart(three: Page) -> No
     row(three, "b").hover()
     expect(three.locator("#charts")).to_have_class(re.compile("faded"))
     three.wait_for_function(FRAMES)
-    found = colours(plot(three, "accuracy").screenshot())
-    assert css_colour(three, "--series-1") in found
-    assert css_colour(three, "--series-0") not in found
+    assert curve(three, "--series-1", "accuracy").any()
+    assert not curve(three, "--series-0", "accuracy").any()  # it has faded
     three.mouse.move(2, 2)
     expect(three.locator("#charts")).not_to_have_class(re.compile("faded"))
 

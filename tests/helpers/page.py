@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from helpers.browser import PageOpener
 from helpers.extras import np
 from rnnr import Event, Runner, State
 from rnnr.dashboard import Dashboard
@@ -25,6 +26,8 @@ from rnnr.selection import Selection
 
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 8, 26
+"""Pixels of a plot around its curves."""
 GUARD = 120.0
 """Seconds after which a run that hangs fails its test."""
 
@@ -86,6 +89,17 @@ def show_recordings(dashboard: Dashboard, folder: Path, configs: dict[str, Any],
         scaled = {key: lambda n, f=value, i=i: f(n) * i for key, value in values.items()}
         record(folder / f"{name}.jsonl", config=config, **scaled)
         dashboard.follow(folder / f"{name}.jsonl", name)
+
+
+def open_recording(
+    dashboard: Dashboard, open_page: PageOpener, folder: Path, n_batches: int, **values: Any
+) -> Page:
+    """Open a page with a recording of a training, of which each batch is a point."""
+    record(folder / "training.jsonl", n_batches, **values)
+    dashboard.follow(folder / "training.jsonl", "training")
+    page = open_page(dashboard.address)
+    await_points(page, n_batches, next(iter(values)))
+    return page
 
 
 def points(page: Page, metric: str = "loss", run: str = "training") -> Any:
@@ -151,9 +165,22 @@ def colours(png: bytes) -> set[Colour]:
     return {(int(r), int(g), int(b)) for r, g, b in np.unique(pixels(png).reshape(-1, 3), axis=0)}
 
 
-def drawn(page: Page, metric: str = "loss") -> set[Colour]:
-    """Return the colours of the curves of a chart, the mouse being elsewhere."""
-    return colours(plot(page, metric).screenshot())
+def inked(picture: Any, ink: Colour, ground: Colour, least: float = 0.35) -> Any:
+    """Return where a picture has a colour, or a blend of it with the ground, as at a line's edge."""
+    way = np.array(ink) - np.array(ground)
+    off = pixels(picture) - np.array(ground) if isinstance(picture, bytes) else picture - ground
+    share = (off @ way) / (way @ way)
+    beside = np.abs(off - share[..., None] * way).max(axis=-1)
+    return (share > least) & (beside < 24)
+
+
+def curve(page: Page, ink: str, metric: str = "loss", least: float = 0.35) -> Any:
+    """Return where a plot has a colour of the style sheet, its axes left out."""
+    ground = css_colour(page, "--card")
+    found = inked(plot(page, metric).screenshot(), css_colour(page, ink), ground, least)
+    found[:, : LEFT - 3] = found[-BOTTOM + 1 :] = False
+    found[: TOP + 20, : LEFT + 90] = False  # what is told of outliers
+    return found
 
 
 def css_colour(page: Page, name: str) -> Colour:

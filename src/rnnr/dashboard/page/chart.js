@@ -73,7 +73,7 @@ export function paint(context, metric, curves, { width, height, ratio, thin, top
   drawAxes(context, box, scales, xTicks(view.lo, view.hi, nX), yTicksOf(y, nY, isLog), told("↑", y.above), told("↓", y.below));
   context.save();
   context.beginPath();
-  context.rect(box.left, box.top, box.width, box.height + 1);
+  context.rect(box.left - 3 * ratio, box.top, box.width + 6 * ratio, box.height + 1); // room for a dot at the end
   context.clip();
   for (const hasBand of [true, false])
     for (const curve of curves) if (curve.hasBand === hasBand) drawSeries(context, curve.series, scales, { ...curve, ratio, thin, box, hasMarks: curves.length <= WITH_VALUES, hasDots: curves.length <= 2 * WITH_VALUES });

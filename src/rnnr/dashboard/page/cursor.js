@@ -54,7 +54,7 @@ function drawTop(chart) {
   const { scales, box, ratio } = chart;
   context.save();
   context.beginPath();
-  context.rect(box.left, box.top, box.width, box.height + 1);
+  context.rect(box.left - 5 * ratio, box.top, box.width + 10 * ratio, box.height + 1);
   context.clip();
   if (cursor.selection) drawSelection(context, chart);
   if (isMany() && focus.key)

@@ -72,7 +72,7 @@ export function drawSeries(context, series, scales, { ink, dash, isEpoch, hasBan
   context.setLineDash(dash ? [5 * ratio, 3 * ratio] : []);
   stroke(context, part, columns, scales, { alpha: 1, width: isStrong || (isEpoch && hasDots) ? 2 * ratio : series.isSmoothed && hasMarks ? 1.5 * ratio : thin });
   context.setLineDash([]);
-  const radius = (isEpoch ? 2.5 : 1.5) * ratio;
+  const radius = 2.5 * ratio;
   for (const i of dotted({ ...part, mean: series.shown }, isEpoch && hasDots && to - from <= MANY)) dot(context, scales.toX(series.x[i]), scales.toY(series.shown[i]), radius);
   marks(context, part, scales, box, ratio, hasMarks);
 }

@@ -54,6 +54,7 @@ function pad(lo, hi) {
 }
 
 function padLog(lo, hi) {
-  const room = lo === hi ? 2 : (hi / lo) ** 0.05;
-  return { lo: lo / room || Number.MIN_VALUE, hi: hi * room };
+  const [low, high] = [Math.log10(lo), Math.log10(hi)];
+  const room = lo === hi ? 0.3 : (high - low) * 0.05;
+  return { lo: Math.max(10 ** (low - room), Number.MIN_VALUE), hi: Math.min(10 ** (high + room), Number.MAX_VALUE) };
 }

@@ -30,7 +30,7 @@ export function smooth(x, y, n, w, range) {
 export function isNoise(y, n) {
   const path = (stride) => {
     let [sum, previous] = [0, NaN];
-    for (let i = 0; i < n; i += stride) {
+    for (let i = 0; i < n; i = i + stride < n || i === n - 1 ? i + stride : n - 1) {
       const d = Math.abs(y[i] - previous);
       if (d === d) sum += d; // not at a gap
       if (Number.isFinite(y[i])) previous = y[i];

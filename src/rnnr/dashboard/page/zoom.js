@@ -3,6 +3,7 @@
 import { placeText, stepAt } from "./axis.js";
 import { curvesInView, redraw, when } from "./charts.js";
 import { curveOf, detailOf, dropDetails } from "./curves.js";
+import { inRange, seriesOf } from "./series.js";
 import { fetchDetails } from "./server.js";
 import { change, settings, whenChanged } from "./settings.js";
 import { runOf } from "./store.js";
@@ -23,12 +24,21 @@ function place() {
   return `batches ${grouped(Math.round(from))} to ${grouped(Math.round(to))}`;
 }
 
+/** Return how many batches a point of a curve stands for, in the part that is shown. */
+function widthOf(curve) {
+  const columns = curveOf(curve);
+  const series = columns && !columns.isOne && !detailOf(curve) && seriesOf(curve);
+  if (!series) return 1;
+  const [from, to] = inRange(series);
+  const gap = to - from > 1 ? (series.step[to - 1] - series.step[from]) / (to - from - 1) : 1;
+  return Math.max(series.width, Math.round(gap)); // a live run may be told in larger steps
+}
+
 /** Say what is zoomed into, and how fine it can be seen. */
 export function showZoom() {
   byId("zoom").hidden = !settings.zoom;
   if (!settings.zoom) return;
-  const widths = curvesInView().filter((curve) => curve.of === "batch" && !detailOf(curve)).map((curve) => curveOf(curve)?.width ?? 1);
-  const widest = Math.max(1, ...widths);
+  const widest = Math.max(1, ...curvesInView().filter((curve) => curve.of === "batch").map(widthOf));
   setText(byId("zoomed"), place() + (widest > 1 ? ` · no finer than ${grouped(widest)} batches` : ""));
 }
 
@@ -39,7 +49,7 @@ function askSoon() {
 }
 
 async function ask() {
-  const curves = settings.zoom ? curvesInView().filter((curve) => !runOf(curve).live && (curveOf(curve)?.width ?? 1) > 1) : [];
+  const curves = settings.zoom ? curvesInView().filter((curve) => !runOf(curve).live && !(curveOf(curve)?.isOne ?? true)) : [];
   const steps = curves.flatMap(({ experiment: { lead } }) => settings.zoom.map((x) => stepAt(lead, x))).filter(Number.isFinite);
   const [from, to] = [Math.max(0, Math.floor(Math.min(...steps)) - 1), Math.ceil(Math.max(...steps)) + 1];
   const what = `${from} ${to} ${curves.map(({ key, i }) => `${key}.${i}`).join()}`;
