@@ -414,7 +414,7 @@ def test_two_hundred_runs_are_shown(
     lines = record(tmp_path / "one.jsonl", config={"lr": 0.1}, loss=inverse)
     for i in range(200):
         path = tmp_path / f"{i}.jsonl"
-        path.write_text("".join(lines).replace('"lr": 0.1', f'"lr": {i}.5'), encoding="utf-8")
+        path.write_text(re.sub(r'("lr": ?)0\.1', rf"\g<1>{i}.5", "".join(lines)), encoding="utf-8")
         dashboard.follow(path, f"run {i}")
     page = open_page(dashboard.address)
     expect(page.locator("#n-runs")).to_have_text("200 of 200")

@@ -171,7 +171,7 @@ def inked(picture: Any, ink: Colour, ground: Colour, least: float = 0.35) -> Any
     off = pixels(picture) - np.array(ground) if isinstance(picture, bytes) else picture - ground
     share = (off @ way) / (way @ way)
     beside = np.abs(off - share[..., None] * way).max(axis=-1)
-    return (share > least) & (beside < 24)
+    return (share > least) & (beside < 6 + 12 * share)
 
 
 def curve(page: Page, ink: str, metric: str = "loss", least: float = 0.35) -> Any:

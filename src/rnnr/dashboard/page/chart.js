@@ -31,7 +31,7 @@ export function drawnCurves(metric) {
   const many = isMany();
   return shownCurves(metric).flatMap((curve) => {
     const series = seriesOf(curve);
-    if (!series?.n) return [];
+    if (!series?.n || Number.isNaN(series.x[0])) return [];
     const isEpoch = curve.of === "epoch";
     return [{ ...curve, series, isEpoch, ink: colourOf(curve.experiment, curve.part), dash: many && curve.part > 0, hasBand: !many && !isEpoch }];
   });
@@ -56,7 +56,7 @@ export function draw(chart) {
 
 function noteOf({ metric, curves }) {
   if (!shownCurves(metric).length) return "No run with this metric is shown.";
-  if (!curves.length) return "";
+  if (!curves.length) return settings.x === "batches" ? "" : `No ${settings.x === "clock" ? "time of day" : settings.x} is known of these runs.`;
   return settings.log.includes(metric) ? "No finite value above 0 to draw." : "No finite value to draw.";
 }
 

@@ -55,6 +55,7 @@ export function takeDetails(buffer) {
 function write({ key, metric, from, n, columns, rewritten, closed, width, version, data }) {
   const id = `${key}.${metric}`;
   const old = curves.get(id);
+  if (old && version < old.version) return; // an answer that was overtaken
   const curve = from > 0 && old ? old : { capacity: 0, n: 0 };
   const isOne = columns === 2 && (from === 0 || curve.isOne); // all three columns are the same
   reserve(curve, Math.max(from + n, 16), from, isOne);

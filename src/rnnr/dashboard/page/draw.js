@@ -50,13 +50,12 @@ export function trace(path, { x, from, to }, [least, greatest, mean], { toX, toY
   close();
 }
 
-export const isFinitePoint = (value) => Number.isFinite(value);
-
 /** Return the indexes that get a dot: all, or those between two gaps, which no line reaches. */
-function dotted({ mean, from, to }, all) {
+function dotted({ mean, n, from, to }, all) {
   const dots = [];
+  const isThere = (i) => i >= 0 && i < n && Number.isFinite(mean[i]);
   for (let i = from; i < to; i += 1)
-    if (isFinitePoint(mean[i]) && (all || !(isFinitePoint(mean[i - 1]) || isFinitePoint(mean[i + 1])))) dots.push(i);
+    if (isThere(i) && (all || !(isThere(i - 1) || isThere(i + 1)))) dots.push(i);
   return dots;
 }
 
@@ -99,7 +98,7 @@ function marks(context, { x, mean, least, greatest, from, to }, { toX }, { top, 
   for (let i = from; i < to; i += 1) {
     if (hasMarks && greatest[i] > y.hi && y.above !== null) context.fillRect(toX(x[i]) - ratio, top, 2 * ratio, 4 * ratio);
     if (hasMarks && least[i] < y.lo && y.below !== null) context.fillRect(toX(x[i]) - ratio, bottom - 4 * ratio, 2 * ratio, 4 * ratio);
-    if (isFinitePoint(mean[i])) continue;
+    if (Number.isFinite(mean[i])) continue;
     context.fillStyle = bad;
     context.fillRect(toX(x[i]) - ratio, bottom - 3 * ratio, 2 * ratio, 3 * ratio);
     context.fillStyle = ink;

@@ -2,7 +2,7 @@
 
 import { colourOf, rampColour, scale, css } from "./colours.js";
 import { change, settings } from "./settings.js";
-import { differing, isMany, partLabels, store } from "./store.js";
+import { differing, isMany, partLabel, partLabels, store } from "./store.js";
 import { byId, element, valueText } from "./text.js";
 
 let made = "";
@@ -16,7 +16,7 @@ function line(label, ink, isDashed) {
 /** Show the parts: a hue each if there is one experiment, else a dash each. */
 export function showLegend() {
   const labels = partLabels();
-  const lead = (label) => store.experiments[0].parts.findIndex(({ part }) => (part ?? "training") === label);
+  const lead = (label) => store.experiments[0].parts.findIndex((run) => partLabel(run) === label);
   const now = JSON.stringify([isMany(), labels, css.series, settings.colour, scale()]);
   if (now === made) return;
   made = now;

@@ -66,7 +66,13 @@ export function partLabels() {
   return [...new Set(store.experiments.flatMap((experiment) => experiment.parts.map(partLabel)))];
 }
 
-export const partLabel = (run) => run.part ?? "training";
+/** Return the label of a run in its experiment; "seed 1 validation" of "seed 1" is "validation". */
+export function partLabel(run) {
+  const label = run.part ?? "training";
+  const name = store.runs.get(run.part_of)?.name;
+  const rest = name && label.startsWith(name) ? label.slice(name.length).replace(/^[\s./_-]+/, "") : "";
+  return rest || label;
+}
 
 /** Return the entries of the configuration that differ between the experiments. */
 export function differing() {

@@ -27,7 +27,10 @@ export function numberText(value) {
 }
 
 /** Return an entry of a configuration in words. */
-export const valueText = (value) => (typeof value === "number" ? String(+value.toPrecision(6)) : value === null ? "None" : String(value));
+export function valueText(value) {
+  if (typeof value === "number") return String(+value.toPrecision(6));
+  return { true: "True", false: "False", null: "None" }[typeof value === "string" ? "" : value] ?? String(value);
+}
 
 export function durationText(seconds) {
   if (!Number.isFinite(seconds) || seconds < 0) return "–";
