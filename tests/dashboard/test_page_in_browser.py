@@ -166,7 +166,7 @@ def test_the_title_tells_how_far(
     run = in_background(runner.run, range(4), 2)
     held(dashboard, 4)
     expect(page).to_have_title("62 % · training · rnnr")
-    trainer_of(dashboard, name="another")
+    trainer_of(dashboard, name="another", loss=inverse).run(range(3))
     expect(page).to_have_title("1 of 2 running · rnnr")
     dashboard.control.unpause()
     run.result(60)

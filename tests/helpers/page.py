@@ -118,10 +118,33 @@ def await_points(
     page: Page, n: int, metric: str = "loss", run: str = "training", series: str = "batch"
 ) -> None:
     """Wait until the page holds so many points of a metric of a run."""
-    page.wait_for_function(
-        """async ([n, metric, run, series]) =>
-            (await window.rnnr.points(metric, run))?.[series].x.length === n""",
-        arg=[n, metric, run, series],
+    page.evaluate(
+        """async ([n, metric, run, series]) => {
+            let found = null;
+            for (let i = 0; i < 200; i += 1) {
+                found = await window.rnnr.points(metric, run);
+                if (found?.[series].x.length === n) return;
+                await new Promise((go) => setTimeout(go, 100));
+            }
+            throw new Error(`${n} points expected, got ${found?.[series].x.length}`);
+        }""",
+        [n, metric, run, series],
+    )
+
+
+def await_step(page: Page, step: int, metric: str = "loss", run: str = "training") -> None:
+    """Wait until the last batch that the page holds of a metric of a run is this one."""
+    page.evaluate(
+        """async ([step, metric, run]) => {
+            let found = null;
+            for (let i = 0; i < 200; i += 1) {
+                found = await window.rnnr.points(metric, run);
+                if (found?.batch.x.at(-1) === step) return;
+                await new Promise((go) => setTimeout(go, 100));
+            }
+            throw new Error(`batch ${step} expected, got ${found?.batch.x.at(-1)}`);
+        }""",
+        [step, metric, run],
     )
 
 

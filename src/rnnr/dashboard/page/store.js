@@ -15,7 +15,7 @@ export function take(answer) {
   const there = new Set(store.order);
   for (const key of [...store.runs.keys()]) if (!there.has(key)) drop(key);
   const before = shape;
-  shape = store.order.map((key) => `${key} ${store.runs.get(key).part_of} ${store.runs.get(key).metrics.names.length}`).join();
+  shape = store.order.map((key) => `${key} ${rootOf(store.runs.get(key))} ${store.runs.get(key).metrics.names.length}`).join();
   if (shape === before) return false;
   group();
   collectMetrics();
@@ -27,9 +27,18 @@ function drop(key) {
   for (const listener of dropped) listener(key);
 }
 
+const isWaiting = (run) => run.live !== false && run.status === "waiting";
+
+/** Return the key of the run whose row a run shares; one that has not begun may be an evaluation of a live run. */
+function rootOf(run) {
+  if (store.runs.has(run.part_of)) return run.part_of;
+  if (!isWaiting(run)) return run.key;
+  const live = store.order.map((key) => store.runs.get(key)).filter((one) => one.live !== false && !store.runs.has(one.part_of));
+  return (live.find((one) => !isWaiting(one)) ?? live[0]).key;
+}
+
 function group() {
   const experiments = new Map();
-  const rootOf = (run) => (store.runs.has(run.part_of) ? run.part_of : run.key);
   const runs = store.order.map((key) => store.runs.get(key));
   for (const run of runs) if (rootOf(run) === run.key) experiments.set(run.key, newExperiment(run, experiments.size));
   for (const run of runs) if (rootOf(run) !== run.key) experiments.get(rootOf(run))?.keys.push(run.key);

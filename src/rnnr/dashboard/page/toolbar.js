@@ -3,10 +3,6 @@
 import { change, settings, whenChanged } from "./settings.js";
 import { byId, setText } from "./text.js";
 
-const REST = 120; // milliseconds after which a search is over
-
-let timer = null;
-
 function show() {
   for (const radio of document.querySelectorAll("#axes input")) radio.checked = radio.value === settings.x;
   byId("smooth").value = Math.round(settings.smooth * 100);
@@ -31,10 +27,7 @@ export function connectToolbar() {
   byId("smooth").addEventListener("input", ({ target }) => change({ smooth: Math.min(0.999, target.value / 100) }));
   byId("clip").addEventListener("change", ({ target }) => change({ clip: target.checked }));
   byId("size").addEventListener("change", ({ target }) => change({ size: target.value }));
-  byId("search").addEventListener("input", ({ target }) => {
-    clearTimeout(timer);
-    timer = setTimeout(() => change({ q: target.value }), REST);
-  });
+  byId("search").addEventListener("input", ({ target }) => change({ q: target.value }));
   byId("options").addEventListener("click", () => {
     const isOpen = byId("toolbar").classList.toggle("open");
     byId("options").setAttribute("aria-expanded", isOpen);
