@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO, StringIO
+from itertools import pairwise
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,8 @@ def test_smoothing_is_that_of_tensorboard_for_a_thousand_even_points(blank: Page
         [1, 0.6875, 0.33673], abs=5e-6
     )
     values = [math.sin(n) + noisy(n) for n in range(1, 1001)]
-    mean, debias, expected = 0.0, 0, []
-    for value in values:
-        debias += 1
+    mean, expected = 0.0, []
+    for debias, value in enumerate(values, 1):
         mean = 0.9 * mean + 0.1 * value
         expected.append(mean / (1 - 0.9**debias))
     shown = call(blank, "smooth", "smooth", list(range(1, 1001)), values, 1000, 0.9, 1000)
@@ -143,7 +143,7 @@ def test_ticks_are_even_inside_the_range_and_neither_none_nor_many(
     at = [tick["at"] for tick in call(blank, "ticks", "linearTicks", lo, hi, count)]
     assert 1 <= len(at) <= 2 * count + 1
     assert all(lo * (1 - 1e-9) <= one <= hi * (1 + 1e-9) for one in at)
-    steps = [b - a for a, b in zip(at, at[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(at)]
     assert steps == pytest.approx([steps[0]] * len(steps)) if steps else True
 
 
@@ -316,9 +316,7 @@ def test_a_logarithmic_axis_is_for_one_chart_and_leaves_out_what_has_no_logarith
     assert np.abs(rows - (slope * columns + at)).max() < 3
     expect(plot(page, "margin")).to_have_attribute("data-note", "")
     page.get_by_role("button", name="log scale: margin").click()
-    expect(plot(page, "margin")).to_have_attribute(
-        "data-note", "No finite value above 0 to draw."
-    )
+    expect(plot(page, "margin")).to_have_attribute("data-note", "No finite value above 0 to draw.")
     page.get_by_role("button", name="log scale: margin").click()
     expect(plot(page, "margin")).to_have_attribute("data-note", "")
 
@@ -597,7 +595,12 @@ def test_only_charts_in_view_are_asked_for(dashboard: Dashboard, open_page: Page
     page.reload()
     plot(page, "m00")
     expect(page.locator(".chart")).to_have_count(60)
-    wanted = {one.split(".")[1] for url in asked if "curves?" in url for one in url.split("=")[1].split(",")}
+    wanted = {
+        one.split(".")[1]
+        for url in asked
+        if "curves?" in url
+        for one in url.split("=")[1].split(",")
+    }
     assert 2 <= len(wanted) <= 12
     plot(page, "m59")
     page.wait_for_function("() => document.querySelector('[data-metric=m59] .base').width > 0")
@@ -616,7 +619,9 @@ def test_metrics_are_searched_by_pattern_and_groups_fold(
     expect(groups.locator("h2")).to_have_text(["metrics", "norm", "layers", "system"])
     folded = page.locator("[data-group=layers]")
     expect(folded.locator("summary")).to_have_text("layers12")
-    expect(page.locator(".chart h3")).to_have_text(["loss", "accuracy", "norm/a", "norm/b", "system/x"])
+    expect(page.locator(".chart h3")).to_have_text(
+        ["loss", "accuracy", "norm/a", "norm/b", "system/x"]
+    )
     folded.locator("summary").click()
     expect(folded.locator(".chart")).to_have_count(12)
     folded.locator("summary").click()
@@ -630,4 +635,3 @@ def test_metrics_are_searched_by_pattern_and_groups_fold(
     expect(page.locator("#no-metrics")).to_have_text("No metric is found.")
     page.locator("#search").fill("")
     expect(groups.locator("h2")).to_have_text(["metrics", "norm", "layers", "system"])
-

@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from io import BytesIO
 from itertools import count
@@ -60,7 +60,6 @@ from helpers.page import (
 from helpers.paths import ROOT
 from rnnr import Event, Runner, State
 from rnnr.dashboard import Dashboard
-from rnnr.recording import Record
 
 PICTURES = ROOT / "docs" / "images"
 PAGE = ROOT / "src" / "rnnr" / "dashboard" / "page"
@@ -610,6 +609,17 @@ runner.run(range(777))
 """
 
 
+PARKED = """async (n) => {
+    for (let i = 0; i < 200; i += 1) {
+        const { held, pending } = await navigator.locks.query();
+        if (held.length === 1 && pending.length === n - 1) return true;
+        await new Promise((go) => setTimeout(go, 50));
+    }
+    return false;
+}"""
+"""Waits until one window of a browser parks a request for all of them."""
+
+
 @pytest.mark.parametrize("n_windows", [1, 2])
 def test_when_the_process_has_ended_all_curves_are_there(
     n_windows: int, open_page: PageOpener
@@ -624,7 +634,7 @@ def test_when_the_process_has_ended_all_curves_are_there(
             for page in pages:
                 page.bring_to_front()
                 expect(page.locator(".chart").first).to_be_visible()
-                await_step(page, 499, "m0")
+            assert pages[0].evaluate(PARKED, n_windows)
             process.stdin.write("go on\n")
             process.stdin.flush()
             assert process.wait(GUARD) == 0

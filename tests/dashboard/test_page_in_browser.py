@@ -127,7 +127,9 @@ def test_all_settings_are_in_the_address_and_come_back_from_it(
         r"#x=epochs&smooth=0\.6&clip=false&size=large&theme=dark&q=loss\|x&filter=lr>0&colour=lr"
         r"&sort=last:loss ~up&zoom=0\.5~1&log=x%2C y&hide=a%2C b"
     )
-    page.wait_for_function("() => location.hash.includes('theme') && location.hash.includes('zoom')")
+    page.wait_for_function(
+        "() => location.hash.includes('theme') && location.hash.includes('zoom')"
+    )
     assert re.fullmatch(wanted.replace("%2C", ","), fragment(page)), fragment(page)
 
     address = page.url
@@ -150,7 +152,9 @@ def test_all_settings_are_in_the_address_and_come_back_from_it(
 
 def test_a_broken_address_is_no_harm(dashboard: Dashboard, open_page: PageOpener) -> None:
     trainer_of(dashboard, loss=inverse).run(range(3))
-    page = open_page(f"{dashboard.address}#x=toString&smooth=NaN&zoom=9~1&log=%E0%A4%A&__proto__=1&q=(")
+    page = open_page(
+        f"{dashboard.address}#x=toString&smooth=NaN&zoom=9~1&log=%E0%A4%A&__proto__=1&q=("
+    )
     await_points(page, 3)
     expect(page.get_by_role("radio", name="Batches")).to_be_checked()
     expect(page.locator("#smoothed")).to_have_text("0.9")
@@ -331,7 +335,9 @@ def test_every_control_has_a_name(
 def test_sixty_rounds_of_use_leave_nothing_behind(
     dashboard: Dashboard, open_page: PageOpener, tmp_path: Any
 ) -> None:
-    show_recordings(dashboard, tmp_path, {"a": {"lr": 1}, "b": {"lr": 2}}, loss=inverse, margin=float)
+    show_recordings(
+        dashboard, tmp_path, {"a": {"lr": 1}, "b": {"lr": 2}}, loss=inverse, margin=float
+    )
     page = open_page(dashboard.address)
     await_points(page, 6, run="b")
     session = page.context.new_cdp_session(page)
@@ -345,7 +351,10 @@ def test_sixty_rounds_of_use_leave_nothing_behind(
         page.wait_for_function(FRAMES)
         for _ in range(3):
             session.send("HeapProfiler.collectGarbage")
-        found = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+        found = {
+            each["name"]: each["value"]
+            for each in session.send("Performance.getMetrics")["metrics"]
+        }
         return tuple(found[name] for name in ("Nodes", "JSEventListeners", "JSHeapUsedSize"))
 
     use(5)

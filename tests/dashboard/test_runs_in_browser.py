@@ -1,8 +1,8 @@
-"""The runs on the page in a real browser: how far they are, and how they are picked and compared."""
+"""The runs on the page in a real browser: how far they are, how they are picked and compared."""
 
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -403,7 +403,9 @@ def test_an_evaluation_and_its_training_are_one_row(
     assert page.locator("#legend li").count() >= 2
     await_points(page, 3, run="second validation", series="epoch")
     plot(page)
-    page.mouse.move(*(page.locator("[data-metric=loss] .plot").bounding_box()[key] + 150 for key in "xy"))  # type: ignore[index]
+    page.mouse.move(
+        *(page.locator("[data-metric=loss] .plot").bounding_box()[key] + 150 for key in "xy")
+    )  # type: ignore[index]
     expect(page.locator("#values tbody tr")).to_have_count(2)
     expect(page.locator("#values thead th")).to_have_count(3)
 

@@ -83,7 +83,9 @@ def record(path: Path, n_batches: int = 6, config: Any = None, **values: Any) ->
     return path.read_text(encoding="utf-8").splitlines(keepends=True)
 
 
-def show_recordings(dashboard: Dashboard, folder: Path, configs: dict[str, Any], **values: Any) -> None:
+def show_recordings(
+    dashboard: Dashboard, folder: Path, configs: dict[str, Any], **values: Any
+) -> None:
     """Show a recording for each name and configuration; its values are scaled by its place."""
     for i, (name, config) in enumerate(configs.items(), 1):
         scaled = {key: lambda n, f=value, i=i: f(n) * i for key, value in values.items()}
@@ -189,7 +191,7 @@ def colours(png: bytes) -> set[Colour]:
 
 
 def inked(picture: Any, ink: Colour, ground: Colour, least: float = 0.35) -> Any:
-    """Return where a picture has a colour, or a blend of it with the ground, as at a line's edge."""
+    """Return where a picture has a colour, or a blend of it with the ground, as on an edge."""
     way = np.array(ink) - np.array(ground)
     off = pixels(picture) - np.array(ground) if isinstance(picture, bytes) else picture - ground
     share = (off @ way) / (way @ way)
