@@ -587,7 +587,8 @@ def test_the_axis_is_the_time_of_day_of_a_live_run(
 
 def test_only_charts_in_view_are_asked_for(dashboard: Dashboard, open_page: PageOpener) -> None:
     names = [f"m{i:02d}" for i in range(60)]
-    runner = trainer_of(dashboard, **dict.fromkeys(names, inverse))
+    values: dict[str, Any] = dict.fromkeys(names, inverse)
+    runner = trainer_of(dashboard, **values)
     runner.run(range(10))
     page = open_page(dashboard.address)
     asked: list[str] = []
@@ -612,7 +613,8 @@ def test_metrics_are_searched_by_pattern_and_groups_fold(
 ) -> None:
     layers = [f"layers/w{i}" for i in range(12)]
     names = ["loss", "accuracy", "system/x", "norm/a", "norm/b", *layers]
-    runner = trainer_of(dashboard, **dict.fromkeys(names, inverse))
+    values: dict[str, Any] = dict.fromkeys(names, inverse)
+    runner = trainer_of(dashboard, **values)
     runner.run(range(10))
     page = open_page(dashboard.address)
     groups = page.locator(".group")

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Collection
+from functools import partial
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from helpers.page import (
     row,
     says,
     show_recordings,
+    times,
     trainer_of,
 )
 from rnnr import Event, Runner, State
@@ -293,7 +295,7 @@ def test_what_is_not_a_number_is_sorted_last(
     dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
     for name, value in {"a": nan, "b": 2.0, "c": inf, "d": 1.0}.items():
-        record(tmp_path / f"{name}.jsonl", loss=lambda n, value=value: value)
+        record(tmp_path / f"{name}.jsonl", loss=times(lambda _: 1.0, value))
         dashboard.follow(tmp_path / f"{name}.jsonl", name)
     page = open_page(dashboard.address)
     await_points(page, 6, run="d")
@@ -383,6 +385,11 @@ def test_runs_are_coloured_by_an_entry_of_their_configuration(three: Page) -> No
     expect(three.locator("#scale")).to_be_hidden()
 
 
+def evaluate(evaluator: Runner, state: State) -> None:
+    """Run an evaluation."""
+    evaluator.run([1])
+
+
 def test_an_evaluation_and_its_training_are_one_row(
     dashboard: Dashboard, open_page: PageOpener
 ) -> None:
@@ -395,7 +402,7 @@ def test_an_evaluation_and_its_training_are_one_row(
         def measure(state: State) -> None:
             state["stats"] = {"loss": 1.5}
 
-        trainer.on(Event.EPOCH_FINISHED, lambda state, evaluator=evaluator: evaluator.run([1]))
+        trainer.on(Event.EPOCH_FINISHED, partial(evaluate, evaluator))
         trainer.run(range(4), max_epoch=3)
     page = open_page(dashboard.address)
     await_points(page, 12, run="second")
@@ -403,9 +410,9 @@ def test_an_evaluation_and_its_training_are_one_row(
     assert page.locator("#legend li").count() >= 2
     await_points(page, 3, run="second validation", series="epoch")
     plot(page)
-    page.mouse.move(
-        *(page.locator("[data-metric=loss] .plot").bounding_box()[key] + 150 for key in "xy")
-    )  # type: ignore[index]
+    box = plot(page).bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 150, box["y"] + 150)
     expect(page.locator("#values tbody tr")).to_have_count(2)
     expect(page.locator("#values thead th")).to_have_count(3)
 

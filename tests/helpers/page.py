@@ -32,6 +32,8 @@ GUARD = 120.0
 """Seconds after which a run that hangs fails its test."""
 
 Submit: TypeAlias = Callable[..., Future[None]]
+Value: TypeAlias = Callable[[int], float]
+"""A metric as a function of the number of batches."""
 Colour: TypeAlias = tuple[int, int, int]
 
 FRAMES = """() => new Promise((drawn) => {
@@ -40,7 +42,7 @@ FRAMES = """() => new Promise((drawn) => {
 """Waits until what has changed is drawn."""
 
 
-def trainer_of(dashboard: Dashboard, *, name: str = "training", **values: Any) -> Runner:
+def trainer_of(dashboard: Dashboard, *, name: str = "training", **values: Value) -> Runner:
     """Return a runner on the dashboard whose metrics are functions of the number of batches."""
     runner = Runner()
     dashboard.attach_on(runner, name=name, system=False)
@@ -50,6 +52,11 @@ def trainer_of(dashboard: Dashboard, *, name: str = "training", **values: Any) -
         state["stats"] = {key: value(state["n_iters"]) for key, value in values.items()}
 
     return runner
+
+
+def times(value: Value, factor: float) -> Value:
+    """Return a metric that is so many times another."""
+    return lambda n: value(n) * factor
 
 
 def inverse(n: int) -> float:
@@ -70,7 +77,7 @@ def held(dashboard: Dashboard, n_more: int = 0) -> None:
         assert dashboard.control.wait_until_paused(GUARD)
 
 
-def record(path: Path, n_batches: int = 6, config: Any = None, **values: Any) -> list[str]:
+def record(path: Path, n_batches: int = 6, config: Any = None, **values: Value) -> list[str]:
     """Record a run whose metrics are functions of the number of batches; return the lines."""
     runner = Runner()
 
@@ -84,17 +91,17 @@ def record(path: Path, n_batches: int = 6, config: Any = None, **values: Any) ->
 
 
 def show_recordings(
-    dashboard: Dashboard, folder: Path, configs: dict[str, Any], **values: Any
+    dashboard: Dashboard, folder: Path, configs: dict[str, Any], **values: Value
 ) -> None:
     """Show a recording for each name and configuration; its values are scaled by its place."""
     for i, (name, config) in enumerate(configs.items(), 1):
-        scaled = {key: lambda n, f=value, i=i: f(n) * i for key, value in values.items()}
+        scaled: dict[str, Any] = {key: times(value, i) for key, value in values.items()}
         record(folder / f"{name}.jsonl", config=config, **scaled)
         dashboard.follow(folder / f"{name}.jsonl", name)
 
 
 def open_recording(
-    dashboard: Dashboard, open_page: PageOpener, folder: Path, n_batches: int, **values: Any
+    dashboard: Dashboard, open_page: PageOpener, folder: Path, n_batches: int, **values: Value
 ) -> Page:
     """Open a page with a recording of a training, of which each batch is a point."""
     record(folder / "training.jsonl", n_batches, **values)

@@ -5,6 +5,7 @@
 
 import { inRange } from "./series.js";
 
+const BAND = 0.24; // how much of its colour a band has
 const MANY = 150; // from so many epochs on only the line is drawn: dots would hide it
 
 /** Return what turns values into pixels; the plot is a box on the canvas. */
@@ -65,7 +66,8 @@ export function drawSeries(context, series, scales, { ink, dash, isEpoch, hasBan
   Object.assign(context, { strokeStyle: ink, fillStyle: ink, lineJoin: "bevel", globalAlpha: 1 });
   if (hasBand) {
     context.setLineDash([]);
-    stroke(context, part, [series.least, series.greatest, series.mean], scales, { alpha: 0.24, width: 1 });
+    if (isCoarse(part, scales)) fillBand(context, part, scales);
+    else stroke(context, part, [series.least, series.greatest, series.mean], scales, { alpha: BAND, width: 1 });
   }
   const columns = series.isSmoothed || hasBand ? [series.shown, series.shown, series.shown] : [series.least, series.greatest, series.mean];
   context.setLineDash(dash ? [5 * ratio, 3 * ratio] : []);
@@ -74,6 +76,21 @@ export function drawSeries(context, series, scales, { ink, dash, isEpoch, hasBan
   const radius = 2.5 * ratio;
   for (const i of dotted({ ...part, mean: series.shown }, isEpoch && hasDots && to - from <= MANY)) dot(context, scales.toX(series.x[i]), scales.toY(series.shown[i]), radius);
   marks(context, part, scales, box, ratio, hasMarks);
+}
+
+/** Return whether intervals of several values are wider than a pixel or so. */
+function isCoarse({ x, from, to, least, greatest }, { toX }) {
+  return least !== greatest && to - from > 1 && toX(x[to - 1]) - toX(x[from]) > 1.5 * (to - from);
+}
+
+/** Fill the band between the least and the greatest values, interval by interval. */
+function fillBand(context, { x, from, to, least, greatest }, { toX, toY }) {
+  context.globalAlpha = BAND;
+  for (let i = from + 1; i < to; i += 1) {
+    const [left, top, bottom] = [toX(x[i - 1]), toY(greatest[i]), toY(least[i])];
+    if (top === top && bottom === bottom) context.fillRect(left, top, toX(x[i]) - left, Math.max(1, bottom - top));
+  }
+  context.globalAlpha = 1;
 }
 
 function stroke(context, part, columns, scales, { alpha, width }) {
