@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from helpers.browser import browser, open_page, playwright
 if TYPE_CHECKING:  # it needs Tornado, which may be missing
     from rnnr.dashboard import Dashboard
 
-__all__ = ["browser", "dashboard", "open_page", "playwright"]
+__all__ = ["browser", "dashboard", "in_background", "open_page", "playwright"]
 
 
 @pytest.fixture
@@ -23,3 +24,11 @@ def dashboard() -> Iterator[Dashboard]:
     dashboard = Dashboard()
     yield dashboard
     dashboard.close()
+
+
+@pytest.fixture
+def in_background(dashboard: Dashboard) -> Iterator[Callable[..., Future[None]]]:
+    """Runs on a thread of its own; what still goes on after the test is stopped."""
+    with ThreadPoolExecutor() as threads:
+        yield threads.submit
+        dashboard.control.stop()

@@ -119,7 +119,7 @@ class Visit:
         self.page: Page = context.new_page()
         self.requests: list[str] = []
         self.complaints: list[str] = []
-        self._address = address
+        self._address = address.partition("#")[0]
         self.page.on("request", self._asked)
         self.page.on("requestfailed", self._failed)
         self.page.on("console", self._told)

@@ -1,44 +1,70 @@
 // The page of the dashboard: it asks the server for updates, and shows them.
 
-import { connectButtons, showControls, showStatus, statusText } from "./control.js";
-import { points, removeCharts, repaint, replotAll, showCharts } from "./charts.js";
-import { isOver, removeRuns, showFailures, showRuns } from "./runs.js";
-import { showHandlers, showLines } from "./tables.js";
+import { arrange, curvesInView, redraw, spent, when } from "./charts.js";
+import { forgetScale } from "./colours.js";
+import { connectButtons, showControls, showLost, showStatus, statusText } from "./control.js";
+import { isStale, takeCurves } from "./curves.js";
+import { awaitEnd } from "./end.js";
+import { connectEnlarged, drawEnlarged, enlargedCurves } from "./enlarge.js";
+import { showFailures } from "./failure.js";
+import { connectLegend } from "./legend.js";
+import { showRuns } from "./runs.js";
+import { showHandlers, showLines } from "./records.js";
+import { fetchCurves, fetchData, fetchLast } from "./server.js";
+import { whenChanged } from "./settings.js";
+import { shownCurves } from "./shown.js";
+import { store, take } from "./store.js";
+import { connectTable } from "./table.js";
 import { byId } from "./text.js";
+import { connectTheme } from "./theme.js";
+import { showTitle } from "./title.js";
+import { connectToolbar } from "./toolbar.js";
+import { connectTools } from "./tools.js";
+import { connectZoom, showZoom } from "./zoom.js";
+import { points } from "./points.js";
 
-const LOST = "the run's process has ended or cannot be reached, asking again…";
+const SHARE = 4; // times its own drawing time, the page waits until it asks again
 
-const page = { cursor: null, asking: false, timer: null, answer: null, awaitingEnd: false };
+const page = { cursor: null, asking: false, timer: null, fetching: false, missing: false };
 
 function show(answer) {
-  if (page.answer?.runs.some((old) => answer.runs.every((run) => run.name !== old.name))) startOver();
-  page.answer = answer;
-  byId("handlers").hidden = byId("log").parentNode.hidden = !answer.live;
-  if (answer.runs.length) showRuns(answer.runs);
-  showFailures(answer.runs);
-  showControls(answer, true);
-  showStatus(statusText(answer));
-  showCharts(answer.runs);
-  if (answer.handlers !== undefined) showHandlers(answer.handlers);
-  if (answer.events) showLines(byId("events"), answer.events);
-  if (answer.log) showLines(byId("log"), answer.log);
+  const begun = performance.now();
+  const changed = new Set(answer.runs.map(({ key }) => key));
+  const isNew = take(answer);
+  byId("handlers").hidden = byId("log-part").hidden = !store.answer.live;
+  if (isNew) forgetScale();
+  if (isNew || changed.size) showRuns();
+  showFailures([...store.runs.values()]);
+  showControls(store.answer, true);
+  showStatus(statusText(store.answer));
+  showTitle();
+  if (answer.handlers) showHandlers(answer.handlers);
+  if (answer.events) showLines("events", answer.events);
+  if (answer.log) showLines("log", answer.log);
+  if (isNew) arrange();
+  if (isNew || changed.size) redraw(({ metric }) => isNew || shownCurves(metric).some(({ key }) => changed.has(key)));
+  spent.milliseconds += performance.now() - begun;
 }
 
-/** Remove the runs of a process that has ended: another process answers on its address. */
-function startOver() {
-  removeCharts();
-  removeRuns();
-  for (const id of ["events", "log"]) byId(id).replaceChildren();
-  showHandlers(null);
-}
-
-async function fetchAnswer() {
-  const query = page.cursor === null ? "" : `?cursor=${encodeURIComponent(page.cursor)}`;
+/** Ask for the curves in view that have changed, and draw them as they come. */
+async function fetchInView() {
+  page.missing = true;
+  if (page.fetching || document.hidden) return;
+  page.fetching = true;
   try {
-    const response = await fetch(`data${query}`, { cache: "no-store", signal: AbortSignal.timeout(10_000) });
-    return response.ok ? await response.json() : null;
-  } catch {
-    return null;
+    while (page.missing) {
+      page.missing = false;
+      const curves = [...new Set([...curvesInView(), ...enlargedCurves()])].filter(isStale);
+      if (!curves.length) break;
+      const asked = new Set(curves.map(({ key, i }) => `${key}.${i}`));
+      await fetchCurves(curves, () => {
+        redraw(({ metric }) => shownCurves(metric).some(({ key, i }) => asked.has(`${key}.${i}`)));
+        drawEnlarged();
+        showZoom();
+      });
+    }
+  } finally {
+    page.fetching = false;
   }
 }
 
@@ -48,41 +74,54 @@ async function ask() {
   page.asking = true;
   let again = 2;
   try {
-    const answer = await fetchAnswer();
+    spent.milliseconds = 0;
+    const answer = await fetchData(page.cursor);
     if (answer === null) return showLost();
     [page.cursor, again] = [answer.cursor, answer.again ?? again];
     show(answer);
-    awaitEnd();
+    await fetchInView();
+    awaitEnd(hearLast, showLast);
   } finally {
     page.asking = false;
-    page.timer = setTimeout(ask, again * 1000);
+    page.timer = setTimeout(ask, Math.max(again * 1000, SHARE * spent.milliseconds));
   }
 }
 
-/** Ask the server for the final state: the process of a script is gone before the next request. */
-async function awaitEnd() {
-  if (page.awaitingEnd) return;
-  page.awaitingEnd = true;
-  try {
-    const response = await fetch("end", { cache: "no-store" });
-    if (response.ok) show(await response.json());
-  } catch {
-    // it was killed, or cannot be reached: the next request will show
-  } finally {
-    page.awaitingEnd = false;
-  }
+/** Get what is missing of live runs when their process ends, also of charts that were never in view. */
+async function hearLast(answer, areOthers) {
+  take(answer);
+  const live = [...store.metrics.values()].flat().filter(({ key }) => store.runs.get(key).live !== false);
+  return fetchLast(live, areOthers);
 }
 
-function showLost() {
-  const ended = page.answer?.runs.length && page.answer.runs.every(isOver);
-  showStatus(ended ? `${statusText(page.answer)}; its process has ended` : LOST);
-  if (page.answer) showControls(page.answer, false);
+function showLast(answer, curves) {
+  const was = store.answer?.live;
+  show({ ...answer, live: answer.live ?? was });
+  if (curves) takeCurves(curves);
+  redraw();
+  drawEnlarged();
 }
 
-Bokeh.logger.set_level("error"); // else it logs to the console how long each chart took
+function settle(names) {
+  forgetScale();
+  showRuns();
+  if (names.some((name) => ["q", "fold", "open"].includes(name))) arrange();
+  redraw();
+  fetchInView();
+}
+
+const repaint = () => (forgetScale(), showRuns(), redraw(), drawEnlarged());
+
 window.rnnr = { points };
-byId("log-scale").addEventListener("change", replotAll);
+connectTheme(repaint);
+connectToolbar();
+connectTools();
+connectTable();
+connectLegend();
+connectEnlarged();
+connectZoom();
 connectButtons(ask);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+whenChanged(settle);
+when("seen", fetchInView);
 document.addEventListener("visibilitychange", ask);
 ask();

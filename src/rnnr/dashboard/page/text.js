@@ -12,7 +12,8 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text; // unchanged: keep its selection, do not read it aloud again
 }
 
-export const grouped = (count) => count.toLocaleString("en");
+const form = new Intl.NumberFormat("en");
+export const grouped = (count) => form.format(count);
 export const of = (done, all) => (all === null ? grouped(done) : `${grouped(done)} of ${grouped(all)}`);
 
 export function numberText(value) {
@@ -23,6 +24,12 @@ export function numberText(value) {
   if (Number.isInteger(value) && size < 1e9) return grouped(value);
   if (size < 1e-4 || size >= 1e6) return value.toExponential(3);
   return value.toPrecision(Math.max(4, Math.trunc(size).toString().length));
+}
+
+/** Return an entry of a configuration in words. */
+export function valueText(value) {
+  if (typeof value === "number") return String(+value.toPrecision(6));
+  return { true: "True", false: "False", null: "None" }[typeof value === "string" ? "" : value] ?? String(value);
 }
 
 export function durationText(seconds) {

@@ -1,0 +1,134 @@
+// One chart: its heading, and two canvases, of which the upper one has what moves with the mouse.
+
+import { xTicks } from "./axis.js";
+import { colourOf, css } from "./colours.js";
+import { drawAxes, drawSeries, scalesOf } from "./draw.js";
+import { valueRange } from "./range.js";
+import { inRange, seriesOf, view } from "./series.js";
+import { settings } from "./settings.js";
+import { shownCurves } from "./shown.js";
+import { isMany, lastOf, partLabel, runOf } from "./store.js";
+import { element, numberText, setText } from "./text.js";
+import { linearTicks, logTicks } from "./ticks.js";
+
+const MARGIN = { left: 56, right: 12, top: 8, bottom: 26 };
+const WITH_VALUES = 6; // curves whose latest values the heading has
+
+export function makeChart(metric) {
+  const chart = { metric, isNear: false, scales: null };
+  chart.values = element("ul", { className: "legend" });
+  chart.tools = element("div", { className: "tools" });
+  const heading = element("div", { className: "heading" }, element("h3", {}, element("bdi", {}, metric)), chart.values, chart.tools);
+  [chart.base, chart.top] = ["base", "top"].map((className) => element("canvas", { className }));
+  chart.plot = element("div", { className: "plot", tabIndex: 0, role: "img" }, chart.base, chart.top);
+  chart.root = element("article", { className: "chart" }, heading, chart.plot);
+  chart.root.dataset.metric = metric;
+  return chart;
+}
+
+/** Return the curves of a chart that are shown, each with what is drawn of it. */
+export function drawnCurves(metric) {
+  const many = isMany();
+  return shownCurves(metric).flatMap((curve) => {
+    const series = seriesOf(curve);
+    if (!series?.n || Number.isNaN(series.x[0])) return [];
+    const isEpoch = curve.of === "epoch";
+    return [{ ...curve, series, isEpoch, ink: colourOf(curve.experiment, curve.part), dash: many && curve.part > 0, hasBand: !many && !isEpoch }];
+  });
+}
+
+/** Draw a chart again. */
+export function draw(chart) {
+  const ratio = Math.min(2, devicePixelRatio || 1);
+  const [width, height] = [Math.round(chart.plot.clientWidth * ratio), Math.round(chart.plot.clientHeight * ratio)];
+  if (!width || !height) return;
+  for (const canvas of [chart.base, chart.top])
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  chart.curves = drawnCurves(chart.metric);
+  chart.plot.dataset.note = "";
+  const context = chart.base.getContext("2d");
+  context.clearRect(0, 0, width, height);
+  Object.assign(chart, paint(context, chart.metric, chart.curves, { width, height, ratio }));
+  if (!chart.scales) chart.plot.dataset.note = noteOf(chart);
+  chart.ratio = ratio;
+  showValues(chart);
+}
+
+function noteOf({ metric, curves }) {
+  if (!shownCurves(metric).length) return "No run with this metric is shown.";
+  if (!curves.length) return settings.x === "batches" ? "" : `No ${settings.x === "clock" ? "time of day" : settings.x} is known of these runs.`;
+  return settings.log.includes(metric) ? "No finite value above 0 to draw." : "No finite value to draw.";
+}
+
+/** Draw curves and axes on any canvas; return the scales and the box, or no scales if there is nothing to draw. */
+export function paint(context, metric, curves, { width, height, ratio, thin, top = 0 }) {
+  const isLog = settings.log.includes(metric);
+  const y = rangeOf(curves, isLog);
+  const box = { left: MARGIN.left * ratio, top: top + MARGIN.top * ratio, ratio, css, y, bad: css.bad };
+  Object.assign(box, { width: width - box.left - MARGIN.right * ratio, height: height - (MARGIN.top + MARGIN.bottom) * ratio });
+  box.bottom = box.top + box.height;
+  if (!y || box.width <= 0 || box.height <= 0) return { scales: null, box, y };
+  const scales = scalesOf({ ...box, lo: view.lo, hi: view.hi, y, isLog });
+  const [nX, nY] = [Math.max(2, box.width / ratio / 90), Math.max(2, box.height / ratio / 45)];
+  drawAxes(context, box, scales, xTicks(view.lo, view.hi, nX), yTicksOf(y, nY, isLog), told("↑", y.above), told("↓", y.below));
+  context.save();
+  context.beginPath();
+  context.rect(box.left - 3 * ratio, box.top, box.width + 6 * ratio, box.height + 1); // room for a dot at the end
+  context.clip();
+  for (const hasBand of [true, false])
+    for (const curve of curves) if (curve.hasBand === hasBand) drawSeries(context, curve.series, scales, { ...curve, ratio, thin, box, hasMarks: curves.length <= WITH_VALUES, hasDots: curves.length <= 2 * WITH_VALUES });
+  context.restore();
+  return { scales, box, y };
+}
+
+const told = (arrow, value) => (value === null ? "" : `${arrow} ${numberText(value)}`);
+
+function rangeOf(curves, isLog) {
+  const parts = curves.map((curve) => ({ ...curve, part: inRange(curve.series) }));
+  const raw = parts.flatMap(({ series, part }) => [[series.least, ...part], [series.greatest, ...part]]);
+  const drawn = parts.flatMap(({ series, part, hasBand }) =>
+    series.isSmoothed && !hasBand ? [[series.shown, ...part]] : [[series.least, ...part], [series.greatest, ...part]]);
+  return valueRange(drawn, { clip: settings.clip, isLog, extremes: raw });
+}
+
+/** Show the latest values in the heading if there are few curves, and say them to who cannot see the chart. */
+function showValues(chart) {
+  const curves = shownCurves(chart.metric);
+  const few = curves.length <= WITH_VALUES ? curves : [];
+  const texts = curves.slice(0, 12).map((curve) => [labelOf(curve), numberText(lastOf(curve))]);
+  const ranged = chart.y?.above == null ? "" : `; values up to ${numberText(chart.y.above)} are clipped`;
+  const label = `${chart.metric}: ${texts.map((text) => text.join(" ")).join(", ") || "nothing shown"}${ranged}`;
+  if (chart.label !== label) chart.plot.setAttribute("aria-label", (chart.label = label));
+  const made = few.map((curve) => `${labelOf(curve)} ${curve.of} ${colourOf(curve.experiment, curve.part)}`).join("\n");
+  if (chart.made !== made) chart.values.replaceChildren(...few.map(valueItem));
+  chart.made = made;
+  few.forEach((curve, i) => setText(chart.values.children[i].lastChild, valueText(curve)));
+}
+
+function valueText(curve) {
+  const n = runOf(curve).metrics.not_finite?.[curve.i];
+  return numberText(lastOf(curve)) + (n ? ` (${n} not finite)` : "");
+}
+
+/** Return the name of a curve: the part if there is one experiment, else the experiment, and its part if it has several. */
+export function labelOf(curve) {
+  const part = partLabel(runOf(curve));
+  if (!isMany()) return part;
+  return curve.experiment.parts.length > 1 ? `${curve.experiment.name} ${part}` : curve.experiment.name;
+}
+
+function valueItem(curve) {
+  const mark = element("span", { className: "mark", ariaHidden: "true" });
+  mark.style.background = colourOf(curve.experiment, curve.part);
+  return element("li", { title: labelOf(curve) + (curve.of === "epoch" ? ", of epochs" : "") }, mark, element("span", { className: "name" }, element("bdi", {}, labelOf(curve)), " "), element("span", { className: "value" }));
+}
+
+function yTicksOf(y, count, isLog) {
+  return (isLog ? logTicks : linearTicks)(y.lo, y.hi, count).filter(({ at }) => at >= y.lo && at <= y.hi);
+}
+
+/** Free the memory of a chart that has left the view. */
+export function release(chart) {
+  for (const canvas of [chart.base, chart.top]) Object.assign(canvas, { width: 0, height: 0 });
+  chart.scales = null;
+}

@@ -1,0 +1,60 @@
+// The range of a chart's values: outliers are clipped, never silently.
+
+const FAR = 1.5; // times the extent of the middle 90 %: what is further from it is an outlier
+const SAMPLE = 4000;
+
+/** Return the lowest and highest value to show, and the extremes beyond that are not shown. */
+export function valueRange(columns, { clip, isLog, extremes }) {
+  const usable = (value) => Number.isFinite(value) && (!isLog || value > 0);
+  const scale = isLog ? Math.log10 : (value) => value;
+  const bounds = clip ? bound(columns, usable, scale) : [-Infinity, Infinity];
+  let [lo, hi] = [Infinity, -Infinity];
+  for (const [values, from, to] of columns)
+    for (let i = from; i < to; i += 1) {
+      const value = values[i];
+      if (!usable(value)) continue;
+      const at = scale(value);
+      if (at < bounds[0] || at > bounds[1]) continue;
+      if (value < lo) lo = value;
+      if (value > hi) hi = value;
+    }
+  if (lo > hi) return null;
+  const [least, greatest] = extent(extremes, usable);
+  const told = { below: scale(least) < bounds[0] && least < lo ? least : null, above: scale(greatest) > bounds[1] && greatest > hi ? greatest : null };
+  return { ...(isLog ? padLog(lo, hi) : pad(lo, hi)), ...told };
+}
+
+/** Return the bounds beyond which a value is an outlier. */
+function bound(columns, usable, scale) {
+  const n = columns.reduce((sum, [, from, to]) => sum + to - from, 0);
+  const stride = Math.max(1, Math.ceil(n / SAMPLE));
+  const sample = [];
+  for (const [values, from, to] of columns)
+    for (let i = from; i < to; i += stride) if (usable(values[i])) sample.push(scale(values[i]));
+  const sorted = Float64Array.from(sample).sort();
+  const [low, high] = [0.05, 0.95].map((part) => sorted[Math.round(part * (sorted.length - 1))]);
+  const far = FAR * (high - low);
+  return far > 0 ? [low - far, high + far] : [-Infinity, Infinity];
+}
+
+function extent(columns, usable) {
+  let [least, greatest] = [Infinity, -Infinity];
+  for (const [values, from, to] of columns)
+    for (let i = from; i < to; i += 1) {
+      if (!usable(values[i])) continue;
+      if (values[i] < least) least = values[i];
+      if (values[i] > greatest) greatest = values[i];
+    }
+  return [least, greatest];
+}
+
+function pad(lo, hi) {
+  const room = lo === hi ? Math.abs(lo) / 2 || 1 : (hi / 2 - lo / 2) * 0.1;
+  return { lo: Math.max(lo - room, -Number.MAX_VALUE / 4), hi: Math.min(hi + room, Number.MAX_VALUE / 4) };
+}
+
+function padLog(lo, hi) {
+  const [low, high] = [Math.log10(lo), Math.log10(hi)];
+  const room = lo === hi ? 0.3 : (high - low) * 0.05;
+  return { lo: Math.max(10 ** (low - room), Number.MIN_VALUE), hi: Math.min(10 ** (high + room), Number.MAX_VALUE) };
+}

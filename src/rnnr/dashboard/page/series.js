@@ -1,0 +1,65 @@
+// What is drawn of a curve: its place on the axis, its least and greatest values, and its smoothed mean.
+
+import { positions } from "./axis.js";
+import { curveOf, detailOf } from "./curves.js";
+import { settings } from "./settings.js";
+import { isNoise, smooth } from "./smooth.js";
+
+export const view = { lo: 0, hi: 1, whole: { lo: 0, hi: 1, steps: 1 } }; // the range that all charts show
+
+const cache = new WeakMap(); // columns -> the series made of them
+
+/** Return the range over which smoothing is measured; it grows by steps, so that most curves stay as they are. */
+function smoothingRange() {
+  const part = (view.hi - view.lo) / (view.whole.hi - view.whole.lo || 1);
+  const range = Math.max(1, view.whole.steps * part);
+  return 1.1 ** Math.ceil(Math.log(range) / Math.log(1.1) - 1e-9);
+}
+
+/** Return the columns of a curve: every value of the part that is zoomed into, where there are so many. */
+function columnsOf(curve) {
+  const detail = settings.zoom && detailOf(curve);
+  return detail || curveOf(curve);
+}
+
+export function seriesOf(curve) {
+  const columns = columnsOf(curve);
+  if (!columns) return null;
+  const { lead } = curve.experiment;
+  const range = smoothingRange();
+  const axis = settings.x === "batches" ? "" : `${settings.x} ${lead.n_iters} ${lead.began} ${lead.clock.length} ${lead.epochs.length}`;
+  const made = `${columns.stamp} ${settings.smooth} ${range} ${axis}`;
+  const old = cache.get(columns);
+  if (old?.made === made) return old;
+  const { n, step, least, greatest, mean, width } = columns;
+  const isSmoothed = settings.smooth > 0 && curve.of === "batch" && isNoise(mean, n);
+  const shown = isSmoothed ? smooth(step, mean, n, settings.smooth, range) : mean;
+  const series = { made, n, step, x: positions(lead, step, n), least, greatest, mean, shown, isSmoothed, width };
+  cache.set(columns, series);
+  return series;
+}
+
+/** Return the first index whose x is not below a place. */
+export function indexAt({ x, n }, at) {
+  let [low, high] = [0, n];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (x[middle] < at) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Return the indexes in the shown range, with a point beyond each end. */
+export function inRange(series) {
+  return [Math.max(0, indexAt(series, view.lo) - 1), Math.min(series.n, indexAt(series, view.hi) + 1)];
+}
+
+/** Return the index nearest to a place, or -1 if the curve does not go so far. */
+export function nearest(series, at) {
+  const after = indexAt(series, at);
+  if (!series.n) return -1;
+  if (after === 0) return 0;
+  if (after === series.n) return after - 1;
+  return at - series.x[after - 1] <= series.x[after] - at ? after - 1 : after;
+}

@@ -1,0 +1,462 @@
+"""The runs on the page in a real browser: how far they are, how they are picked and compared."""
+
+import re
+import sys
+from collections.abc import Collection
+from functools import partial
+from math import inf, nan
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright")
+pytest.importorskip("tornado")
+pytest.importorskip("PIL")
+pytest.importorskip("numpy")
+
+from playwright.sync_api import BrowserContext, Page, Route, expect
+
+from helpers.browser import PageOpener, Visit
+from helpers.page import (
+    FRAMES,
+    GUARD,
+    Submit,
+    await_points,
+    card,
+    curve,
+    held,
+    inverse,
+    plot,
+    points,
+    press_stop,
+    record,
+    row,
+    says,
+    show_recordings,
+    times,
+    trainer_of,
+)
+from rnnr import Event, Runner, State
+from rnnr.dashboard import Dashboard
+
+# How far a run is
+
+
+def test_the_page_tells_how_far_a_run_is_and_how_long_it_will_take(
+    dashboard: Dashboard, open_page: PageOpener, in_background: Submit
+) -> None:
+    runner = trainer_of(dashboard)
+    page = open_page(dashboard.address)
+    expect(card(page)).to_contain_text("waiting for the run to begin")
+
+    dashboard.control.pause()
+    in_background(runner.run, range(4), 2)
+    held(dashboard, 4)
+    expect(card(page).locator(".facts")).to_have_text(
+        re.compile(r"^epoch 2 of 2 · batch 1 of 4 · [\d.]+ s elapsed$")
+    )
+    expect(card(page).locator(".badge")).to_have_text("paused")
+    expect(card(page).locator(".percent")).to_have_text("62 %")
+    bar = page.get_by_role("progressbar", name="progress of training")
+    expect(bar).to_have_js_property("value", 0.625)
+    expect(bar).to_have_attribute("aria-valuetext", re.compile("^62 % epoch 2 of 2 batch 1 of 4 "))
+
+    dashboard.control.unpause()
+    expect(bar).to_have_js_property("value", 1)
+    speed = r"[\d.,]+ (batches/s|s a batch) on average"
+    expect(card(page).locator(".facts")).to_have_text(
+        re.compile(rf"^epoch 2 of 2 · 8 batches · {speed} · [\d.]+ s elapsed$")
+    )
+    expect(card(page).locator(".badge")).to_have_text("finished")
+
+
+RUN = {
+    "name": "training",
+    "status": "running",
+    "inside": False,
+    "event": "BATCH",
+    "epoch": 3,
+    "max_epoch": 10,
+    "n_iters": 1242,
+    "batch": 42,
+    "n_batches": 100,
+    "fraction": 0.342,
+    "seconds": 1.0,
+    "seconds_left": None,
+    "batches_per_second": None,
+    "silent": 0.0,
+    "error": None,
+    "key": "a",
+    "part_of": None,
+    "part": "training",
+    "live": True,
+    "config": {},
+    "began": None,
+    "clock": [],
+    "epochs": [],
+    "metrics": {
+        "names": [],
+        "of": [],
+        "last": [],
+        "least": [],
+        "greatest": [],
+        "not_finite": [],
+        "version": [],
+    },
+}
+
+FACTS = {
+    "a short time": (
+        {"batches_per_second": 100.2, "seconds": 12.3, "seconds_left": 20.1},
+        "epoch 3 of 10 · batch 42 of 100 · 100 batches/s · 12 s elapsed · about 20 s left",
+    ),
+    "a slow model": (
+        {"batches_per_second": 0.25, "seconds": 3.14, "seconds_left": 59.4},
+        "epoch 3 of 10 · batch 42 of 100 · 4.0 s a batch · 3.1 s elapsed · about 59 s left",
+    ),
+    "hours and days": (
+        {"batches_per_second": 12_345.6, "seconds": 7_265, "seconds_left": 200_000},
+        "epoch 3 of 10 · batch 42 of 100 · 12,346 batches/s · 2 h 1 min elapsed "
+        "· about 2 d 7 h left",
+    ),
+    "no length": (
+        {"n_batches": None, "batches_per_second": None, "seconds_left": None, "seconds": 61},
+        "epoch 3 of 10 · batch 42 · 1 min 1 s elapsed",
+    ),
+    "no end": (
+        {"max_epoch": None, "fraction": None, "seconds": 0.5},
+        "epoch 3 · batch 42 of 100 · 0.5 s elapsed · no end known",
+    ),
+    "a pause": (
+        {"status": "paused", "seconds": 61},
+        "epoch 3 of 10 · batch 42 of 100 · 1 min 1 s elapsed",
+    ),
+    "a long evaluation": (
+        {"silent": 40},
+        "epoch 3 of 10 · batch 42 of 100 · 1.0 s elapsed · no report for 40 s",
+    ),
+    "a process that was killed": (
+        {"status": "silent", "silent": 93_700},
+        "epoch 3 of 10 · batch 42 of 100 · 1.0 s elapsed "
+        "· no report for 1 d 2 h; it may have been killed or paused",
+    ),
+    "a recording that is being read": ({"status": "reading"}, "1,242 batches so far"),
+    "no clock": (
+        {"seconds": None},
+        "epoch 3 of 10 · batch 42 of 100",
+    ),
+    "a mean": (
+        {"status": "finished", "batches_per_second": 100.2},
+        "epoch 3 of 10 · 1,242 batches · 100 batches/s on average · 1.0 s elapsed",
+    ),
+    "an end": (
+        {"status": "stopped", "seconds": 9.96},
+        "epoch 3 of 10 · 1,242 batches · 10 s elapsed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("told", "text"), FACTS.values(), ids=FACTS)
+def test_the_facts_of_a_run_are_written_for_people(
+    told: dict[str, Any], text: str, dashboard: Dashboard, browser: BrowserContext
+) -> None:
+    trainer_of(dashboard)
+    run = {**RUN, **told}
+    answer = {
+        "cursor": "here",
+        "again": 60,
+        "control": True,
+        "control_status": "none",
+        "live": True,
+        "order": ["a"],
+    }
+
+    def reply(route: Route) -> None:
+        route.fulfill(json={**answer, "runs": [run]})
+
+    pattern = f"{dashboard.address}data*"
+    browser.route(pattern, reply)
+    visit = Visit(browser, dashboard.address)
+    expect(visit.page.locator(".facts")).to_have_text(text)
+    complaints = visit.complaints
+    visit.page.close()
+    browser.unroute(pattern)
+    assert complaints == []
+
+
+def test_a_run_without_an_end_can_be_watched_and_stopped(
+    dashboard: Dashboard, open_page: PageOpener, in_background: Submit
+) -> None:
+    runner = trainer_of(dashboard, loss=inverse)
+    dashboard.control.pause()
+    run = in_background(runner.run, iter(range(1000)), sys.maxsize)
+    page = open_page(dashboard.address)
+    held(dashboard, 2)
+    facts = card(page).locator(".facts")
+    expect(facts).to_have_text(re.compile(r"^epoch 1 · batch 3 · .* elapsed · no end known$"))
+    bar = page.get_by_role("progressbar", name="progress of training")
+    expect(bar).to_have_js_property("position", -1)  # what HTML says of an end that is not known
+    press_stop(page)
+    run.result(GUARD)
+    says(page, "training stopped")
+    expect(bar).to_have_js_property("position", 0)
+
+
+@pytest.mark.parametrize(
+    ("batches", "max_epoch", "text"),
+    [([], 1, "epoch 1 of 1 · 0 batches"), (range(3), 0, "epoch 0 of 0 · 0 batches")],
+    ids=["no batches", "no epochs"],
+)
+def test_a_run_of_nothing_finishes(
+    batches: Collection[Any], max_epoch: int, text: str, dashboard: Dashboard, open_page: PageOpener
+) -> None:
+    runner = trainer_of(dashboard, loss=inverse)
+    runner.run(batches, max_epoch)
+    page = open_page(dashboard.address)
+    says(page, "training finished")
+    expect(card(page)).to_contain_text(text)
+    expect(card(page).locator(".percent")).to_have_text("100 %")
+    expect(page.locator("#no-metrics")).to_be_visible()
+    assert page.locator(".chart").count() == 0
+
+
+def test_a_run_and_its_configuration_stand_in_a_strip(
+    dashboard: Dashboard, open_page: PageOpener
+) -> None:
+    runner = Runner()
+    config = {"lr": 0.003, "optimizer": {"name": "adam"}, "<b>": None, "deep": True}
+    dashboard.attach_on(runner, config=config)
+    runner.run(range(3))
+    page = open_page(dashboard.address)
+    entries = page.locator("#strip .config div")
+    expect(entries).to_have_text(["lr0.003", "optimizer.nameadam", "<b>None", "deepTrue"])
+
+
+# Several runs: the table
+
+
+CONFIGS = {
+    "a": {"lr": 0.001, "optimizer": "adam", "seed": 7},
+    "b": {"lr": 0.1, "optimizer": "sgd", "seed": 7},
+    "c": {"lr": 0.01, "optimizer": "adam", "seed": 7},
+}
+
+
+@pytest.fixture
+def three(dashboard: Dashboard, open_page: PageOpener, tmp_path: Path) -> Page:
+    """A page with three recordings, of which each has a greater loss than the one before."""
+    show_recordings(dashboard, tmp_path, CONFIGS, loss=float, accuracy=lambda n: n / 100)
+    page = open_page(dashboard.address)
+    await_points(page, 6, run="c")
+    return page
+
+
+def names(page: Page) -> list[str]:
+    """Return the names of the rows, in order."""
+    page.wait_for_function(FRAMES)
+    return page.locator("#rows tr th bdi").all_text_contents()
+
+
+def inks(page: Page, metric: str = "loss") -> list[bool]:
+    """Return for each of the first three hues whether a chart has it."""
+    page.mouse.move(2, 2)
+    return [bool(curve(page, f"--series-{i}", metric).any()) for i in range(3)]
+
+
+def test_the_table_has_a_row_for_each_run_the_best_first(three: Page) -> None:
+    says(three, "3 finished")
+    assert names(three) == ["c", "b", "a"]  # by the best accuracy
+    heads = three.locator("#heads button")
+    expect(heads).to_have_text(["Run", "accuracy best↓", "loss last"])
+    assert row(three, "c").locator("td").all_text_contents()[2:] == ["0.1800", "18"]
+    assert row(three, "c").locator(".best").all_text_contents() == ["0.1800"]
+    assert row(three, "a").locator(".best").all_text_contents() == ["6"]
+    expect(three.locator("#n-runs")).to_have_text("3 of 3")
+    assert inks(three) == [True, True, True]
+
+
+def test_a_press_on_a_heading_sorts_and_another_turns_the_order(three: Page) -> None:
+    three.get_by_role("button", name="loss last").click()
+    assert names(three) == ["a", "b", "c"]
+    three.get_by_role("button", name="loss last").click()
+    assert names(three) == ["c", "b", "a"]
+    expect(three.locator("#heads [aria-sort]")).to_have_attribute("aria-sort", "descending")
+    three.get_by_role("button", name="All columns").click()
+    heads = three.locator("#heads button bdi")
+    expect(heads).to_have_text(["Run", "accuracy", "loss", "Batch", "Time", "lr", "optimizer"])
+    three.get_by_role("button", name="lr", exact=True).click()
+    assert names(three) == ["a", "c", "b"]
+    three.get_by_role("button", name="Less").click()
+    expect(heads).to_have_text(["Run", "accuracy", "loss", "lr"])  # by which it is sorted
+
+
+def test_what_is_not_a_number_is_sorted_last(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    for name, value in {"a": nan, "b": 2.0, "c": inf, "d": 1.0}.items():
+        record(tmp_path / f"{name}.jsonl", loss=times(lambda _: 1.0, value))
+        dashboard.follow(tmp_path / f"{name}.jsonl", name)
+    page = open_page(dashboard.address)
+    await_points(page, 6, run="d")
+    page.get_by_role("button", name="All columns").click()
+    page.get_by_role("button", name="loss best").click()
+    page.get_by_role("button", name="loss best").click()
+    assert set(names(page)[2:]) == {"a", "c"} or names(page)[-1] == "a"
+    assert names(page)[:2] == ["d", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("lr>0.001", ["c", "b"]),
+        ("lr<=0.01 optimizer=adam", ["c", "a"]),
+        ("optimizer!=adam", ["b"]),
+        ("lr=0.1", ["b"]),
+        ("finish", ["c", "b", "a"]),
+        ("B", ["b"]),
+        ("nobody", []),
+        ("weight>3", []),
+    ],
+)
+def test_runs_are_filtered_by_words_and_by_their_configuration(
+    text: str, left: list[str], three: Page
+) -> None:
+    three.locator("#filter").fill(text)
+    assert names(three) == left
+    expect(three.locator("#n-runs")).to_have_text(f"{len(left)} of 3")
+    assert inks(three) == [name in left for name in "abc"]
+
+
+def test_a_dot_hides_a_run_and_its_name_shows_it_alone(three: Page) -> None:
+    dot = three.get_by_role("button", name="show b")
+    expect(dot).to_have_attribute("aria-pressed", "true")
+    dot.click()
+    expect(dot).to_have_attribute("aria-pressed", "false")
+    assert inks(three) == [True, False, True]
+    expect(three.locator("#n-runs")).to_have_text("2 of 3")
+    three.get_by_role("button", name="a", exact=True).click()
+    assert inks(three) == [True, False, False]
+    three.get_by_role("button", name="a", exact=True).click()
+    assert inks(three) == [True, True, True]
+    everything = three.get_by_role("checkbox", name="show all runs")
+    everything.uncheck()
+    assert inks(three) == [False, False, False]
+    expect(plot(three)).to_have_attribute("data-note", "No run with this metric is shown.")
+    three.get_by_role("button", name="show b").press("Enter")  # by keyboard
+    assert inks(three) == [False, True, False]
+    everything.check()
+    assert inks(three) == [True, True, True]
+
+
+def test_a_run_is_highlighted_from_the_table_and_from_a_chart(three: Page) -> None:
+    row(three, "b").hover()
+    expect(three.locator("#charts")).to_have_class(re.compile("faded"))
+    three.wait_for_function(FRAMES)
+    assert curve(three, "--series-1", "accuracy").any()
+    assert not curve(three, "--series-0", "accuracy").any()  # it has faded
+    three.mouse.move(2, 2)
+    expect(three.locator("#charts")).not_to_have_class(re.compile("faded"))
+
+    box = plot(three).bounding_box()
+    assert box
+    three.mouse.move(box["x"] + box["width"] - 14, box["y"] + 20)  # near the end of the highest
+    expect(row(three, "c")).to_have_class(re.compile("focus"))
+    expect(three.locator("#values .focus bdi")).to_have_text("c")
+    three.mouse.click(box["x"] + box["width"] - 14, box["y"] + 20)
+    expect(three.locator("#n-runs")).to_have_text("1 of 3")  # a click picks the run that is near
+    assert not three.locator("#enlarged").is_visible()
+    assert inks(three) == [False, False, True]
+
+
+def test_runs_are_coloured_by_an_entry_of_their_configuration(three: Page) -> None:
+    select = three.locator("#colour")
+    assert select.locator("option").all_text_contents() == ["each run", "lr", "optimizer"]
+    select.select_option("optimizer")
+    assert inks(three) == [True, True, False]
+    expect(three.locator("#scale li")).to_have_text(["adam", "sgd"])
+    select.select_option("lr")
+    expect(three.locator("#scale")).to_have_text("lr 0.001  0.1 (log)")
+    dots = three.locator(".dot").evaluate_all(
+        "(dots) => dots.map((dot) => dot.style.getPropertyValue('--hue'))"
+    )
+    assert len(set(dots)) == 3
+    select.select_option("each run")
+    expect(three.locator("#scale")).to_be_hidden()
+
+
+def evaluate(evaluator: Runner, state: State) -> None:
+    """Run an evaluation."""
+    evaluator.run([1])
+
+
+def test_an_evaluation_and_its_training_are_one_row(
+    dashboard: Dashboard, open_page: PageOpener
+) -> None:
+    for name in ("first", "second"):
+        trainer = trainer_of(dashboard, name=name, loss=lambda n: 2 + 1 / n)
+        evaluator = Runner()
+        dashboard.attach_on(evaluator, name=f"{name} validation", system=False)
+
+        @evaluator.on(Event.EPOCH_FINISHED)
+        def measure(state: State) -> None:
+            state["stats"] = {"loss": 1.5}
+
+        trainer.on(Event.EPOCH_FINISHED, partial(evaluate, evaluator))
+        trainer.run(range(4), max_epoch=3)
+    page = open_page(dashboard.address)
+    await_points(page, 12, run="second")
+    assert sorted(names(page)) == ["first", "second"]
+    assert page.locator("#legend li").count() >= 2
+    await_points(page, 3, run="second validation", series="epoch")
+    plot(page)
+    box = plot(page).bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 150, box["y"] + 150)
+    expect(page.locator("#values tbody tr")).to_have_count(2)
+    expect(page.locator("#values thead th")).to_have_count(3)
+
+
+def test_two_hundred_runs_are_shown(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    lines = record(tmp_path / "one.jsonl", config={"lr": 0.1}, loss=inverse)
+    for i in range(200):
+        path = tmp_path / f"{i}.jsonl"
+        path.write_text(re.sub(r'("lr": ?)0\.1', rf"\g<1>{i}.5", "".join(lines)), encoding="utf-8")
+        dashboard.follow(path, f"run {i}")
+    page = open_page(dashboard.address)
+    expect(page.locator("#n-runs")).to_have_text("200 of 200")
+    await_points(page, 6, run="run 199")
+    page.locator("#filter").fill("lr>=190")
+    expect(page.locator("#rows tr")).to_have_count(10)
+
+
+# Recordings
+
+
+def test_recordings_are_shown_side_by_side_and_move_as_they_grow(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    whole, growing = tmp_path / "whole.jsonl", tmp_path / "growing.jsonl"
+    record(whole, loss=lambda n: 2 / n)
+    lines = record(growing, loss=lambda n: 3 / n)
+    growing.write_text("".join(lines[:5])[:-3])  # three batches, of which the last is being written
+    dashboard.follow(whole, "whole")
+    dashboard.follow(growing, "growing")
+    page = open_page(dashboard.address)
+    await_points(page, 6, run="whole")
+    await_points(page, 2, run="growing")
+    says(page, "1 running · 1 finished")
+    expect(row(page, "whole").locator(".state")).to_have_attribute("aria-label", "finished")
+    expect(row(page, "growing").locator(".state")).to_have_attribute("aria-label", "running")
+    expect(page.locator("#controls")).to_be_hidden()
+    expect(page.locator("#handlers")).to_be_hidden()
+    assert page.get_by_role("heading", name="Log", exact=True).count() == 0
+
+    growing.write_text("".join(lines))
+    await_points(page, 6, run="growing")
+    assert points(page, run="growing")["batch"]["y"] == [3 / n for n in range(1, 7)]
+    assert points(page, run="whole")["batch"]["y"] == [2 / n for n in range(1, 7)]
+    expect(row(page, "growing").locator(".state")).to_have_attribute("aria-label", "finished")
+    says(page, "2 finished")
