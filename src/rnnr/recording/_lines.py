@@ -163,7 +163,7 @@ def open_file(path: str | os.PathLike[str]) -> IO[bytes]:
     Raises:
         OSError: If it is not a file, or cannot be opened.
     """
-    file = open(path, "rb", opener=_without_waiting)
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  (the caller closes it)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(None, "it is not a file", str(path))
