@@ -161,7 +161,12 @@ def test_the_next_look_is_the_later_the_longer_the_last_one_took(
     assert search.due <= now()
     list(search.look())
     assert search.due == now() + 2
-    monkeypatch.setattr(search, "_matching", lambda *_: now.take(0.5) or [])
+
+    def slow(*_: object) -> list[str]:
+        now.take(0.5)
+        return []
+
+    monkeypatch.setattr(search, "_matching", slow)
     list(search.look())
     assert search.due == now() + 500
 

@@ -21,14 +21,10 @@ class Follower:
     Args:
         path: File to read; it may be written at the same time.
         model: Model that gets the reports.
-
-    Raises:
-        OSError: If the file cannot be read.
     """
 
     def __init__(self, path: str | Path, model: RunModel) -> None:
         self._tail = Tail(path)
-        self._tail.check()
         self._path = Path(path).absolute()
         self._model = model
         self._is_lost = False

@@ -43,8 +43,9 @@ def free_name(wanted: Iterable[str], taken: Collection[str]) -> str:
 def owner_of(path: Path, paths: Collection[Path]) -> tuple[Path, str] | None:
     """Return the recording whose row another one shares, and the label of that other one.
 
-    ``plain-08.validation.jsonl`` is the part ``validation`` of ``plain-08.jsonl``, if that is there.
-    What begins with a digit is not a label: ``rate-0.5.jsonl`` is not a part of ``rate-0.jsonl``.
+    ``plain-08.validation.jsonl`` is the part ``validation`` of ``plain-08.jsonl``, if that is
+    there. What begins with a digit is not a label: ``rate-0.5.jsonl`` is not a part of
+    ``rate-0.jsonl``.
     """
     stem = path.name.removesuffix(_SUFFIX) if path.suffix == _SUFFIX else ""
     for place in (i for i, letter in enumerate(stem) if letter == "." and i):

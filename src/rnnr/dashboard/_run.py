@@ -63,6 +63,8 @@ class RunModel:
     ) -> None:
         self.name = name
         self.key = token_hex(4)
+        self.part_of: str | None = None
+        self.part = "training"
         self.events: deque[tuple[float, str, str]] = deque(maxlen=_N_EVENTS)
         self._is_live = control_status is not None
         self._control_status = control_status or _no_status

@@ -19,6 +19,7 @@ __all__ = ["Search", "is_search"]
 logger = logging.getLogger("rnnr.dashboard")
 
 _SUFFIX = ".jsonl"
+_EVERYTHING: tuple[str, ...] = ("**", f"*{_SUFFIX}")
 _LEAST = 2.0  # seconds between two looks
 _SHARE = 1000  # a look takes at most this part of the time
 _HEAD = 1 << 16  # bytes in which the first report has to be
@@ -50,7 +51,7 @@ class Search:
         self._told: set[str] = set()
         whole = Path(path).absolute()
         if whole.is_dir():
-            self.base, self._pattern = whole, ("**", f"*{_SUFFIX}")
+            self.base, self._pattern = whole, _EVERYTHING
         else:
             parts = whole.parts
             n = next((i for i, part in enumerate(parts) if has_magic(part)), len(parts) - 1)
