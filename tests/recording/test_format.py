@@ -29,6 +29,10 @@ REPORTS = st.builds(
     step=COUNTS,
     is_inside=st.booleans(),
     error=st.none() | ANY_TEXT,
+    config=st.dictionaries(
+        st.text(max_size=20), st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=9)
+    ).map(Frozen),
+    intervals=st.just(Frozen()),
 )
 LEAST = {"event": "BATCH", "epoch": 1, "max_epoch": 2, "n_iters": 3, "seconds": 0.5, "metrics": {}}
 

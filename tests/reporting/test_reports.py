@@ -60,7 +60,7 @@ class TestEvents:
             ("EPOCH_FINISHED", 2, 2, 4, 4),
             ("FINISHED", 2, 2, 4, 4),
         ]
-        assert seen[2] == (Event.BATCH, 1, 2, 1, 0.0, {}, None, 2, 1, False, None, ())
+        assert seen[2] == (Event.BATCH, 1, 2, 1, 0.0, {}, None, 2, 1, False, None, (), {}, {})
 
     def test_a_stop_a_resumption_and_a_failure_have_reports(self) -> None:
         runner = Runner()

@@ -12,6 +12,7 @@ from rnnr._frozen import Frozen
 from rnnr._logs._repeats import Row
 from rnnr._numbers import as_json, numbers_in
 from rnnr.event import Event
+from rnnr.reporting._config import flattened
 from rnnr.reporting._report import Report
 
 __all__ = ["DAMAGES", "decode", "encode", "rows_in"]
@@ -20,7 +21,8 @@ _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _NOT_REPEATED = ("seconds", "batches_per_second", "max_epoch")  # by a run that is restored
 _MOST_DIGITS = 400  # of an integer; those of the largest float are 309
 _NO_DEFAULT = object()
-_DEFAULTS = [Report._field_defaults.get(name, _NO_DEFAULT) for name in Report._fields]
+_RECORDED = Report._fields[: Report._fields.index("intervals")]
+_DEFAULTS = [Report._field_defaults.get(name, _NO_DEFAULT) for name in _RECORDED]
 
 # index: a callback may have made a counter a NumPy integer
 _encode = JSONEncoder(allow_nan=False, separators=(",", ":"), default=index).encode
@@ -34,7 +36,7 @@ def _do_nothing(_: str) -> None:
 
 
 def encode(report: Report) -> bytes:
-    r"""Return a report as a line; fields with their default value are left out.
+    r"""Return a report as a line; fields with their default value are left out, and intervals.
 
     Metrics that are not numbers are left out.
 
@@ -50,7 +52,7 @@ def encode(report: Report) -> bytes:
     """
     fields: dict[str, Any] = {
         name: value
-        for name, value, default in zip(Report._fields, report, _DEFAULTS, strict=True)
+        for name, value, default in zip(_RECORDED, report, _DEFAULTS, strict=False)
         if value is not default
     }
     fields["event"] = report.event.name
@@ -58,6 +60,8 @@ def encode(report: Report) -> bytes:
         line = _encode(fields)
     except Exception:  # noqa: BLE001  (it is rare, so it is not checked for each time)
         fields = {name: _spelled(value) for name, value in fields.items()}
+        if report.config:
+            fields["config"] = flattened(report.config)
         metrics = numbers_in(report.metrics)
         line = _encode(fields | {"metrics": {name: as_json(one) for name, one in metrics.items()}})
     return line.encode("ascii") + b"\n"
@@ -151,6 +155,10 @@ def _numbers_of(metrics: dict[str, Any]) -> dict[str, float]:
     return found
 
 
+def _config(value: Any) -> Frozen:
+    return flattened(_mapping(value))
+
+
 def _names(value: Any) -> tuple[str, ...]:
     return tuple(map(_instance(str), _instance(list)(value)))
 
@@ -176,4 +184,5 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "is_inside": _instance(bool),
     "results": _names,
     "error": _optional(_instance(str)),
+    "config": _config,
 }

@@ -19,6 +19,7 @@ from rnnr.attachments._attachment import Attachment
 from rnnr.event import ENDS, Event
 from rnnr.recording._format import rows_in
 from rnnr.recording._writer import Writer, log_error
+from rnnr.reporting._config import flattened
 from rnnr.reporting._report import Report
 from rnnr.reporting._reports import ALL_EVENTS, report_of, reports
 from rnnr.runner import Runner
@@ -56,6 +57,9 @@ class Record(Attachment, KeepsRows):
             `rnnr.reporting.reports`.
         on: Event to record, or a `rnnr.Selection`; every event, if not given.
         clock: Returns the time in seconds since 1970.
+        config: Configuration of the runs, for their first line, as for `rnnr.reporting.reports`.
+        system: Whether to record metrics of the process and the machine, as for
+            `rnnr.reporting.reports`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -83,12 +87,16 @@ class Record(Attachment, KeepsRows):
         *keys: str,
         on: Selectable = ALL_EVENTS,
         clock: Callable[[], float] = time.time,
+        config: object = None,
+        system: bool = False,
     ) -> None:
         self._place = LogPlace(as_path(path), "Record")
         self._repeats = Repeats(self._place.path, rows_in)
         self._keys = keys
         self._on = on
         self._clock = clock
+        self._config = flattened(config)
+        self._system = bool(system)
         self._writer: Writer | None = None
         self._reports(Runner())  # checks the arguments
 
@@ -200,4 +208,11 @@ class Record(Attachment, KeepsRows):
                 log_failure(error, Record)
 
     def _reports(self, runner: Runner) -> abc.ObservableBase[Report]:
-        return reports(runner, *self._keys, on=self._on, clock=self._clock)
+        return reports(
+            runner,
+            *self._keys,
+            on=self._on,
+            clock=self._clock,
+            config=self._config,
+            system=self._system,
+        )

@@ -1,16 +1,20 @@
 """Reports of runs, for dashboards, recordings and other views."""
 
+from rnnr.reporting._curve import Curve
 from rnnr.reporting._handler_times import DRAWING_BATCHES, HandlerTime, HandlerTimes
 from rnnr.reporting._history import History
+from rnnr.reporting._interval import Interval
 from rnnr.reporting._report import Report
 from rnnr.reporting._reports import ALL_EVENTS, reports
 
 __all__ = [
     "ALL_EVENTS",
     "DRAWING_BATCHES",
+    "Curve",
     "HandlerTime",
     "HandlerTimes",
     "History",
+    "Interval",
     "Report",
     "reports",
 ]

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from rnnr._frozen import Frozen
 from rnnr.event import Event
+from rnnr.reporting._interval import Interval
 
 __all__ = ["Report"]
 
@@ -30,6 +32,11 @@ class Report(NamedTuple):
         error (str | None): Traceback of the exception; only at ``Event.FAILED``.
         results (tuple[str, ...]): Names of the metrics from reducers and from the keys that you
             named, not from ``state["stats"]`` of the last batch; only at ``Event.EPOCH_FINISHED``.
+        config (Mapping[str, float | str | None]): Configuration of the run, flat; only at
+            ``Event.STARTED`` and ``Event.RESUMED``, and only if `reports` was given one.
+        intervals (Mapping[str, Interval]): Values of each metric that is a plain float, of all
+            batches since the report before; only if `reports` was asked for them. They are not
+            recorded.
     """
 
     event: Event
@@ -44,3 +51,5 @@ class Report(NamedTuple):
     is_inside: bool = False
     error: str | None = None
     results: tuple[str, ...] = ()
+    config: Mapping[str, float | str | None] = Frozen()
+    intervals: Mapping[str, Interval] = Frozen()

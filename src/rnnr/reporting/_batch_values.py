@@ -1,0 +1,116 @@
+"""The plain floats of all batches between two reports, as intervals."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rnnr._frozen import Frozen
+from rnnr._isolate import Failures
+from rnnr.reporting._interval import Interval, interval_of
+from rnnr.state import State
+
+__all__ = ["BatchValues"]
+
+_N_ROWS = 256  # batches after which their values are reduced
+_N_KINDS = 16  # sets of names after which the values are reduced: a run may use ever new ones
+_N_METRICS = 1000  # names of which to keep the interval until the next report
+_FLOATS, _STRINGS = {float}, {str}
+
+Row = tuple[float, ...]
+
+
+class BatchValues:
+    """Collects the floats of each batch, at some 100 ns for each of them.
+
+    It looks at floats alone, and holds nothing else: reading a tensor would wait for the GPU, and
+    keeping it would keep its memory.
+
+    Args:
+        keys: Keys of the state to look at; each is a float, or a mapping that holds some.
+        find: Returns the values of some keys by their names, however odd they are.
+        failures: Logs what cannot be read.
+    """
+
+    def __init__(
+        self,
+        keys: tuple[str, ...],
+        find: Callable[[State, Iterable[str]], dict[object, object]],
+        failures: Failures,
+    ) -> None:
+        self._keys = keys
+        self._key, *self._named = keys
+        self._find = find
+        self._failures = failures
+        self._n_iters = 0
+        self._names: tuple[str, ...] | None = None
+        self._rows: list[Row] = []  # of these names; the latest of those that follow
+        self._kinds: dict[tuple[str, ...], list[Row]] = {}
+        self._intervals: dict[str, Interval] = {}
+
+    def add(self, state: State) -> None:
+        """Add the values of a batch."""
+        try:
+            stats = state.get(self._key)
+            if type(stats) is not dict:
+                stats = {}
+            if self._named:
+                stats = self._with_named(stats, state)
+            names, values = (*stats,), (*stats.values(),)
+            if names != self._names or {*map(type, values)} != _FLOATS:
+                names, values = self._floats(state, names, values)
+            self._rows.append(values)
+            if len(self._rows) >= _N_ROWS:
+                self._reduce()
+            self._n_iters = state["n_iters"]
+        except Exception as error:  # noqa: BLE001  (it is logged: a view never breaks a run)
+            self._failures.log("reports cannot read the values of a batch", error)
+
+    def take(self) -> Frozen:
+        """Return the interval of each metric since this was called last."""
+        self._reduce()
+        intervals = Frozen(self._intervals)
+        self._intervals = {}
+        return intervals
+
+    def begin(self, n_iters: int) -> None:
+        """Drop the values of batches that a run which begins or goes on does not have."""
+        if n_iters < self._n_iters:
+            self._names, self._rows, self._kinds, self._intervals = None, [], {}, {}
+
+    def _with_named(self, stats: dict[Any, Any], state: State) -> dict[Any, Any]:
+        """Return the values of all keys; that of a key which is a mapping is not a float."""
+        return {**stats, **{key: state[key] for key in self._named if key in state}}
+
+    def _floats(
+        self, state: State, names: tuple[Any, ...], values: tuple[Any, ...]
+    ) -> tuple[tuple[str, ...], Row]:
+        """Return the names and the values of the floats among other values, and go on with them."""
+        if {*map(type, values)} != _FLOATS or {*map(type, names)} != _STRINGS:
+            found = {
+                # float's own method: nothing that a value defines is called, nor is it kept
+                str(name): float.__add__(value, 0.0)  # type: ignore[operator]
+                for name, value in self._find(state, self._keys).items()
+                if issubclass(type(value), float)
+            }
+            names, values = (*found,), (*found.values(),)
+        if names != self._names:
+            self._go_on_with(names)
+        return names, values
+
+    def _go_on_with(self, names: tuple[str, ...]) -> None:
+        if len(self._kinds) >= _N_KINDS:
+            self._reduce()
+        self._names, self._rows = names, self._kinds.pop(names, [])
+        self._kinds[names] = self._rows  # at the end, so that the latest values are there
+
+    def _reduce(self) -> None:
+        kinds, self._kinds, self._names = self._kinds, {}, None
+        for names, rows in kinds.items():
+            for name, column in zip(names, zip(*rows, strict=True), strict=True):
+                self._join(name, interval_of(column))
+
+    def _join(self, name: str, interval: Interval) -> None:
+        before = self._intervals.get(name)
+        if before is not None:
+            self._intervals[name] = before.joined(interval)
+        elif len(self._intervals) < _N_METRICS:
+            self._intervals[name] = interval
