@@ -70,7 +70,9 @@ def test_what_is_read_at_once_is_what_each_line_says(some: list[bytes]) -> None:
         end = end_of
         if batches is not None:
             assert len(batches) == end - begin
-            read: list[tuple[str, list[str]]] = [(repr(batches.report(n)), []) for n in range(len(batches))]
+            read: list[tuple[str, list[str]]] = [
+                (repr(batches.report(n)), []) for n in range(len(batches))
+            ]
             assert read == [by_line(line) for line in some[begin:end]]
     assert end == len(some)
 

@@ -2,7 +2,6 @@
 
 import os
 import stat
-from array import array
 from pathlib import Path
 from typing import IO, Final
 
@@ -20,7 +19,6 @@ _USUAL = 256  # bytes of a line
 _PIECE = 1 << 20  # bytes to read at once of a line that has no end so far
 _N_PIECES = 64  # to read at most in one call
 _MOST = 32 << 20  # bytes to keep at most in one call
-_EVERY = 4096  # lines between two entries of the index
 
 
 class GrowingLines:
@@ -39,7 +37,6 @@ class GrowingLines:
         is_at_end (bool): Whether the end of the file was reached.
         is_torn (bool): Whether the file ended in the middle of a line.
         restarted (int): How often reading started over, since the file was a different one.
-        index (array[int]): Position of every 4096th line, from the first.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,20 +71,34 @@ class GrowingLines:
         self.fraction = min(1.0, self._seen / n_bytes) if n_bytes else 1.0
         return lines
 
+    def read_again(self, begin: int, end: int) -> list[bytes]:
+        """Return the lines between two positions at which lines have begun.
+
+        Raises:
+            OSError: If the file cannot be read, or is a different one by now.
+        """
+        with open_file(self._path) as file:
+            if not self._is_same(file):
+                raise OSError(None, "it is a different file by now", str(self._path))
+            file.seek(begin)
+            return file.read(end - begin).split(b"\n")[:-1]
+
     def _find_place(self, file: IO[bytes]) -> None:
         """Start over if the file is a different one.
 
         The file is recognized by its contents, not by its inode, which a new file may reuse.
         """
-        file.seek(self.position - len(self._mark))
-        if file.read(len(self._mark)) != self._mark:
+        if not self._is_same(file):
             self._start_over()
+
+    def _is_same(self, file: IO[bytes]) -> bool:
+        file.seek(self.position - len(self._mark))
+        return file.read(len(self._mark)) == self._mark
 
     def _start_over(self) -> None:
         self.position = self.n_lines = self._seen = self._needed = 0
         self.fraction = 0.0
         self._mark = b""
-        self.index = array("q")
         self.is_at_end = self.is_torn = False
         self.restarted += 1
 
@@ -119,8 +130,6 @@ class GrowingLines:
         return False
 
     def _skip(self) -> None:
-        if self.n_lines % _EVERY == 0:
-            self.index.append(self.position)
         self._move(self.position + self._needed, self._last, 1)
 
     def _next_lines(self, file: IO[bytes], at_most: int) -> list[bytes]:
@@ -134,21 +143,12 @@ class GrowingLines:
             del lines[at_most:]
             rest, is_last = b"", False
         n_bytes = sum(map(len, lines)) + len(lines)
-        self._index(lines)
         if lines:
             self._move(self.position + n_bytes, data[max(0, n_bytes - _MARK) : n_bytes], len(lines))
         self._seen = self.position + len(rest)
         self.is_torn = is_last and bool(rest)
         self.is_at_end = is_last and (self.is_torn or len(lines) < at_most)
         return lines
-
-    def _index(self, lines: list[bytes]) -> None:
-        first = -self.n_lines % _EVERY  # of the new lines, the first that is a 4096th one
-        position, done = self.position, 0
-        for n in range(first, len(lines), _EVERY):
-            position += sum(map(len, lines[done:n])) + n - done
-            self.index.append(position)
-            done = n
 
     def _move(self, position: int, last: bytes, n_lines: int) -> None:
         self.position = self._seen = position
