@@ -7,7 +7,7 @@ from weakref import ref
 
 from reactivex.disposable import Disposable
 
-__all__ = ["Run", "Slot", "outermost", "runs_on_this_thread"]
+__all__ = ["Run", "Slot", "outermost", "runs_on_this_thread", "slot_around"]
 
 State: TypeAlias = dict[str, Any]
 
@@ -80,6 +80,13 @@ def runs_on_this_thread() -> list[Run]:
     if runs:
         runs[:] = [run for run in runs if run[0].token.get("running") is run[1]]
     return runs
+
+
+def slot_around(state: State) -> Slot | None:
+    """Return the slot of the outermost watched run on this thread, around the run of a state."""
+    runs: list[Run] = getattr(_local, "runs", [])
+    around = outermost(state)
+    return next((slot for slot, _, other in runs if other is around is not state), None)
 
 
 def outermost(state: State, among: Iterable[Slot] | None = None) -> State:

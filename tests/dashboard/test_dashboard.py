@@ -17,12 +17,14 @@ import pytest
 
 pytest.importorskip("tornado")
 
+from helpers.curves import latest_of, unpacked
 from helpers.events import n_handlers
 from helpers.http import connected, data, got, token_of
 from rnnr import Event, Runner, State
 from rnnr.attachments import ControlStatus
-from rnnr.dashboard import Dashboard, _dashboard
+from rnnr.dashboard import Dashboard
 from rnnr.recording import Record
+from rnnr.reporting import reports
 
 
 @pytest.fixture
@@ -79,16 +81,38 @@ class TestShown:
         training, validation = data(dashboard.address)["runs"]
         assert (training["name"], training["inside"], training["n_iters"]) == ("training", False, 6)
         assert (validation["name"], validation["inside"]) == ("validation", True)
-        assert validation["latest"] == {"accuracy": 0.5, "loss": 8.0}
-        series = validation["series"][1]
-        assert [*series["steps"], series["last"]["step"]] == [3, 6]
+        assert latest_of(validation) == {"accuracy": 0.5, "loss": 8.0}
+        assert (validation["part_of"], validation["part"]) == (training["key"], "validation")
+        assert (training["part_of"], training["part"]) == (None, "training")
+        _, (rows,) = unpacked(got(dashboard.address, f"curves?want={validation['key']}.0.0.0").body)
+        assert [row[0] for row in rows] == [3, 6]
 
     def test_metrics_are_found_under_the_keys_that_are_named(self, dashboard: Dashboard) -> None:
         runner = Runner()
         dashboard.attach_on(runner, "loss", "scores")
         runner.on(Event.BATCH, lambda state: state.update(loss=1.0, scores={"f1": 2}, other=3))
         runner.run([1])
-        assert data(dashboard.address)["runs"][0]["latest"] == {"loss": 1.0, "f1": 2.0}
+        assert latest_of(data(dashboard.address)["runs"][0]) == {"loss": 1.0, "f1": 2.0}
+
+    def test_the_configuration_and_the_machine_are_shown(self, dashboard: Dashboard) -> None:
+        runner = Runner()
+        dashboard.attach_on(runner, config={"lr": 0.1, "deep": {"a": [1]}})
+        runner.run([1])
+        run = data(dashboard.address)["runs"][0]
+        assert run["config"] == {"lr": 0.1, "deep.a": "[1]"}
+        assert any(name.startswith("system/") for name in run["metrics"]["names"])
+
+    def test_an_evaluation_of_a_run_that_is_not_shown_is_a_row_of_its_own(
+        self, dashboard: Dashboard
+    ) -> None:
+        trainer, validator = Runner(), Runner()
+        reports(trainer).subscribe(lambda _: None)
+        dashboard.attach_on(validator, name="validation", system=False)
+        trainer.on(Event.EPOCH_FINISHED, lambda _: validator.run([1]))
+        trainer.run("ab")
+        (run,) = data(dashboard.address)["runs"]
+        assert (run["inside"], run["part_of"], run["part"]) == (True, None, "training")
+        assert run["metrics"]["names"] == []
 
     def test_a_failure_is_shown_with_its_traceback(self, dashboard: Dashboard) -> None:
         runner = Runner()
@@ -108,7 +132,7 @@ class TestShown:
         address = dashboard.address
         runner.run([4])
         run = data(address)["runs"][0]
-        assert (run["status"], run["n_iters"], run["latest"]) == ("finished", 1, {"loss": 4.0})
+        assert (run["status"], run["n_iters"], latest_of(run)) == ("finished", 1, {"loss": 4.0})
 
     def test_it_shows_what_is_logged_during_a_run(self, dashboard: Dashboard) -> None:
         runner, logger = Runner(), logging.getLogger("test.shown")
@@ -155,12 +179,12 @@ class TestShown:
         first.run([1, 2, 3])
         cursor = data(dashboard.address)["cursor"]
         attached.dispose()
-        dashboard.attach_on(second)
+        dashboard.attach_on(second, system=False)
         attached.dispose()  # has no say in it any more
         second.run([4, 5, 6, 7])
         (run,) = data(dashboard.address, cursor)["runs"]
-        assert run["series"][0]["from"] == 0
-        assert run["series"][0]["metrics"] == {"loss": [4, 5, 6]}
+        _, (rows,) = unpacked(got(dashboard.address, f"curves?want={run['key']}.0.0.0").body)
+        assert [row[3] for row in rows] == [4, 5, 6, 7]
 
     def test_one_runner_may_be_on_two_dashboards(self, dashboard: Dashboard) -> None:
         runner, other = trained(), Dashboard()
@@ -202,7 +226,7 @@ class TestRecordings:
         dashboard.follow(path, "again")
         answer = data(dashboard.address)
         assert [run["name"] for run in answer["runs"]] == [str(path), "again"]
-        assert [run["latest"] for run in answer["runs"]] == [{"loss": 3.0}] * 2
+        assert [latest_of(run) for run in answer["runs"]] == [{"loss": 3.0}] * 2
         assert (answer["live"], answer["control"]) == (False, False)
 
     def test_what_is_followed_no_more_stays_as_it_is(
@@ -566,27 +590,19 @@ class TestBadInput:
             dashboard.attach_on(*arguments, **others)
         assert not own_threads()
 
-    @pytest.mark.parametrize(
-        ("missing", "told"),
-        [
-            ({"bokeh"}, "a Dashboard needs bokeh, which"),
-            ({"tornado"}, "a Dashboard needs tornado, which"),
-            ({"bokeh", "tornado"}, "a Dashboard needs bokeh and tornado, which"),
-        ],
-    )
     def test_a_missing_extra_is_told_with_the_command_that_installs_it(
-        self, missing: set[str], told: str, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(
-            _dashboard, "find_spec", lambda name: None if name in missing else object()
-        )
-        with pytest.raises(ImportError, match=f"{told}.*pip install 'rnnr\\[dashboard\\]'"):
+        monkeypatch.setattr("rnnr.dashboard._dashboard.find_spec", lambda name: None)
+        told = r"a Dashboard needs tornado, which.*pip install 'rnnr\[dashboard\]'"
+        with pytest.raises(ModuleNotFoundError, match=told) as caught:
             Dashboard()
+        assert caught.value.name == "tornado"
 
     def test_it_can_be_imported_without_the_extra(self) -> None:
         program = """
 import sys
-sys.modules["tornado"] = sys.modules["bokeh"] = None
+sys.modules["tornado"] = None
 import rnnr.dashboard, rnnr.__main__
 """
         subprocess.run([sys.executable, "-c", program], check=True)
@@ -598,16 +614,6 @@ def test_a_token_is_kept_when_it_is_opened_again(dashboard: Dashboard) -> None:
     dashboard.close()
     dashboard.attach_on(Runner())
     assert token_of(dashboard.address) == token
-
-
-def test_bokeh_is_found_and_not_imported() -> None:
-    program = """
-import sys
-from rnnr.dashboard._server import _bokeh_folder
-assert (_bokeh_folder() / "server" / "static" / "js" / "bokeh.min.js").is_file()
-assert "bokeh" not in sys.modules
-"""
-    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk is at hand")

@@ -4,12 +4,15 @@ import logging
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from helpers.curves import unpacked
 from rnnr import Event, Runner
 from rnnr.dashboard import _follower
 from rnnr.dashboard._follower import Follower
+from rnnr.dashboard._metrics import packed
 from rnnr.dashboard._run import RunModel
 from rnnr.recording import Record
 
@@ -27,8 +30,15 @@ def recorded(path: Path, n: int = 3) -> None:
 
 
 def steps(track: RunModel) -> list[int]:
-    series = track.since(None)[0]["series"][0]
-    return [*series["steps"], *([series["last"]["step"]] if series["last"] else [])]
+    found = track.curve(0, 0, 0)
+    rows = [] if found is None else unpacked(packed([found], is_cut=False))[1][0]
+    return [int(row[0]) for row in rows]
+
+
+def shown(track: RunModel) -> dict[str, Any]:
+    run, _ = track.since(None)
+    assert run is not None
+    return run
 
 
 def notes(track: RunModel) -> list[str]:
@@ -47,7 +57,7 @@ def test_it_reads_what_is_there_and_then_what_is_added(path: Path) -> None:
     path.write_bytes(whole)
     assert not follower.catch_up(10)
     assert steps(track) == [1, 2, 3]
-    assert track.since(None)[0]["status"] == "finished"
+    assert shown(track)["status"] == "finished"
 
 
 def test_it_reads_no_longer_than_it_may_and_says_that_there_is_more(
@@ -57,11 +67,11 @@ def test_it_reads_no_longer_than_it_may_and_says_that_there_is_more(
     recorded(path)  # seven lines
     track = RunModel("a")
     follower = Follower(path, track)
-    assert track.since(None)[0]["status"] == "waiting"
+    assert shown(track)["status"] == "waiting"
     told = []
     for _ in range(4):
         is_more = follower.catch_up(0)
-        summary = track.since(None)[0]
+        summary = shown(track)
         told.append((is_more, summary["status"], summary["fraction"]))
     n_bytes, lines = path.stat().st_size, path.read_bytes().splitlines(keepends=True)
     fractions = [sum(map(len, lines[:n])) / n_bytes for n in (2, 4, 6)]
@@ -80,7 +90,7 @@ def test_while_it_is_read_nothing_is_told_of_the_time_and_the_speed(
     track = RunModel("a")
     follower = Follower(path, track)
     assert follower.catch_up(0)
-    summary = track.since(None)[0]
+    summary = shown(track)
     told = ("status", "seconds_left", "batches_per_second", "silent")
     assert [summary[key] for key in told] == ["reading", None, None, 0]
 
@@ -92,7 +102,7 @@ def test_what_is_read_of_a_file_without_a_report_is_told_too(
     path.write_bytes(b"damaged\n" * 4)
     track = RunModel("a")
     Follower(path, track).catch_up(0)
-    summary = track.since(None)[0]
+    summary = shown(track)
     assert (summary["status"], summary["fraction"]) == ("reading", 0.25)
 
 
@@ -129,7 +139,7 @@ def test_a_recording_without_an_end_and_without_news_is_silent_when_that_is_long
     os.utime(path, (written, written))
     track = RunModel("a")
     Follower(path, track).catch_up(10)
-    summary = track.since(None)[0]
+    summary = shown(track)
     assert summary["status"] == status
     assert (summary["seconds_left"] is None) is (status == "silent")
     assert (summary["batches_per_second"] is None) is (status == "silent")
@@ -141,7 +151,7 @@ def test_a_recording_with_an_end_is_not_silent_however_old(path: Path) -> None:
     os.utime(path, (0, 0))
     track = RunModel("a")
     Follower(path, track).catch_up(10)
-    summary = track.since(None)[0]
+    summary = shown(track)
     assert (summary["status"], summary["silent"]) == ("finished", 0)
 
 
@@ -215,7 +225,7 @@ def test_an_empty_file_waits(path: Path) -> None:
     path.touch()
     track = RunModel("a")
     assert not Follower(path, track).catch_up(10)
-    assert track.since(None)[0]["status"] == "waiting"
+    assert shown(track)["status"] == "waiting"
 
 
 def test_it_holds_no_file_open(path: Path) -> None:

@@ -1,6 +1,7 @@
 """What all pages see together: runs, handlers, events, the log, the buttons."""
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from math import inf
@@ -9,12 +10,14 @@ from typing import Any
 import pytest
 
 from helpers.clock import Clock
-from rnnr import Event, Runner
-from rnnr.attachments import ControlStatus
-from rnnr.dashboard import _follower
+from helpers.curves import Curves, unpacked
+from rnnr import Event, Runner, State
+from rnnr.attachments import ControlStatus, MeanReducer
+from rnnr.dashboard import _follower, _page
 from rnnr.dashboard._follower import Follower
 from rnnr.dashboard._page import Page, PageRunner
 from rnnr.dashboard._run import RunModel
+from rnnr.operators import do, pipeline, select
 from rnnr.recording import Record
 from rnnr.reporting import HandlerTimes, Report
 
@@ -46,6 +49,7 @@ def test_an_empty_page_has_no_runs() -> None:
         "control": False,
         "control_status": "none",
         "live": False,
+        "order": [],
         "runs": [],
         "events": [],
         "log": [],
@@ -60,7 +64,7 @@ def test_runs_stay_in_the_order_in_which_they_came_also_one_that_comes_again() -
 
 
 def test_a_runner_under_the_name_of_an_earlier_one_does_not_go_on_with_its_points() -> None:
-    view, cursor = steering(), ""
+    view, cursor, keys = steering(), "", []
     for n in (5, 3):
         track = RunModel("a")
         view.show("a", PageRunner(track))
@@ -68,8 +72,110 @@ def test_a_runner_under_the_name_of_an_earlier_one_does_not_go_on_with_its_point
             track.add(Report(Event.BATCH, 1, 1, i, 0.0, {"loss": n}, step=i))
         track.note("something")
         news, cursor = view.updates(cursor)
-        assert news["runs"][0]["series"][0]["from"] == 0
+        keys += news["order"]
+        assert [run["key"] for run in news["runs"]] == news["order"]
         assert len(news["events"]) == 1  # told again, though there are as many as before
+    assert len(set(keys)) == 2
+
+
+def test_runs_are_told_whole_when_they_have_changed_and_the_order_always() -> None:
+    view, tracks = steering(), [RunModel("a"), RunModel("b")]
+    for track in tracks:
+        view.show(track.name, PageRunner(track))
+        track.add(Report(Event.FINISHED, 1, 1, 1, 0.0, {"loss": 1.0}))
+    news, cursor = view.updates("")
+    keys = [run["key"] for run in news["runs"]]
+    assert (len(keys), news["order"]) == (2, keys)
+    news, cursor = view.updates(cursor)
+    assert (news["runs"], news["order"]) == ([], keys)
+    tracks[1].add(Report(Event.RESUMED, 1, 1, 1, 0.0, {}))
+    news, cursor = view.updates(cursor)
+    assert [run["name"] for run in news["runs"]] == ["b"]
+    tracks[0].add(Report(Event.STARTED, 0, 1, 0, 0.0, {}))  # another run of the runner
+    news, cursor = view.updates(cursor)
+    assert [run["name"] for run in news["runs"]] == ["a"]
+    assert news["order"][1:] == keys[1:]
+    assert news["order"][0] not in keys
+
+
+def test_an_evaluation_is_a_part_of_the_run_around_it_if_that_is_on_the_page() -> None:
+    view, training, evaluation = steering(), Runner(), Runner()
+    around, inside = RunModel("digits"), RunModel("validation")
+    inside.around = training._slot
+    view.show("validation", PageRunner(inside, slot=evaluation._slot))
+    alone = view.updates("")[0]["runs"]
+    view.show("digits", PageRunner(around, slot=training._slot))
+    both = {run["name"]: run for run in view.updates("")[0]["runs"]}
+    assert [(run["part_of"], run["part"]) for run in alone] == [(None, "training")]
+    assert (both["digits"]["part_of"], both["digits"]["part"]) == (None, "training")
+    assert both["validation"]["part_of"] == both["digits"]["key"]
+    assert both["validation"]["part"] == "validation"
+
+
+class TestCurves:
+    def page(self, n_metrics: int = 3) -> tuple[Page, str]:
+        view, track = steering(), RunModel("a")
+        view.show("a", PageRunner(track))
+        for step in range(1, 801):
+            metrics = {f"m{i}": math.sin(step * i) for i in range(n_metrics)}
+            track.add(Report(Event.BATCH, 1, 1, step, 0.0, metrics, step=step))
+        return view, track.key
+
+    def test_a_page_gets_the_curves_that_it_wants(self) -> None:
+        view, key = self.page()
+        head, curves = unpacked(view.curves(f"{key}.2.0.0,{key}.1.0.0"))
+        assert [(each["key"], each["metric"]) for each in head["curves"]] == [(key, 2), (key, 1)]
+        assert [len(rows) for rows in curves] == [800, 800]
+        assert curves[0][5] == (6.0, *[math.sin(12)] * 3)
+        assert head["more"] is False
+
+    @pytest.mark.parametrize(
+        "wanted",
+        "|,|x|KEY|KEY.0|KEY.0.0|KEY.0.0.0.0|KEY.3.0.0|KEY.-1.0.0|KEY.a.0.0|other.0.0.0|KEY.1e9.0.0"
+        f"|KEY.{'9' * 5000}.0.0|...".split("|"),
+    )
+    def test_unknown_curves_are_left_out(self, wanted: str) -> None:
+        view, key = self.page()
+        assert unpacked(view.curves(wanted.replace("KEY", key))) == (
+            {"curves": [], "more": False},
+            [],
+        )
+
+    def test_a_long_answer_is_cut_unless_it_is_the_last(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_page, "_MOST_OCTETS", 20_000)
+        view, key = self.page(5)
+        page, n_answers = Curves(), 0
+        missing = [*range(5)]
+        while missing:
+            head = page.take(view.curves(",".join(page.wanted(key, i) for i in missing)))
+            assert head["more"] is (len(head["curves"]) < len(missing))
+            missing = missing[len(head["curves"]) :]
+            n_answers += 1
+        assert n_answers == 3
+        assert {len(rows) for rows in page.rows.values()} == {800}
+        wanted = ",".join(f"{key}.{i}.0.0" for i in range(5))
+        assert len(unpacked(view.curves(wanted, is_last=True))[1]) == 5
+        twice = ",".join([f"{key}.0.0.0"] * 9)
+        assert len(unpacked(view.curves(twice, is_last=True))[1]) == 1
+
+
+def test_two_pages_that_stop_a_run_once_each_do_not_stop_it_at_once() -> None:
+    view, runner, seen = steering(), Runner(), []
+    view.control.attach_on(runner)
+
+    @runner.on(Event.BATCH)
+    def press(state: State) -> None:
+        for page_shows in ("none", "none", "", "pausing"):
+            assert view.steer("stop", page_shows)
+            seen.append((view.control.status, state["running"]))
+        view.steer("stop", "stopping")
+        seen.append((view.control.status, state["running"]))
+
+    runner.run("ab")
+    stopping, none = ControlStatus.STOPPING, ControlStatus.NONE
+    assert seen == [(stopping, True)] * 4 + [(none, False)]
 
 
 def test_events_of_all_runs_are_told_in_the_order_of_time_at_most_fifty() -> None:
@@ -222,8 +328,22 @@ class TestMeasuring:
             "calls": 1,
             "seconds": 30,
             "share": 1,
+            "own": True,
         }
         assert rows[1]["share"] == pytest.approx(19 / sum(range(20)))
+
+    def test_handlers_of_rnnr_are_told_apart_from_those_of_the_user(self) -> None:
+        runner, view = Runner(), steering()
+        MeanReducer("mean").attach_on(runner)
+        runner.on(Event.BATCH, pipeline(select("batch"), do(print)))
+        for i in range(20):
+            runner.on(Event.BATCH, lambda state, i=i: state.update(output=i))  # type: ignore[misc]
+        view.show("a", shown(runner))
+        view.updates("")
+        runner.run([1])
+        rows = view.updates("")[0]["handlers"]
+        assert [row["event"] for row in rows if not row["own"]] == ["EPOCH_FINISHED"]
+        assert len([row for row in rows if row["own"]]) == 15
 
 
 def test_recordings_are_read_when_a_page_asks_until_they_are_left(tmp_path: Any) -> None:

@@ -1,54 +1,74 @@
 """What the page knows of a run: how far it is, and the points of its charts."""
 
+import itertools
 import json
 import math
 import sys
 import threading
+import time
+from array import array
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import rnnr.dashboard._run
+from helpers.curves import Curves, Row
 from rnnr import Event, Runner
 from rnnr.attachments import ControlStatus
+from rnnr.dashboard import _metrics
+from rnnr.dashboard._metrics import packed
 from rnnr.dashboard._run import RunModel
-from rnnr.reporting import History, Report, reports
+from rnnr.reporting import Report, reports
+from rnnr.reporting._interval import interval_of
 
 
 class Page:
-    """What a page does with the answers: it replaces all from an index on."""
+    """What a page does with the answers: it asks for each curve of the run."""
 
     def __init__(self, track: RunModel) -> None:
         self._track = track
-        self._cursor: Any = None
-        self.series: list[list[tuple[int, dict[str, Any]]]] = [[], []]
-        self.last: list[Any] = [None, None]
-        self.summary: dict[str, Any] = {}
+        self._version: int | None = None
+        self._curves = Curves()
+        self.run: dict[str, Any] = {}
 
     def ask(self) -> "Page":
-        answer, cursor = self._track.since(self._cursor)
-        answer = json.loads(json.dumps(answer, allow_nan=False))  # as it travels
-        self._cursor = json.loads(json.dumps(cursor))
-        for i_lane, series in enumerate(answer.pop("series")):
-            points = self.series[i_lane]
-            assert 0 <= series["from"] <= len(points)
-            columns = series["metrics"].items()
-            points[series["from"] :] = [
-                (step, {name: column[i] for name, column in columns if column[i] is not None})
-                for i, step in enumerate(series["steps"])
-            ]
-            self.last[i_lane] = series["last"]
-        self.summary = answer
+        answer, self._version = self._track.since(self._version)
+        if answer is not None:
+            self.run = json.loads(json.dumps(answer, allow_nan=False))  # as it travels
+        for place in range(len(self.run["metrics"]["names"])):
+            _, *numbers = self._curves.wanted(self.run["key"], place).split(".")
+            found = self._track.curve(*map(int, numbers))
+            assert found is not None
+            self._curves.take(packed([found], is_cut=False))
         return self
 
-    def knows(self) -> tuple[object, ...]:
+    @property
+    def curves(self) -> dict[tuple[str, str], list[Row]]:
+        metrics = self.run["metrics"]
+        return {
+            (of, name): self._curves.rows[self.run["key"], place]
+            for place, (of, name) in enumerate(zip(metrics["of"], metrics["names"], strict=True))
+        }
+
+    def knows(self) -> str:
         passing = {"silent"}  # how long ago the latest report was
-        summary = {name: self.summary[name] for name in self.summary.keys() - passing}
-        return self.series, self.last, summary
+        run = {name: self.run[name] for name in self.run.keys() - passing}
+        return repr((self.curves, sorted(run.items())))
+
+
+def curve(track: RunModel, name: str, of: str = "batch") -> list[tuple[float, float]]:
+    """Return the steps and means of a curve, as a page that is opened now gets them."""
+    return [(row[0], row[3]) for row in Page(track).ask().curves[of, name]]
+
+
+def latest(track: RunModel) -> dict[tuple[str, str], Any]:
+    metrics = summary(track)["metrics"]
+    return dict(
+        zip(zip(metrics["of"], metrics["names"], strict=True), metrics["last"], strict=True)
+    )
 
 
 def report(event: Event, n_iters: int = 0, epoch: int = 1, **others: Any) -> Report:
@@ -57,7 +77,9 @@ def report(event: Event, n_iters: int = 0, epoch: int = 1, **others: Any) -> Rep
 
 
 def summary(track: RunModel) -> dict[str, Any]:
-    return track.since(None)[0]
+    run, _ = track.since(None)
+    assert run is not None
+    return run
 
 
 def told(track: RunModel, *many: Report) -> dict[str, Any]:
@@ -66,10 +88,16 @@ def told(track: RunModel, *many: Report) -> dict[str, Any]:
     return summary(track)
 
 
+@pytest.fixture(params=[3, 5, 1000])
+def limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have curves that are soon full, and others."""
+    monkeypatch.setattr(_metrics, "_FULL", request.param)
+
+
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have histories that are soon full."""
-    monkeypatch.setattr(rnnr.dashboard._run, "History", lambda: History(5))
+    """Have curves that are soon full."""
+    monkeypatch.setattr(_metrics, "_FULL", 4)
 
 
 def test_before_the_first_report_it_waits() -> None:
@@ -92,27 +120,32 @@ REPORTS = st.builds(
     step=st.integers(0, 50),
     is_inside=st.booleans(),
     error=st.none() | st.text(),
+    config=st.dictionaries(st.text(max_size=3), st.none() | st.text(max_size=3), max_size=2),
+    intervals=st.dictionaries(
+        st.sampled_from(["loss", "other"]),
+        st.lists(st.floats(), min_size=1, max_size=3).map(lambda many: interval_of((*many,))),
+        max_size=2,
+    ),
 )
 FORWARD = st.lists(METRICS, max_size=60).map(
     lambda many: [report(Event.BATCH, i, metrics=each) for i, each in enumerate(many)]
 )
 
 
-@pytest.mark.parametrize("limit", [3, 5, 1000])
-@settings(max_examples=50)
+@pytest.mark.usefixtures("limit")
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=st.lists(st.lists(REPORTS, max_size=9) | FORWARD, max_size=20))
 def test_a_page_that_asks_now_and_then_knows_what_a_new_one_gets(
-    limit: int, story: list[list[Report]]
+    story: list[list[Report]],
 ) -> None:
     track = RunModel("a")
-    track._series = History(limit), History(limit)
     page = Page(track)
     for some in story:
         for each in some:
             track.add(each)
         page.ask()
     assert page.ask().knows() == Page(track).ask().knows()
-    fraction = page.summary.get("fraction")
+    fraction = page.run.get("fraction")
     assert fraction is None or 0 <= fraction <= 1
 
 
@@ -120,71 +153,164 @@ def test_a_page_that_asks_now_and_then_knows_what_a_new_one_gets(
 def test_a_page_gets_only_what_is_new() -> None:
     track = RunModel("a")
     told(track, *(report(Event.BATCH, i, metrics={"loss": i}) for i in (1, 2, 3)))
-    answer, cursor = track.since(None)
-    assert answer["series"][0] == {
-        "from": 0,
-        "steps": [1, 2],
-        "metrics": {"loss": [1, 2]},
-        "last": {"step": 3, "metrics": {"loss": 3}},
-    }
-    track.add(report(Event.BATCH, 4, metrics={"accuracy": math.nan}))
-    answer, cursor = track.since(cursor)
-    assert answer["series"][0] == {
-        "from": 2,
-        "steps": [3],
-        "metrics": {"loss": [3]},
-        "last": {"step": 4, "metrics": {"accuracy": "NaN"}},
-    }
-    answer, cursor = track.since(cursor)
-    assert answer["series"][0]["steps"] == []
-    told(track, *(report(Event.BATCH, i) for i in (5, 6, 7)))  # thins itself
-    assert track.since(cursor)[0]["series"][0]["from"] == 0
+    head, octets = track.curve(0, 0, 0) or ({}, b"")
+    assert (head["from"], head["n"], head["closed"], head["columns"]) == (0, 3, 2, 2)
+    assert array("d", octets).tolist() == [1, 2, 3, 1, 2, 3]
+    track.add(report(Event.BATCH, 4, metrics={"loss": math.nan}))
+    head, octets = track.curve(0, head["rewritten"], head["closed"]) or ({}, b"")
+    assert (head["from"], head["n"], head["width"]) == (2, 2, 1)
+    assert array("d", octets).tolist()[:2] == [3, 4]
+    before = head
+    told(track, *(report(Event.BATCH, i, metrics={"loss": 0.0}) for i in (5, 6)))  # merged
+    head, _ = track.curve(0, before["rewritten"], before["closed"]) or ({}, b"")
+    assert (head["from"], head["n"], head["width"], head["columns"]) == (0, 3, 2, 4)
+    assert head["version"] > before["version"]
+    for place in (1, -1, 10**9):
+        assert track.curve(place, 0, 0) is None
+    for odd in [(head["rewritten"], 99), (head["rewritten"], -1), (-5, 2)]:
+        again, _ = track.curve(0, *odd) or ({}, b"")
+        assert again["from"] == 0
 
 
-def test_a_metric_that_some_points_lack_is_null_there() -> None:
+def test_a_run_that_has_not_changed_is_not_told_again() -> None:
+    track = RunModel("a")
+    track.add(report(Event.FINISHED, 1))
+    run, version = track.since(None, part="training")
+    assert run is not None
+    assert run["part"] == "training"
+    assert track.since(version, part="training") == (None, version)
+    assert track.since(version, part="other")[0] is not None
+    _, version = track.since(None, part="training")
+    track.add(report(Event.RESUMED, 1))
+    assert track.since(version, part="training")[0] is not None
+
+
+def test_a_metric_has_a_row_only_where_it_had_a_value() -> None:
+    track = RunModel("a")
     many = [{"a": 1.0}, {"b": math.inf}, {}, {}]
-    answer = told(RunModel("a"), *(report(Event.BATCH, i, metrics=m) for i, m in enumerate(many)))
-    assert answer["series"][0]["metrics"] == {"a": [1.0, None, None], "b": [None, "Infinity", None]}
-    assert answer["latest"] == {"a": 1.0, "b": "Infinity"}
+    told(track, *(report(Event.BATCH, i, metrics=m) for i, m in enumerate(many)))
+    assert curve(track, "a") == [(0, 1.0)]
+    assert repr(curve(track, "b")) == "[(1.0, nan)]"
+    assert latest(track) == {("batch", "a"): 1.0, ("batch", "b"): "Infinity"}
+    assert summary(track)["metrics"]["not_finite"] == [0, 1]
 
 
-def test_the_ends_of_epochs_have_a_lane_of_their_own() -> None:
-    answer = told(
-        RunModel("a"),
+def test_a_spike_between_two_reports_is_seen() -> None:
+    runner, track = Runner(), RunModel("a", control_status=lambda: False)
+    on = Event.BATCH.every(1000) | Event.FINISHED
+    reports(runner, on=on, intervals=True).subscribe(track.add)
+
+    @runner.on(Event.BATCH)
+    def train(state: dict[str, Any]) -> None:
+        state["stats"] = {"loss": 1e6 if state["n_iters"] == 7_001 else 0.5}
+        if not state["n_iters"] % 50:
+            state["stats"]["norm"] = float(state["n_iters"])
+
+    runner.run(range(10_010))
+    metrics = summary(track)["metrics"]
+    assert metrics["names"] == ["loss", "norm"]
+    assert (metrics["least"], metrics["greatest"]) == ([0.5, 50.0], [1e6, 10_000.0])
+    assert metrics["last"] == [0.5, 10_000.0]
+    rows = Page(track).ask().curves["batch", "loss"]
+    assert [row[0] for row in rows if row[2] == 1e6] == [8000]
+
+
+def test_the_ends_of_epochs_have_a_curve_of_their_own() -> None:
+    track = RunModel("a")
+    told(
+        track,
         report(Event.BATCH, 1, metrics={"loss": 1.0}),
-        report(Event.EPOCH_FINISHED, 1, metrics={"loss": 0.5}),
+        report(Event.EPOCH_FINISHED, 1, metrics={"loss": 0.5}, results=("loss",)),
         report(Event.BATCH, 2, metrics={"loss": 0.4}),
-        report(Event.EPOCH_FINISHED, 2, epoch=2, metrics={"loss": 0.3}),
+        report(Event.EPOCH_FINISHED, 2, epoch=2, metrics={"loss": 0.3}, results=("loss",)),
     )
-    assert [series["steps"] for series in answer["series"]] == [[1], [1]]
-    assert [series["last"]["step"] for series in answer["series"]] == [2, 2]
+    assert curve(track, "loss") == [(1, 1.0), (2, 0.4)]
+    assert curve(track, "loss", "epoch") == [(1, 0.5), (2, 0.3)]
+    run = summary(track)
+    assert (run["metrics"]["names"], run["metrics"]["of"]) == (["loss"] * 2, ["batch", "epoch"])
+    assert (run["epochs"], run["clock"]) == ([[1, 1], [2, 2]], [[1, 1.0], [2, 2.0]])
 
 
 def test_batches_of_a_run_inside_another_have_no_place_on_the_axis_its_epochs_have() -> None:
+    track = RunModel("evaluation")
     answer = told(
-        RunModel("evaluation"),
+        track,
         report(Event.STARTED, 0, step=10, is_inside=True),
         report(Event.BATCH, 1, step=10, is_inside=True, metrics={"loss": 1.0}),
         report(Event.EPOCH_FINISHED, 1, step=10, is_inside=True, metrics={"loss": 0.5}),
         report(Event.STARTED, 0, step=20, is_inside=True),
         report(Event.EPOCH_FINISHED, 1, step=20, is_inside=True, metrics={"loss": 0.4}),
+        report(Event.FINISHED, 1, step=20, is_inside=True, metrics={"loss": 0.4, "end": 1.0}),
     )
     assert answer["inside"] is True
-    assert [series["steps"] for series in answer["series"]] == [[], [10]]
-    assert answer["latest"] == {"loss": 0.4}
+    assert curve(track, "loss", "epoch") == [(10, 0.5), (20, 0.4)]
+    assert latest(track) == {("epoch", "loss"): 0.4, ("epoch", "end"): 1.0}
+    assert (answer["clock"], answer["epochs"]) == ([], [])  # those of the run around it count
 
 
 def test_a_new_run_forgets_the_points_and_metrics_of_the_one_before() -> None:
-    answer = told(
-        RunModel("a"),
-        report(Event.STARTED),
+    track = RunModel("a")
+    before = told(
+        track,
+        report(Event.STARTED, config={"lr": 0.1}),
         report(Event.BATCH, 1, metrics={"loss": 1.0}),
         report(Event.BATCH, 2, metrics={"loss": 1.0}),
-        report(Event.STARTED),
-        report(Event.BATCH, 1, metrics={"accuracy": 1.0}),
     )
-    assert answer["latest"] == {"accuracy": 1.0}
-    assert (answer["series"][0]["steps"], answer["series"][0]["last"]["step"]) == ([], 1)
+    answer = told(track, report(Event.STARTED), report(Event.BATCH, 1, metrics={"accuracy": 1.0}))
+    assert latest(track) == {("batch", "accuracy"): 1.0}
+    assert curve(track, "accuracy") == [(1, 1.0)]
+    assert before["key"] != answer["key"]
+    assert (before["config"], answer["config"]) == ({"lr": 0.1}, {})
+
+
+def test_the_first_run_keeps_the_key_that_it_had_while_it_was_waited_for() -> None:
+    track = RunModel("a")
+    assert summary(track)["key"] == told(track, report(Event.STARTED))["key"]
+
+
+def test_a_run_that_is_set_back_goes_on_from_there() -> None:
+    track = RunModel("a")
+    told(track, *(report(Event.BATCH, i, metrics={"loss": float(i)}) for i in range(1, 9)))
+    told(track, report(Event.EPOCH_FINISHED, 8), report(Event.RESUMED, 5, config={"lr": 1}))
+    assert curve(track, "loss") == [(i, float(i)) for i in range(1, 6)]
+    answer = told(track, report(Event.BATCH, 6, metrics={"loss": 0.0}))
+    assert curve(track, "loss")[-1] == (6, 0.0)
+    assert (answer["epochs"], answer["clock"][-1], answer["config"]) == ([], [6, 6.0], {"lr": 1})
+
+
+def test_a_metric_that_comes_late_or_only_at_the_end_has_a_curve() -> None:
+    track = RunModel("a")
+    told(
+        track,
+        report(Event.BATCH, 1, metrics={"loss": 1.0}),
+        report(Event.BATCH, 2, metrics={"loss": 1.0, "late": 2.0}),
+        report(Event.FINISHED, 2, metrics={"loss": 1.0, "late": 2.0, "test": 0.75}),
+    )
+    assert curve(track, "late") == [(2, 2.0)]
+    assert curve(track, "test", "epoch") == [(2, 0.75)]
+    assert summary(track)["metrics"]["names"] == ["loss", "late", "test"]
+
+
+def test_metrics_of_the_machine_are_of_batches_at_whatever_event_they_come() -> None:
+    track, busy = RunModel("a"), {"system/cpu_percent": 90.0}
+    told(
+        track,
+        report(Event.STARTED, 0, metrics=busy),
+        report(Event.BATCH, 3, metrics=busy),
+        report(Event.EPOCH_FINISHED, 3, metrics=busy),
+        report(Event.EPOCH_FINISHED, 5, metrics=busy),
+        report(Event.FINISHED, 6, metrics=busy),
+    )
+    assert curve(track, "system/cpu_percent") == [(step, 90.0) for step in (0, 3, 5, 6)]
+    assert summary(track)["metrics"]["of"] == ["batch"]
+
+
+def test_a_live_run_tells_when_it_began_and_a_recording_does_not_know() -> None:
+    live = RunModel("a", control_status=lambda: False)
+    answer = told(live, report(Event.STARTED, 0, seconds=100.0))
+    assert answer["began"] == pytest.approx(time.time() - 100, abs=30)
+    assert (answer["live"], told(RunModel("b"), report(Event.STARTED))["live"]) == (True, False)
+    assert told(RunModel("b"), report(Event.STARTED))["began"] is None
 
 
 @pytest.mark.parametrize(
@@ -445,17 +571,6 @@ class TestWhatIsToldOfALiveRun:
 
 
 class TestWants:
-    def test_it_wants_each_of_the_first_batches_and_then_those_that_it_will_keep(self) -> None:
-        track, wanted = RunModel("a", clock=lambda: 0.0), []
-        track._series = History(50), History(50)  # so time makes no difference
-        for i in range(1000):
-            if track.wants({"n_iters": i}):
-                wanted.append(i)
-                track.add(report(Event.BATCH, i))
-        assert wanted[:51] == [*range(51)]
-        assert len(wanted) < 300
-        assert all(step in wanted for step in summary(track)["series"][0]["steps"])
-
     def test_after_the_first_hundred_it_wants_twenty_a_second(self) -> None:
         now = 0.0
         track = RunModel("a", clock=lambda: now)
@@ -465,8 +580,16 @@ class TestWants:
             if track.wants({"n_iters": i}):
                 wanted.append(i)
                 track.add(report(Event.BATCH, i))
-        assert wanted[:102] == [*range(102)]
-        assert {later - one for one, later in pairwise(wanted[102:])} == {13}
+        assert wanted[:101] == [*range(101)]
+        assert {later - one for one, later in pairwise(wanted[101:])} == {13}
+
+    def test_a_report_that_takes_long_is_made_less_often(self) -> None:
+        clock = itertools.count(0.0, 0.125).__next__  # each look takes an eighth of a second
+        track = RunModel("a", clock=clock)
+        for i in range(101):
+            track.add(report(Event.BATCH, i))
+        n_looks = sum(not track.wants({"n_iters": 0}) for _ in range(1000))
+        assert n_looks >= 98
 
     def test_when_a_page_asks_it_wants_the_next_batch_whichever_it_is(self) -> None:
         track = RunModel("a")
@@ -512,8 +635,8 @@ def test_what_is_cleared_is_as_new_also_for_pages_that_have_seen_more() -> None:
     page = Page(track).ask()
     track.clear()
     assert page.ask().knows() == Page(track).ask().knows()
-    assert page.series == [[], []]
-    assert page.summary["status"] == "waiting"
+    assert page.curves == {}
+    assert page.run["status"] == "waiting"
 
 
 @pytest.fixture
@@ -543,10 +666,11 @@ def test_reports_come_from_one_thread_and_questions_from_another() -> None:
     together.wait()
     while not ended.is_set():
         page.ask()
-        for points, last in zip(page.series, page.last, strict=True):
-            steps = [step for step, _ in points] + ([last["step"]] if last else [])
+        for rows in page.curves.values():
+            steps = [row[0] for row in rows]
             assert steps == sorted(set(steps))
-            assert len(points) <= 5
+            assert len(steps) <= 4
+            assert all(row[1] <= row[3] <= row[2] for row in rows)
     training.join(60)
     assert page.ask().knows() == Page(track).ask().knows()
 
@@ -555,9 +679,10 @@ def test_names_without_end_do_not_fill_the_memory() -> None:
     track = RunModel("a")
     for i in range(3000):
         track.add(report(Event.BATCH, i, metrics={f"metric {i}": 1.0}))
-    latest = summary(track)["latest"]
-    assert len(latest) == 1000
-    assert "metric 2999" in latest
+    assert summary(track)["metrics"]["names"] == [f"metric {i}" for i in range(1000)]
+    assert [text for *_, text in track.events] == [
+        "more than 1000 metrics: further ones are left out"
+    ]
 
 
 def test_the_curve_of_epochs_is_not_of_the_stats_of_their_last_batch() -> None:
@@ -573,7 +698,8 @@ def test_the_curve_of_epochs_is_not_of_the_stats_of_their_last_batch() -> None:
             results=("mean", "rate"),
         ),
     )
-    assert summary(track)["series"][1]["last"] == {"step": 1, "metrics": {"mean": 2.0, "rate": 0.1}}
+    epochs = [name for of, name in Page(track).ask().curves if of == "epoch"]
+    assert epochs == ["mean", "rate"]
 
 
 def test_a_run_outside_of_the_training_does_not_touch_the_curve_of_those_inside() -> None:
@@ -586,7 +712,12 @@ def test_a_run_outside_of_the_training_does_not_touch_the_curve_of_those_inside(
         report(Event.BATCH, 1, metrics={"loss": 7.0}),
         report(Event.EPOCH_FINISHED, 5, metrics={"loss": 8.0}, step=5),
     )
-    batches, epochs = summary(track)["series"]
-    assert (batches["steps"], batches["last"]) == ([], None)
-    assert (epochs["steps"], epochs["last"]) == ([], {"step": 100, "metrics": {"loss": 1.0}})
-    assert summary(track)["latest"] == {"loss": 8.0}
+    assert Page(track).ask().curves == {("epoch", "loss"): [(100, 1.0, 1.0, 1.0)]}
+    assert latest(track) == {("epoch", "loss"): 8.0}
+
+
+def test_one_that_is_seen_outside_first_begins_again_on_the_axis_of_the_run_around_it() -> None:
+    track = RunModel("validation")
+    told(track, report(Event.STARTED), report(Event.BATCH, 1, metrics={"loss": 7.0}))
+    told(track, report(Event.STARTED, step=100, is_inside=True))
+    assert Page(track).ask().curves == {}

@@ -7,6 +7,7 @@ import resource
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,16 +17,16 @@ import pytest
 
 pytest.importorskip("tornado")
 
+from helpers.curves import Curves, latest_of, unpacked
 from helpers.http import connected, data, got, sent, token_of
 from rnnr import Event, Runner
 from rnnr.attachments import ControlStatus
-from rnnr.dashboard import Dashboard, _connections, _server
+from rnnr.dashboard import Dashboard, _connections, _farewell, _server
 from rnnr.dashboard._page import Page
 from rnnr.dashboard._run import RunModel
 
 ORDERS = ["pause", "step", "unpause", "stop"]
 FILES = ["page/dashboard.js", "page/dashboard.css", "page/index.html"]
-FILES += ["bokeh/js/bokeh.min.js", "bokeh/js/bokeh-api.min.js"]
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +72,6 @@ OTHERS = [
     "page/%00",
     "page/" + "a" * 5000,
     "page/dashboard.js%ff",
-    "bokeh/",
-    "bokeh/js/",
-    "bokeh/js/bokeh.js",
-    "bokeh/js/bokeh-widgets.min.js",
-    "bokeh/js/../css/bokeh.css",
-    "bokeh/js/bokeh.min.js/../bokeh.js",
-    "bokeh/js/..%2f..%2f..%2fserver.py",
-    "bokeh/js/bokehXmin.js",
-    "bokeh/js/bokeh.min.js.map",
-    "static/js/bokeh.min.js",
     "autoload.js",
     "index.html",
     "datax",
@@ -118,7 +109,7 @@ def test_a_link_out_of_the_folder_is_no_way_out(
 
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
+    "style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
@@ -131,7 +122,12 @@ HEADERS = {
         ("", "GET", 200),
         ("data", "GET", 200),
         ("page/dashboard.js", "GET", 200),
-        ("bokeh/js/bokeh.min.js", "HEAD", 200),
+        ("page/dashboard.js", "HEAD", 200),
+        ("curves", "GET", 200),
+        ("curves?want=a.b,c", "GET", 200),
+        ("curves?want=%ff", "GET", 400),
+        ("curves", "HEAD", 405),
+        ("curves", "POST", 405),
         ("", "HEAD", 200),
         ("data", "HEAD", 405),
         ("end", "HEAD", 405),
@@ -161,7 +157,7 @@ def test_every_answer_keeps_the_page_to_itself(
     kept = "no-cache" if status == 200 and "/" in path else "no-store"  # files hold nothing of ours
     assert answer.headers["cache-control"] == kept
     assert "server" not in answer.headers
-    assert b"tornado" not in answer.raw.lower() or path.startswith("bokeh")
+    assert b"tornado" not in answer.raw.lower()
 
 
 def test_a_file_that_the_browser_has_is_not_sent_again(address: str) -> None:
@@ -194,13 +190,13 @@ def test_the_buttons_do_what_they_say(dashboard: Dashboard) -> None:
 
     @runner.on(Event.BATCH)
     def press(_: object) -> None:
-        for order in ["pause", "unpause", "step", "stop", "unpause"]:
+        for order in ["pause", "unpause", "step", "stop", "stop?seen=none", "unpause"]:
             assert got(dashboard.address, f"control/{order}", "POST").status == 204
             story.append(data(dashboard.address)["control_status"])
 
     runner.run([1])
     attached.dispose()
-    assert story == ["pausing", "none", "pausing", "stopping", "none"]
+    assert story == ["pausing", "none", "pausing", "stopping", "stopping", "none"]
 
 
 @pytest.mark.parametrize("order", [*ORDERS, "no_such"])
@@ -251,15 +247,12 @@ CURSORS = [
     '1 {"view": "other", "runs": {}, "events": 0, "log": 0}',
     '1 {"view": "VIEW"}',
     '1 {"view": "VIEW", "runs": [], "events": 0, "log": 0}',
-    '1 {"view": "VIEW", "runs": {"KEY": 5}, "events": 0, "log": 0}',
     '1 {"view": "VIEW", "runs": {"KEY": "ab"}, "events": 0, "log": 0}',
     '1 {"view": "VIEW", "runs": {"KEY": []}, "events": 0, "log": 0}',
-    '1 {"view": "VIEW", "runs": {"KEY": [[0, 0]]}, "events": 0, "log": 0}',
-    '1 {"view": "VIEW", "runs": {"KEY": [[0], [0]]}, "events": 0, "log": 0}',
-    '1 {"view": "VIEW", "runs": {"KEY": [[0, "x"], [0, 0]]}, "events": 0, "log": 0}',
-    '1 {"view": "VIEW", "runs": {"KEY": [[0, null], [0, 0]]}, "events": 0, "log": 0}',
-    '1 {"view": "VIEW", "runs": {"KEY": [[0, 1e999], [0, 0]]}, "events": 0, "log": 0}',
-    '1 {"view": "VIEW", "runs": {"KEY": [[9, 0], [9, 0]]}, "events": 0, "log": 0}',
+    '1 {"view": "VIEW", "runs": {"KEY": null}, "events": 0, "log": 0}',
+    '1 {"view": "VIEW", "runs": {"KEY": 1e999}, "events": 0, "log": 0}',
+    '1 {"view": "VIEW", "runs": {"KEY": -7}, "events": 0, "log": 0}',
+    '1 {"view": "VIEW", "runs": {"other": 1}, "events": 0, "log": 0}',
 ]
 
 
@@ -269,24 +262,26 @@ def test_an_unknown_cursor_begins_again(dashboard: Dashboard, cursor: str) -> No
     key = next(iter(view._runners.values())).model.key
     cursor = cursor.replace("VIEW", view._name).replace("KEY", key)
     answer = data(dashboard.address, cursor)
-    assert [series["from"] for run in answer["runs"] for series in run["series"]] == [
-        0,
-        0,
-    ] * len(answer["runs"])
+    assert [run["key"] for run in answer["runs"]] == answer["order"]
 
 
 def test_a_page_with_the_cursor_of_the_last_answer_gets_what_is_new(dashboard: Dashboard) -> None:
-    runner = Runner()
-    subscription = dashboard.attach_on(runner, name="watched")
+    runner, page = Runner(), Curves()
+    subscription = dashboard.attach_on(runner, name="watched", system=False)
     runner.on(Event.BATCH, lambda state: state.update(stats={"loss": state["batch"]}))
-    runner.run([1, 2, 3])
+    runner.run([1.0, 2.0, 3.0])
     first = data(dashboard.address)
+    key = first["order"][-1]
+    head = page.take(got(dashboard.address, f"curves?want={page.wanted(key, 0)}").body)
+    assert head["curves"][0]["n"] == 3
     runner.resume()  # nothing is left, but it is told
     second = data(dashboard.address, first["cursor"])
     third = data(dashboard.address, second["cursor"])
-    assert first["runs"][-1]["series"][0]["steps"] == [1, 2]
-    assert first["runs"][-1]["series"][0]["last"] == {"step": 3, "metrics": {"loss": 3.0}}
-    assert second["runs"][-1]["series"][0]["from"] == 2
+    head = page.take(got(dashboard.address, f"curves?want={page.wanted(key, 0)}").body)
+    assert (head["curves"][0]["from"], head["curves"][0]["n"]) == (2, 1)
+    assert [row[3] for row in page.rows[key, 0]] == [1.0, 2.0, 3.0]
+    assert [run["key"] for run in second["runs"]] == [key]
+    assert (third["runs"], third["order"]) == ([], first["order"])
     assert {"events", "log"} & first.keys() == {"events", "log"}
     assert "events" in second
     assert not {"events", "log"} & third.keys()
@@ -300,7 +295,8 @@ def test_many_runs_with_long_names_have_a_cursor_that_fits_into_a_request() -> N
             dashboard.attach_on(runner, name="/a/long/path/\N{SNOWMAN}" * 10 + str(i))
         first = data(dashboard.address)
         second = data(dashboard.address, first["cursor"])
-        assert len(second["runs"]) == 300
+        assert len(second["order"]) == 300
+        assert second["runs"] == []
         assert "events" not in second
     finally:
         dashboard.close()
@@ -598,7 +594,7 @@ class TestFaults:
             data(dashboard.address)
 
         runner.run([1, 2])
-        latest = data(dashboard.address)["runs"][-1]["latest"]
+        latest = latest_of(data(dashboard.address)["runs"][-1])
         assert latest == {"</script>": 1.0, "": 2.0}
         subscription.dispose()
 
@@ -623,7 +619,7 @@ def test_answers_are_json_that_every_browser_reads(dashboard: Dashboard) -> None
     runner.run([1])
     answer = got(dashboard.address, "data")
     assert answer.headers["content-type"] == "application/json"
-    latest = json.loads(answer.body, parse_constant=pytest.fail)["runs"][-1]["latest"]
+    latest = latest_of(json.loads(answer.body, parse_constant=pytest.fail)["runs"][-1])
     assert latest == {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
     subscription.dispose()
 
@@ -653,23 +649,90 @@ def test_two_answers_come_over_one_connection(address: str) -> None:
     assert received.count(b"HTTP/1.1 200 OK") == 2
 
 
-def test_a_page_that_waits_is_told_how_it_ended() -> None:
+class Waiting:
+    """A page that waits for the end, and then asks for the last curves."""
+
+    def __init__(self, address: str, page: str = "") -> None:
+        self._token, self._page = token_of(address), page
+        self._connection = connected(address)
+        self._send("end?page=")
+
+    def _send(self, path: str) -> None:
+        line = f"GET /{self._token}/{path}{self._page} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        self._connection.sendall(line.encode())
+
+    def answer(self) -> bytes:
+        received = b""
+        while not (b"\r\n\r\n" in received and _is_whole(received)):
+            received += self._connection.recv(1 << 16) or pytest.fail("it was closed")
+        return received
+
+    def end(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(self.answer().partition(b"\r\n\r\n")[2])
+        return told
+
+    def last_curves(self, want: str) -> bytes:
+        self._send(f"curves?last=1&want={want}&page=")
+        return self.answer().partition(b"\r\n\r\n")[2]
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def test_pages_that_wait_are_told_how_it_ended_and_get_the_last_curves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_farewell, "_SECONDS", 60.0)  # so that a test that goes wrong is noticed
     runner, dashboard = Runner(), Dashboard()
-    dashboard.attach_on(runner)
-    runner.run([1, 2])
-    target = f"GET /{token_of(dashboard.address)}/end HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    with connected(dashboard.address) as left, connected(dashboard.address) as waiting:
-        for connection in (left, waiting):
-            connection.sendall(target.encode())
-        data(dashboard.address)  # answered after the two have been heard
-        left.close()
-        data(dashboard.address)
-        dashboard.close()
-        answer = b""
-        while chunk := waiting.recv(1 << 16):
-            answer += chunk
-    told = json.loads(answer.partition(b"\r\n\r\n")[2])
-    assert [(run["status"], run["n_iters"]) for run in told["runs"]] == [("finished", 2)]
+    dashboard.attach_on(runner, system=False)
+    runner.on(Event.BATCH, lambda state: state.update(stats={"loss": state["batch"]}))
+    runner.run([1.0, 2.0])
+    address = dashboard.address
+    left, *waiting = [Waiting(address, page) for page in ("", "", "a", "a")]
+    data(address)  # answered after they have been heard
+    left.close()
+    data(address)
+    closing = threading.Thread(target=dashboard.close)
+    closing.start()
+    told = [each.end() for each in waiting]
+    for one in told:
+        assert [(run["status"], run["n_iters"]) for run in one["runs"]] == [("finished", 2)]
+    key = told[0]["order"][0]
+    for each in waiting[:2]:  # the third is of the same page as the second
+        _, (rows,) = unpacked(each.last_curves(f"{key}.0.0.0"))
+        assert [row[3] for row in rows] == [1.0, 2.0]
+    closing.join(30)
+    for each in waiting:
+        each.close()
+    assert not closing.is_alive()
+    with pytest.raises(ConnectionRefusedError):
+        connected(address)
+
+
+def test_a_page_that_does_not_ask_again_is_not_waited_for_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_farewell, "_SECONDS", 0.05)
+    dashboard = Dashboard()
+    dashboard.attach_on(Runner())
+    waiting = Waiting(dashboard.address)
+    data(dashboard.address)
+    dashboard.close()
+    assert waiting.end()["runs"][0]["status"] == "waiting"
+    waiting.close()
+
+
+def test_a_request_that_waits_long_is_answered_with_nothing(
+    monkeypatch: pytest.MonkeyPatch, dashboard: Dashboard
+) -> None:
+    monkeypatch.setattr(_server, "_PARKED", 0.01)
+    answer = got(dashboard.address, "end")
+    assert (answer.status, answer.body) == (204, b"")
+
+
+def _is_whole(received: bytes) -> bool:
+    head, _, body = received.partition(b"\r\n\r\n")
+    return f"content-length: {len(body)}".encode() in head.lower()
 
 
 def test_what_strangers_send_is_not_in_the_log(

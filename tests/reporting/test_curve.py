@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rnnr.reporting import Curve, Interval
 from rnnr.reporting._interval import interval_of, of_one
 
-LIMITS = st.integers(2, 12)
+LIMITS = st.integers(3, 12)
 FLOATS = st.floats() | st.sampled_from([1e308, -1e308, 1.7e308, nan, inf, 1.0])
 ADDED = st.lists(st.tuples(st.integers(0, 300), FLOATS), max_size=80)
 RISING = st.lists(st.tuples(st.integers(1, 40), FLOATS), max_size=80).map(
@@ -157,14 +157,14 @@ def test_a_metric_of_every_fiftieth_batch_is_kept() -> None:
 
 
 def test_the_mean_of_the_largest_floats_is_finite() -> None:
-    curve = Curve(2)
+    curve = Curve(3)
     for step in range(1, 101):
         curve.add(step, 1.7e308)
     assert {interval.mean for _, interval in curve.intervals()} == {1.7e308}
 
 
 def test_values_that_are_not_finite_are_counted_and_have_no_other_part() -> None:
-    curve = Curve(2)
+    curve = Curve(3)
     for step, value in enumerate([1.0, nan, inf, 3.0], start=1):
         curve.add(step, value)
     assert (curve.not_finite, curve.least, curve.greatest) == (2, 1.0, 3.0)
@@ -224,8 +224,8 @@ def test_an_interval_is_a_plain_value() -> None:
 @pytest.mark.parametrize(
     ("limit", "error", "expected"),
     [
-        (1, ValueError, "limit must be an integer of 2 or more, got 1 .*; pass for example 1000"),
-        (0.5, TypeError, r"limit must be an integer of 2 or more, got 0\.5 .*; pass for example"),
+        (2, ValueError, "limit must be an integer of 3 or more, got 2 .*; pass for example 1000"),
+        (0.5, TypeError, r"limit must be an integer of 3 or more, got 0\.5 .*; pass for example"),
     ],
 )
 def test_a_wrong_limit_is_an_error(limit: int, error: type[Exception], expected: str) -> None:

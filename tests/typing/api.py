@@ -51,7 +51,7 @@ from rnnr.operators import (
     when,
 )
 from rnnr.recording import Record, Tail, replay
-from rnnr.reporting import HandlerTime, HandlerTimes, History, Report, reports
+from rnnr.reporting import Curve, HandlerTime, HandlerTimes, Interval, Report, reports
 from rnnr.sources import Buffered, buffered, prefetch
 from rnnr.streams import EventSubject, SelectedStream
 
@@ -192,12 +192,13 @@ assert_type(Tail(Path("run.jsonl")).read(), list[Report])
 times = HandlerTimes(runner)
 assert_type(times.measure(), DisposableBase)
 assert_type(times.slowest_first(), list[HandlerTime])
-points = History[float](100)
-points.add(1, 0.5)
-points.add(2, "0.5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+curve = Curve(100)
+curve.add(1, 0.5)
+assert_type(curve.intervals(), list[tuple[int, Interval]])
+curve.add(2, "0.5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 reports(runner, on="BATCH")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 dashboard = Dashboard(control=False)
-dashboard.attach_on(runner, "lr", name="training")
+dashboard.attach_on(runner, "lr", name="training", config={"lr": 0.1}, system=False)
 dashboard.follow("run.jsonl")
 assert_type(dashboard.address, str)
 Dashboard("8000")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

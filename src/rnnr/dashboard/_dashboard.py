@@ -18,7 +18,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 
 from rnnr._errors import as_integer, check_string, wrong_type, wrong_value
 from rnnr._isolate import isolate
-from rnnr._runs import Slot
+from rnnr._runs import Slot, slot_around
 from rnnr.attachments._attachment import Attachment
 from rnnr.attachments._control import Control, ControlStatus
 from rnnr.dashboard._follower import Follower
@@ -123,7 +123,14 @@ class Dashboard(Attachment):
         """The buttons as methods."""
         return self._page.control
 
-    def attach_on(self, runner: Runner, *keys: str, name: str = "training") -> abc.DisposableBase:
+    def attach_on(
+        self,
+        runner: Runner,
+        *keys: str,
+        name: str = "training",
+        config: object = None,
+        system: bool = True,
+    ) -> abc.DisposableBase:
         """Show the runs of a runner.
 
         Args:
@@ -131,12 +138,16 @@ class Dashboard(Attachment):
             keys: Names of keys of the state that hold metrics, in addition to those that
                 `rnnr.reporting.reports` finds by itself.
             name: Name on the page.
+            config: Configuration of the runs, as for `rnnr.reporting.reports`: the page shows it,
+                and can sort, filter and colour runs by it.
+            system: Whether to show what the process and the machine are doing, too.
 
         Returns:
             A Disposable that detaches again; the page goes on showing what it has.
 
         Raises:
-            TypeError: If ``runner`` is not a runner, or a name is not a string.
+            TypeError: If ``runner`` is not a runner, a name is not a string, or ``config``
+                is not a configuration.
             ValueError: If another runner on the page has that name, if the runner is there already,
                 or if ``host`` is not an address of this machine.
             OSError: If the port is in use, or may not be used.
@@ -144,8 +155,20 @@ class Dashboard(Attachment):
         check_runner(runner)
         model = RunModel(name, control_status=self._control_status)
         # made first: it checks the keys before the page is opened
-        source = reports(runner, *keys, on=Event.BATCH.where(model.wants) | _ALL_BUT_BATCHES)
-        attached = self._show(name, PageRunner(model, times=HandlerTimes(runner)), runner._slot)
+        source = reports(
+            runner,
+            *keys,
+            on=Event.BATCH.where(model.wants) | _ALL_BUT_BATCHES,
+            intervals=True,
+            config=config,
+            system=system,
+        )
+        shown = PageRunner(model, times=HandlerTimes(runner), slot=runner._slot)
+        attached = self._show(name, shown, runner._slot)
+        for event in BEGINNINGS:
+            attached.add(
+                runner.stream(event).add(partial(_find_around, model), layer=view_layer(event))
+            )
         attached.add(source.subscribe(isolate(model.add)))
         attached.add(self.control.attach_on(runner))
         # Only during runs: while the root logger has a handler, logging.basicConfig does nothing.
@@ -281,13 +304,16 @@ _ALL_BUT_BATCHES = Selection(
 )
 
 
+def _find_around(model: RunModel, state: State) -> None:
+    model.around = slot_around(state) or model.around
+
+
 def _check_extra() -> None:
-    missing = [name for name in ("bokeh", "tornado") if find_spec(name) is None]
-    if missing:
+    if find_spec("tornado") is None:
         raise ModuleNotFoundError(
-            f"a Dashboard needs {' and '.join(missing)}, which cannot be found; "
+            "a Dashboard needs tornado, which cannot be found; "
             "install it with: pip install 'rnnr[dashboard]'",
-            name=missing[0],
+            name="tornado",
         )
 
 

@@ -13,16 +13,19 @@ from typing import Any, NamedTuple
 from reactivex import abc
 from reactivex.disposable import Disposable
 
+from rnnr._runs import Slot
 from rnnr.attachments._control import Control, ControlStatus
 from rnnr.dashboard._follower import Follower
 from rnnr.dashboard._log import LogTail
+from rnnr.dashboard._metrics import packed
 from rnnr.dashboard._run import RunModel
 from rnnr.reporting._handler_times import HandlerTimes
 
 __all__ = ["Page", "PageRunner"]
 
 _ORDERS = ("pause", "step", "unpause", "stop")
-_N_HANDLERS, _N_EVENTS = 15, 50
+_N_HANDLERS, _N_EVENTS = 15, 50  # of the user's handlers, and as many of rnnr's
+_MOST_OCTETS = 2 * 1024 * 1024  # of curves in one answer
 _READING, _LITTLE = 0.1, 0.001  # seconds to read recordings for one answer; during a training
 _SOON = 0.2  # seconds after which a page asks again while a run is about to pause or stop
 _PATIENCE = 10.0  # seconds without a request after which no page is taken to be open
@@ -39,12 +42,14 @@ class PageRunner(NamedTuple):
         times: Measures its handlers; ``None`` for a recording.
         follower: Reads new reports; ``None`` for a live run.
         is_attached: Whether more reports may come.
+        slot: Slot of the runner; ``None`` for a recording.
     """
 
     model: RunModel
     times: HandlerTimes | None = None
     follower: Follower | None = None
     is_attached: bool = True
+    slot: Slot | None = None
 
 
 class Page:
@@ -85,16 +90,23 @@ class Page:
 
     def _changes(self, runners: dict[str, PageRunner], cursor: str) -> tuple[dict[str, Any], str]:
         had, has = self._parsed(cursor), self._counts(runners)
-        runs = []
+        runs, order = [], []
         for runner in runners.values():
+            part_of = _key_around(runner, runners)
+            part = "training" if part_of is None else runner.model.name
             key = runner.model.key
-            run, has["runs"][key] = runner.model.since(had["runs"].get(key))
-            runs.append(run)
+            run, version = runner.model.since(had["runs"].get(key), part_of=part_of, part=part)
+            if run is not None:
+                key = run["key"]  # another run may have begun
+                runs.append(run)
+            order.append(key)
+            has["runs"][key] = version
         is_live = any(runner.times for runner in runners.values())
         changes: dict[str, Any] = {
             "control": self.is_steered and is_live,
             "control_status": self.control.status.value,
             "live": is_live,
+            "order": order,
             "runs": runs,
         }
         if is_live:
@@ -116,10 +128,40 @@ class Page:
             _SOON if self.control.status in (ControlStatus.PAUSING, ControlStatus.STOPPING) else inf
         )
 
-    def steer(self, order: str) -> bool:
-        """Carry out the order of a button; return whether there is such a button."""
+    def curves(self, wanted: str, *, is_last: bool = False) -> bytes:
+        """Return what a page lacks of some curves, as octets.
+
+        Args:
+            wanted: ``KEY.METRIC.REWRITTEN.CLOSED`` for each curve, joined by commas. What is not
+                there is left out.
+            is_last: Whether nothing can be asked later, so that the answer is not cut.
+        """
+        with self._lock:
+            models = {runner.model.key: runner.model for runner in self._runners.values()}
+        found: list[tuple[dict[str, Any], bytes]] = []
+        n_octets = 0
+        for key, numbers in _parsed_wants(wanted).items():
+            if n_octets >= _MOST_OCTETS and not is_last:
+                return packed(found, is_cut=True)
+            curve = models[key[0]].curve(key[1], *numbers) if key[0] in models else None
+            if curve is not None:
+                found.append(curve)
+                n_octets += len(curve[1])
+        return packed(found, is_cut=False)
+
+    def steer(self, order: str, seen: str = "") -> bool:
+        """Carry out the order of a button; return whether there is such a button.
+
+        Args:
+            order: Name of the button.
+            seen: Status of the control that the page showed. A run that is stopping is stopped at
+                once only from a page that shows it: two pages may stop it at the same time.
+        """
         if order not in _ORDERS:
             return False
+        stopping = ControlStatus.STOPPING
+        if order == "stop" and self.control.status is stopping and seen != stopping.value:
+            return True
         getattr(self.control, order)()
         return True
 
@@ -174,9 +216,8 @@ class Page:
         with suppress(*_UNREADABLE):
             parsed: dict[str, Any] = json.loads(cursor)
             if parsed["view"] == self._name:
-                runs = parsed["runs"].items()
-                series = {key: [[int(n), int(m)] for n, m in series] for key, series in runs}
-                return {"runs": series, "events": parsed["events"], "log": parsed["log"]}
+                runs = {key: int(version) for key, version in parsed["runs"].items()}
+                return {"runs": runs, "events": parsed["events"], "log": parsed["log"]}
         return {"runs": {}, "events": None, "log": None}
 
     def _counts(self, runners: dict[str, PageRunner]) -> dict[str, Any]:
@@ -199,10 +240,31 @@ def _slowest(runners: dict[str, PageRunner]) -> list[dict[str, Any]]:
                 "calls": handler.calls,
                 "seconds": handler.seconds,
                 "share": handler.seconds / total,
+                "own": handler.is_own,
             }
             for handler in times
         ]
-    return sorted(rows, key=lambda row: -row["seconds"])[:_N_HANDLERS]
+    rows.sort(key=lambda row: -row["seconds"])
+    own = [row for row in rows if row["own"]][:_N_HANDLERS]
+    ours = [row for row in rows if not row["own"]][:_N_HANDLERS]
+    return sorted([*own, *ours], key=lambda row: -row["seconds"])
+
+
+def _key_around(runner: PageRunner, runners: dict[str, PageRunner]) -> str | None:
+    """Return the key of the run in which a run is, if it is on the page."""
+    around = runner.model.around
+    found = (each for each in runners.values() if around is not None and each.slot is around)
+    return next((each.model.key for each in found if each is not runner), None)
+
+
+def _parsed_wants(wanted: str) -> dict[tuple[str, int], tuple[int, int]]:
+    found = {}
+    for want in wanted.split(","):
+        with suppress(ValueError):
+            key, *numbers = want.split(".")
+            place, rewritten, closed = map(int, numbers)
+            found[key, place] = rewritten, closed
+    return found
 
 
 def _events(runners: dict[str, PageRunner]) -> list[dict[str, str]]:

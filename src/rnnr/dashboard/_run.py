@@ -3,35 +3,32 @@
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from secrets import token_hex
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import Any
 
-from rnnr._numbers import as_json
+from rnnr._runs import Slot
 from rnnr.attachments._control import ControlStatus
+from rnnr.dashboard._axis import Pairs
+from rnnr.dashboard._metrics import BATCH, EPOCH, Metrics
 from rnnr.dashboard._progress import ENDLESS, Progress
-from rnnr.event import BEGINNINGS, Event
-from rnnr.reporting._history import History
+from rnnr.event import BEGINNINGS, ENDS, Event
 from rnnr.reporting._report import Report
 from rnnr.state import State
 
-__all__ = ["Cursor", "RunModel"]
-
-Cursor: TypeAlias = list[list[int]]
-"""What a page has: for each series the number of rewrites and the number of points."""
-
-_Point: TypeAlias = tuple[int, Mapping[str, float]]
+__all__ = ["RunModel"]
 
 _N_EVENTS = 50
-_N_METRICS = 1000  # metrics of which to keep the latest value
-_N_FIRST = 100  # number of first points after which batches are reported less often
+_N_FIRST = 100  # number of first batches after which batches are reported less often
 _LEAST_SECONDS = 0.05  # between two of the later reports
+_REST = 100  # times as long as it takes to add a report, until the next one
 
 _SILENT = 30.0  # seconds without a line after which the process of a recording may be dead
 _LATE = 1.0  # seconds without a requested report after which no speed is shown
 _STALE = 10.0  # seconds without any report after which no speed is shown
 _USUAL = 3.0  # up to so many times the usual interval, a report is not late
+_SYSTEM = "system/"  # what the names of metrics of the machine begin with
 
 _STATUS = {Event.FINISHED: "finished", Event.STOPPED: "stopped", Event.FAILED: "failed"}
 _OVER = frozenset(_STATUS.values())
@@ -49,7 +46,8 @@ class RunModel:
         clock: Returns a time in seconds that never goes back.
 
     Attributes:
-        key: Distinguishes it from an earlier model of the same name.
+        key: Distinguishes the run from an earlier one of the same runner or name.
+        around: Slot of the runner whose run was around this one; ``None`` while there was none.
         heard_at: Time of the latest report, in seconds since 1970.
         read: Part of a recording that was read so far; ``None`` after all of it.
     """
@@ -62,9 +60,7 @@ class RunModel:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self.key = token_hex(4)
-        self.part_of: str | None = None
-        self.part = "training"
+        self.around: Slot | None = None
         self.events: deque[tuple[float, str, str]] = deque(maxlen=_N_EVENTS)
         self._is_live = control_status is not None
         self._control_status = control_status or _no_status
@@ -73,22 +69,20 @@ class RunModel:
         self.read: float | None = None
         self._clock = clock
         self._lock = Lock()
-        self._series: tuple[History[Mapping[str, float]], ...] = (History(), History())
+        self._version = 0
+        self._told: object = None
         self.clear()
 
     def clear(self) -> None:
         """Drop all reports, also from the pages."""
         with self._lock:
-            for series in self._series:
-                series.go_back(-1)
+            self._begin_again()
             self._report: Report | None = None
-            self._metrics: dict[str, float] = {}
             self._status = "waiting"
             self._error: str | None = None
             self._progress = Progress()
-            self._of_batches: set[str] = set()  # names of the metrics of batches
             self._is_asked = self._is_inner = self._has_place = False
-            self._due = self._not_before = 0.0
+            self._not_before = 0.0
             self._asked_at = self._heard_at = 0.0
 
     def note(self, text: str) -> None:
@@ -100,19 +94,19 @@ class RunModel:
         self.n_events += 1
         self.events.append((now, clock if self._is_live else since, text))
 
-    def wants(self, state: State) -> bool:
-        """Return whether to report a batch: it is a point to keep, or a page has asked.
+    def wants(self, state: State) -> bool:  # noqa: ARG002  (a test of states)
+        """Return whether to report a batch: it is time, or a page has asked.
 
         After the first batches, which show at once whether a run begins well, the number of reports
         per second is limited: a report takes ten times as long when all else sleeps. During a pause
-        the page must be exact.
+        the page must be exact. No batch of a run inside another run has a place on a chart.
         """
-        if state["n_iters"] >= self._due and self._clock() >= self._not_before:
+        if not self._is_inner and self._clock() >= self._not_before:
             return True
         return self._is_asked or bool(self._control_status())
 
     def ask(self) -> None:
-        """Request a report of the next batch, whether or not it is a point to keep."""
+        """Request a report of the next batch, whether or not it is time."""
         if not self._is_asked:
             self._asked_at = self._clock()
             self._is_asked = True
@@ -126,70 +120,143 @@ class RunModel:
         """Add a report."""
         with self._lock:
             self._is_asked = False
-            self._heard_at = self._clock()
+            self._heard_at = now = self._clock()
             self.heard_at = time.time()
+            self._version += 1
             self._find_axis(report)
             if report.event in BEGINNINGS:
                 self._begin(report)
-            elif report.event is Event.EPOCH_FINISHED and self._has_place:
-                self._series[1].add(report.step, self._of_epoch(report))
-            elif report.event is Event.BATCH and not self._is_inner:  # inside, the step stays
-                self._series[0].add(report.step, report.metrics)
-                self._of_batches.update(report.metrics)
+            self._add_metrics(report)
+            if not self._is_inner:
+                self._add_to_axis(report)
             self._progress.add(report, is_paused=bool(self._control_status()))
             self._status = _STATUS.get(report.event, "running")
             self._report = report
             self._error = report.error
-            self._metrics.update(report.metrics)
-            while len(self._metrics) > _N_METRICS:  # a run may use ever new names
-                del self._metrics[next(iter(self._metrics))]
-            self._due = math.inf if self._is_inner else self._series[0].due
-            if len(self._series[0].points) > _N_FIRST:
-                self._not_before = self._clock() + _LEAST_SECONDS
+            self._n_batches += report.event is Event.BATCH
+            if self._n_batches > _N_FIRST:
+                rest = max(_LEAST_SECONDS, _REST * (self._clock() - now))
+                self._not_before = now + rest
             if report.event is not Event.BATCH:
                 self.note(_text(report))
+            self._note_full()
 
-    def since(self, cursor: Cursor | None) -> tuple[dict[str, Any], Cursor]:
-        """Return what a page does not have yet, and its new cursor.
+    def since(self, version: int | None, **others: Any) -> tuple[dict[str, Any] | None, int]:
+        """Return the run if it has changed, else ``None``; and its version.
 
         Args:
-            cursor: What the page has already; ``None`` for nothing.
+            version: Version that the page has; ``None`` for none.
+            others: What else to tell of the run.
         """
         with self._lock:
-            is_valid = cursor is not None and len(cursor) == len(self._series)
-            has = cursor if cursor is not None and is_valid else [[-1, 0]] * len(self._series)
-            new = [_new(series, *had) for series, had in zip(self._series, has, strict=True)]
-            now = [[series.n_rewritten, len(series.points)] for series in self._series]
-            summary = self._summary()
-        return {**summary, "series": [_columns(*each) for each in new]}, now
+            told = {"key": self.key, "name": self.name, **others, **self._summary()}
+            silent = told.get("silent", 0.0)  # minutes will do after a while, for an old recording
+            coarse = told | {"silent": round(silent if silent < 60 else silent / 60)}
+            if coarse != self._told:
+                self._told = coarse
+                self._version += 1
+            if version == self._version:
+                return None, version
+            return {**told, **self._whole()}, self._version
+
+    def curve(self, place: int, rewritten: int, closed: int) -> tuple[dict[str, Any], bytes] | None:
+        """Return the rows of a curve that a page lacks, as `Metrics.rows` does."""
+        with self._lock:
+            found = self._metrics.rows(place, rewritten, closed)
+            return found and ({"key": self.key, **found[0]}, found[1])
+
+    def _begin_again(self) -> None:
+        """Begin to collect the metrics of a new run."""
+        self.key = token_hex(4)
+        self._metrics = Metrics()
+        self._seconds, self._epochs = Pairs(), Pairs()
+        self._config: Mapping[str, float | str | None] = {}
+        self._began: float | None = None
+        self._n_batches = 0
+        self._has_noted = False
 
     def _find_axis(self, report: Report) -> None:
         """Choose the axis: once a run is seen inside another run, the batches of that run."""
         if report.is_inside and not self._is_inner:
             self._is_inner = True
-            for series in self._series:
-                series.go_back(-1)
+            if self._report is not None:
+                self._begin_again()
         self._has_place = report.is_inside == self._is_inner  # false for a test after the training
 
     def _begin(self, report: Report) -> None:
-        if self._has_place:
-            for series in self._series:
-                series.go_back(report.step)
-        if report.event is Event.STARTED and not report.is_inside:
-            self._metrics = {}
+        is_new = report.event is Event.STARTED and not self._is_inner
+        if is_new and self._report is not None:
+            self._begin_again()
+        elif self._has_place:
+            for each in (self._metrics, self._seconds, self._epochs):
+                each.go_back(report.step)
+        self._config = report.config or self._config
+
+    def _add_metrics(self, report: Report) -> None:
+        event, step = report.event, report.step
+        if not self._is_inner:
+            self._add_batches(report)
+        if event is Event.EPOCH_FINISHED:
+            for name, value in self._of_epoch(report).items():
+                if self._has_place:
+                    self._metrics.add(EPOCH, name, step, value)
+                else:
+                    self._metrics.set_last(EPOCH, name, value)
+        elif event in ENDS and self._has_place:
+            for name, value in report.metrics.items():  # those that are there at the end alone
+                if (BATCH, name) not in self._metrics and not name.startswith(_SYSTEM):
+                    self._metrics.add_later(EPOCH, name, step, value)
+
+    def _add_batches(self, report: Report) -> None:
+        metrics, step, intervals = self._metrics, report.step, report.intervals
+        for name, interval in intervals.items():
+            metrics.add_interval(BATCH, name, step, interval)
+        is_batch = report.event is Event.BATCH
+        for name, value in report.metrics.items():
+            if name.startswith(_SYSTEM):
+                metrics.add_later(BATCH, name, step, value)
+            elif is_batch and name not in intervals:
+                metrics.add(BATCH, name, step, value)
+
+    def _note_full(self) -> None:
+        if self._metrics.is_full and not self._has_noted:
+            self._has_noted = True
+            self.note("more than 1000 metrics: further ones are left out")
+
+    def _add_to_axis(self, report: Report) -> None:
+        seconds = _plausible(report.seconds)
+        if seconds is not None:
+            self._seconds.add(report.step, seconds)
+            if self._began is None and self._is_live:
+                self._began = time.time() - seconds
+        if report.event is Event.EPOCH_FINISHED:
+            self._epochs.add(report.step, report.epoch)
 
     def _of_epoch(self, report: Report) -> Mapping[str, float]:
         """Return the metrics of an epoch, without those that only its last batch has left."""
-        if self._is_inner:
-            return report.metrics
-        of_batches = self._of_batches.difference(report.results)
-        return {name: value for name, value in report.metrics.items() if name not in of_batches}
+        return {
+            name: value
+            for name, value in report.metrics.items()
+            if name in report.results
+            or not ((BATCH, name) in self._metrics or name.startswith(_SYSTEM))
+        }
+
+    def _whole(self) -> dict[str, Any]:
+        """Return what is only of interest if something has changed."""
+        return {
+            "live": self._is_live,
+            "config": dict(self._config),
+            "began": self._began,
+            "clock": self._seconds.all(),
+            "epochs": self._epochs.all(),
+            "metrics": self._metrics.columns(),
+        }
 
     def _summary(self) -> dict[str, Any]:
         report = self._report
         if report is None:
             status = "waiting" if self.read is None else "reading"
-            return {"name": self.name, "status": status, "fraction": self.read, "latest": {}}
+            return {"status": status, "fraction": self.read}
         is_endless = report.max_epoch >= ENDLESS
         progress = self._progress.of(report)
         speed, silent = progress["batches_per_second"], self._silent()
@@ -201,7 +268,6 @@ class RunModel:
         if status == "reading":
             progress["fraction"] = self.read
         return {
-            "name": self.name,
             "status": status,
             "inside": report.is_inside,
             "event": report.event.name,
@@ -213,7 +279,6 @@ class RunModel:
             "seconds_left": _plausible(progress["seconds_left"]) if is_on else None,
             "batches_per_second": _plausible(speed) if is_on or status in _OVER else None,
             "silent": silent if status in ("running", "silent") else 0.0,
-            "latest": {name: as_json(value) for name, value in self._metrics.items()},
             "error": self._error,
         }
 
@@ -243,38 +308,9 @@ class RunModel:
         return self._is_live and (silent > max(_LATE, usual) or since > _STALE + usual)
 
 
-def _new(
-    series: History[Mapping[str, float]], n_rewritten: int, n_points: int
-) -> tuple[int, list[_Point], _Point | None]:
-    start = n_points if n_rewritten == series.n_rewritten else 0
-    return start, series.points[start:], series.last
-
-
-def _columns(start: int, points: list[_Point], last: _Point | None) -> dict[str, Any]:
-    names = _names(metrics for _, metrics in points)
-    return {
-        "from": start,
-        "steps": [step for step, _ in points],
-        "metrics": {name: [_value(metrics, name) for _, metrics in points] for name in names},
-        "last": last
-        and {
-            "step": last[0],
-            "metrics": {name: as_json(value) for name, value in last[1].items()},
-        },
-    }
-
-
-def _names(many: Iterable[Mapping[str, float]]) -> list[str]:
-    return list(dict.fromkeys(name for metrics in many for name in metrics))
-
-
 def _plausible(number: float | None) -> float | None:
     """Return a time or a speed, or ``None`` for an impossible one: a clock may be wrong."""
     return number if number is not None and 0 <= number < math.inf else None
-
-
-def _value(metrics: Mapping[str, float], name: str) -> float | str | None:
-    return as_json(metrics[name]) if name in metrics else None
 
 
 def _text(report: Report) -> str:

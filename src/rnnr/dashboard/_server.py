@@ -6,7 +6,6 @@ import logging
 import socket
 import threading
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tornado.web import Application, ErrorHandler, HTTPError, RequestHandler, St
 
 from rnnr.dashboard._access import AccessControl
 from rnnr.dashboard._connections import LimitedServer
+from rnnr.dashboard._farewell import Farewell, Parked
 from rnnr.dashboard._page import Page
 from rnnr.dashboard._polling import PollingRate
 
@@ -24,16 +24,15 @@ logger = logging.getLogger("rnnr.dashboard")
 
 _PAGE = Path(__file__).with_name("page")
 _OURS = r"(\w+\.\w+)"
-_SCRIPTS = r"(bokeh\.min\.js|bokeh-api\.min\.js)"
 _LARGEST_BODY = 1024  # bytes; no request needs a body
 _IDLE_SECONDS = 60.0
-_FAREWELL = 1.0  # seconds at most to send the final state to the pages
+_PARKED = 25.0  # seconds until a request that waits for the end is answered with nothing
 _INTERVAL = 5.0  # seconds between two checks whether a page is open
 _TORNADO = ("tornado.access", "tornado.application", "tornado.general")
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
+    "style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -51,16 +50,15 @@ class Server:
     """
 
     def __init__(self, page: Page, listening: socket.socket, token: str, names: set[str]) -> None:
-        waiting = set[_End]()
-        rate, scripts = PollingRate(), _bokeh_folder() / "server" / "static" / "js"
+        rate, farewell = PollingRate(), Farewell()
         application = Application(
             [
                 (r"/[^/]+", _NoSlash),
                 (r"/[^/]+/", _Index),
                 (rf"/[^/]+/page/{_OURS}", _File, {"path": _PAGE}),
-                (rf"/[^/]+/bokeh/js/{_SCRIPTS}", _File, {"path": scripts}),
                 (r"/[^/]+/data", _Data, {"page": page, "rate": rate}),
-                (r"/[^/]+/end", _End, {"page": page, "waiting": waiting}),
+                (r"/[^/]+/curves", _Curves, {"page": page, "farewell": farewell}),
+                (r"/[^/]+/end", _End, {"page": page, "farewell": farewell}),
                 (r"/[^/]+/control/(\w+)", _Control, {"page": page}),
             ],
             default_handler_class=_Refusal,
@@ -71,7 +69,7 @@ class Server:
         self._access = AccessControl(application, _Refusal, token, names)
         self._listening = listening
         self._loop = asyncio.new_event_loop()
-        self._waiting = waiting
+        self._farewell = farewell
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="rnnr dashboard", daemon=True)
         self._thread.start()
@@ -107,20 +105,12 @@ class Server:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._ended.wait(), _INTERVAL)
                 self._page.pause()
+            await self._farewell.say()
             accepting.cancel()
             with suppress(OSError):  # a forked process may keep the socket, and so the port, open
                 self._listening.shutdown(socket.SHUT_RDWR)
             await asyncio.wait([accepting])
-        await self._send_final_state()
         await server.close_all_connections()
-
-    async def _send_final_state(self) -> None:
-        waiting = list(self._waiting)
-        for request in waiting:
-            request.may_answer.set()
-        if waiting:
-            answered = [asyncio.create_task(request.is_over.wait()) for request in waiting]
-            await asyncio.wait(answered, timeout=_FAREWELL)
 
 
 class _Handler(RequestHandler):
@@ -161,7 +151,7 @@ class _Index(_Handler):
 
 
 class _File(_Handler, StaticFileHandler):
-    """The page's own files, and Bokeh's."""
+    """The page's own files."""
 
     def set_extra_headers(self, path: str) -> None:  # noqa: ARG002  (tornado passes it)
         """Let the browser cache the file, and check each time whether it has changed."""
@@ -185,27 +175,56 @@ class _Data(_Handler):
         self.write(json.dumps({**updates, "cursor": f"{client} {cursor}", "again": again}))
 
 
+class _Curves(_Handler):
+    """Answers with the points of the curves that a page shows, as octets."""
+
+    def initialize(self, page: Page, farewell: Farewell) -> None:
+        self._page = page
+        self._farewell = farewell
+
+    def compute_etag(self) -> None:
+        """Leave the etag out, which would read the whole answer."""
+
+    async def get(self) -> None:
+        is_last = self.get_query_argument("last", "") == "1"
+        wanted = self.get_query_argument("want", "")
+        self.set_header("Content-Type", "application/octet-stream")
+        with suppress(StreamClosedError):  # the page was closed
+            await self.finish(self._page.curves(wanted, is_last=is_last))
+        if is_last:
+            self._farewell.fetched(self.get_query_argument("page", ""))
+
+
 class _End(_Handler):
     """Answers with the final state at the end: a script exits before the page polls again."""
 
-    def initialize(self, page: Page, waiting: set["_End"]) -> None:
+    def initialize(self, page: Page, farewell: Farewell) -> None:
         self._page = page
-        self._waiting = waiting
-        self.may_answer = asyncio.Event()
-        self.is_over = asyncio.Event()
+        self._farewell = farewell
+        self._parked: Parked | None = None
 
     async def get(self) -> None:
-        self._waiting.add(self)
-        await self.may_answer.wait()
-        self._waiting.discard(self)
-        with suppress(StreamClosedError):  # the page was closed
-            self.set_header("Content-Type", "application/json")
-            await self.finish(json.dumps(self._page.snapshot()))
-        self.is_over.set()
+        self._parked = parked = self._farewell.park(self.get_query_argument("page", ""))
+        is_answered = False
+        try:
+            async with asyncio.timeout(_PARKED):
+                await parked.may_answer.wait()
+            if self._parked is not None:
+                self.set_header("Content-Type", "application/json")
+                await self.finish(json.dumps(self._page.snapshot()))
+                is_answered = True
+        except TimeoutError:
+            self.set_status(204)
+        except StreamClosedError:  # the page was closed
+            pass
+        finally:
+            self._farewell.leave(parked, is_answered=is_answered)
 
     def on_connection_close(self) -> None:
         """Stop waiting: the page was closed."""
-        self.may_answer.set()
+        if self._parked is not None:
+            self._parked.may_answer.set()
+            self._parked = None
 
 
 class _Control(_Handler):
@@ -215,12 +234,6 @@ class _Control(_Handler):
     def post(self, order: str) -> None:
         if not self._page.is_steered:
             raise HTTPError(403)
-        if not self._page.steer(order):
+        if not self._page.steer(order, self.get_query_argument("seen", "")):
             raise HTTPError(404)
         self.set_status(204)
-
-
-def _bokeh_folder() -> Path:
-    """Find Bokeh's files without importing it, which takes half a second."""
-    spec = find_spec("bokeh")
-    return Path(*(spec.submodule_search_locations or () if spec else ()))

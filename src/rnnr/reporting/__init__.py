@@ -2,7 +2,6 @@
 
 from rnnr.reporting._curve import Curve
 from rnnr.reporting._handler_times import DRAWING_BATCHES, HandlerTime, HandlerTimes
-from rnnr.reporting._history import History
 from rnnr.reporting._interval import Interval
 from rnnr.reporting._report import Report
 from rnnr.reporting._reports import ALL_EVENTS, reports
@@ -13,7 +12,6 @@ __all__ = [
     "Curve",
     "HandlerTime",
     "HandlerTimes",
-    "History",
     "Interval",
     "Report",
     "reports",

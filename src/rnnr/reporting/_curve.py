@@ -27,7 +27,7 @@ class Curve:
     mean. An interval that has no finite value has NaN.
 
     Args:
-        limit: Number of intervals to keep, 2 or more.
+        limit: Number of intervals to keep, 3 or more.
 
     Attributes:
         width (int): Batches in an interval.
@@ -43,7 +43,7 @@ class Curve:
 
     Raises:
         TypeError: If ``limit`` is not an integer.
-        ValueError: If ``limit`` is below 2.
+        ValueError: If ``limit`` is below 3.
 
     Example:
         >>> from rnnr.reporting import Curve
@@ -61,7 +61,7 @@ class Curve:
     """
 
     def __init__(self, limit: int = 1000) -> None:
-        self._limit = as_integer("limit", limit, 2, "pass for example 1000")
+        self._limit = as_integer("limit", limit, 3, "pass for example 1000")
         self.width = 1
         self.steps, self.leasts, self.greatests, self.means, self.counts = (
             array("d") for _ in range(5)

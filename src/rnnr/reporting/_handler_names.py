@@ -6,7 +6,9 @@ from typing import Any
 
 from reactivex.observer import AutoDetachObserver
 
-__all__ = ["described"]
+__all__ = ["described", "is_own"]
+
+_PARTS = ("attachments", "callbacks", "dashboard", "durable", "recording", "reporting")
 
 
 def described(handler: Any) -> tuple[str, str]:
@@ -15,6 +17,18 @@ def described(handler: Any) -> tuple[str, str]:
         return _name_and_place(handler)
     except Exception:  # noqa: BLE001  (its attributes may be odd; the run matters more)
         return type(handler).__name__, ""
+
+
+def is_own(handler: Any) -> bool:
+    """Return whether a handler is the user's, and not that of a part of rnnr."""
+    try:
+        handler = _unwrapped(handler)
+        handler = getattr(handler, "__func__", handler)
+        module = getattr(handler, "__module__", None) or type(handler).__module__
+        package, _, rest = str(module).partition(".")
+    except Exception:  # noqa: BLE001  (its attributes may be odd; the run matters more)
+        return True
+    return package != "rnnr" or rest.split(".")[0] not in _PARTS
 
 
 def _name_and_place(handler: Any) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from reactivex import abc
 from reactivex.disposable import CompositeDisposable
 
 from rnnr.event import BEGINNINGS, Event
-from rnnr.reporting._handler_names import described
+from rnnr.reporting._handler_names import described, is_own
 from rnnr.runner import Runner, check_runner
 from rnnr.state import State
 from rnnr.streams._delivery import Callback
@@ -32,6 +32,8 @@ class HandlerTime(NamedTuple):
         where (str): File and line of its definition; empty if it is not written in Python.
         calls (int): Number of its calls.
         seconds (float): Total time of all calls.
+        is_own (bool): Whether it is the user's, and not a part of rnnr that was attached. The
+            operators of a pipeline count as the user's.
     """
 
     event: Event
@@ -39,6 +41,7 @@ class HandlerTime(NamedTuple):
     where: str
     calls: int
     seconds: float
+    is_own: bool = True
 
 
 class HandlerTimes:
@@ -73,6 +76,7 @@ class HandlerTimes:
         self._slot = runner._slot
         self._clock = clock
         self._taken: dict[tuple[Event, str, str], list[Any]] = {}
+        self._ours: set[tuple[Event, str, str]] = set()
         self._drawing = [0, 0.0]
         self._batch: int | None = None  # number of the latest batch that was timed
         self._latest: float | None = None  # when the latest handler returned, if measured
@@ -92,7 +96,11 @@ class HandlerTimes:
         batch and those of the next, mostly the time to load a batch.
         """
         taken = {**self._taken, (Event.BATCH, DRAWING_BATCHES, ""): self._drawing}
-        times = [HandlerTime(*key, *each) for key, each in taken.items() if each[0]]
+        times = [
+            HandlerTime(*key, each[0], each[1], key not in self._ours)
+            for key, each in taken.items()
+            if each[0]
+        ]
         return sorted(times, key=lambda each: -each.seconds)
 
     def _stream(self, event: Event) -> EventSubject:
@@ -109,7 +117,10 @@ class HandlerTimes:
         if getattr(handler, "is_untimed", False) is True:  # a mock has every attribute
             return partial(self._skip, handler)
         clock = self._clock
-        taken = self._taken.setdefault((event, *described(handler)), [0, 0.0])
+        key = event, *described(handler)
+        taken = self._taken.setdefault(key, [0, 0.0])
+        if not is_own(handler):
+            self._ours.add(key)
         is_batch = event is Event.BATCH
 
         def timed(state: State) -> None:
