@@ -88,8 +88,8 @@ def _add_dashboard(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         "recordings",
         nargs="+",
         metavar="PATH[=NAME]",
-        help="recording made by rnnr.recording.Record, such as run.jsonl, a folder with recordings, "
-        "or a pattern; with a name to show it under",
+        help="recording made by rnnr.recording.Record, such as run.jsonl, or a folder or pattern "
+        "of recordings; with a name, if you like",
     )
     parser.add_argument(
         "--port", type=int, default=0, help="port to listen on; 0, the default, picks a free one"

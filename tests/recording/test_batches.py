@@ -6,50 +6,12 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from helpers.lines import lines
 from rnnr import Event
 from rnnr.recording._batches import Batches, batches_in
 from rnnr.recording._format import decode, encode
 from rnnr.reporting import Report
-
-FLOATS = st.floats(width=16) | st.sampled_from([1e308, -0.0, 5e-324])
-NOT_AS_USUAL: list[Any] = [None, True, "NaN", "Infinity", "-Infinity", "1", "x", 0, 3, 2.0, 2.5]
-NOT_AS_USUAL += [2**63, 10**400, [], {}, ["loss"], {"a": 1}, "BATCH", "FINISHED"]
-NAMES = ["event", "epoch", "max_epoch", "n_iters", "seconds", "metrics", "batches_per_second"]
-NAMES += ["n_batches", "step", "is_inside", "results", "error", "config", "unknown"]
-DAMAGED = [b"", b" ", b"damaged", b"{}", b"[", b'{"a":[1', b"2]}", b"{},{}", b"1],[2", b"\0"]
-DAMAGED += [b"\xff", b'\xef\xbb\xbf{"event":"BATCH"}', b"NaN", b'{"x":["', b'"]}', b"9" * 5000]
-
-
-@st.composite
-def usual(draw: st.DrawFn) -> bytes:
-    report = Report(
-        Event.BATCH, draw(st.integers(0, 3)), 3, draw(st.integers(0, 99)), draw(st.floats(0, 99)),
-        draw(st.dictionaries(st.sampled_from(["loss", "accuracy"]), FLOATS)),
-        draw(st.none() | st.floats(1, 9)), draw(st.none() | st.integers(0, 9)),
-        draw(st.integers(0, 99)),
-    )  # fmt: skip
-    return encode(report)[:-1]
-
-
-@st.composite
-def lines(draw: st.DrawFn) -> list[bytes]:
-    """Some lines, of which a part is alike, a part is changed in a field, and a part is damaged."""
-    first = draw(usual())
-    found = []
-    for _ in range(draw(st.integers(1, 12))):
-        kind = draw(st.sampled_from(["same"] * 6 + ["other", "field", "metric", "odd"]))
-        line = draw(usual()) if kind == "other" else first
-        if kind in ("field", "metric"):
-            fields = json.loads(line)
-            changed = fields if kind == "field" else fields["metrics"]
-            changed[draw(st.sampled_from(NAMES if kind == "field" else ["loss"]))] = draw(
-                st.sampled_from(NOT_AS_USUAL)
-            )
-            line = json.dumps(fields).encode()
-        found.append(draw(st.sampled_from(DAMAGED)) if kind == "odd" else line)
-    return found
 
 
 def by_line(line: bytes) -> tuple[str, list[str]]:

@@ -4,6 +4,7 @@ It answers the dashboard's questions, reads recordings and looks for more of the
 of its own, so that a slow disk holds up no answer. It ends with its input, or with its parent.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import IO, Any, Final
 
@@ -21,7 +23,8 @@ __all__ = ["main"]
 
 logger = logging.getLogger("rnnr.dashboard")
 
-_NICER = 5  # a training goes first
+_NICER = 3  # a training goes first
+_N_OBJECTS = 100_000  # made between two searches for garbage: lines are not cycles
 _CHECK = 1.0  # seconds between two looks whether the parent is still there
 
 
@@ -48,21 +51,27 @@ class _Session:
         self._answers = answers
         self._lock = Lock()
         self._recordings = Recordings()
+        self._parts = SimpleQueue[dict[str, Any]]()  # questions for which a file is read again
         self._on_thread(self._recordings.read_forever)
+        self._on_thread(self._read_parts)
 
     def write(self, answer: Answer) -> None:
         """Write an answer; the threads take turns."""
         with self._lock, suppress(OSError):  # the parent has died
             write_answer(self._answers, answer)
 
-    def take(self, message: dict[str, Any]) -> None:
+    def take(self, message: dict[str, Any], *, is_part: bool = False) -> None:
         """Carry out a message, or answer a question; an error is logged."""
         try:
-            self._take(message)
+            self._take(message, is_part)
         except Exception:
             logger.exception("The process that reads recordings could not do what it was asked")
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _read_parts(self) -> None:
+        while True:
+            self.take(self._parts.get(), is_part=True)
+
+    def _take(self, message: dict[str, Any], is_part: bool) -> None:
         match message:
             case {"do": "follow", "id": int(number), "path": str(path), "name": str(name)}:
                 self._recordings.follow(number, path, name)
@@ -75,6 +84,8 @@ class _Session:
                 self._recordings.reserve(names)
             case {"do": "end"}:
                 os._exit(0)
+            case {"number": int(), "ask": "part"} if not is_part:
+                self._parts.put(message)
             case {"number": int(number), **question}:
                 answer: tuple[dict[str, Any], bytes] = {}, b""  # after an error
                 try:
@@ -97,6 +108,7 @@ def main(token: str, parent: int) -> None:
     if hasattr(os, "nice"):
         os.nice(_NICER)
         Thread(target=_end_with, args=(parent,), daemon=True).start()
+    gc.set_threshold(_N_OBJECTS)
     questions, answers = _own_pipes()
     begin(answers, token)
     session = _Session(answers)

@@ -11,10 +11,12 @@ from secrets import token_hex
 from threading import Condition
 from typing import Any, Final
 
+from rnnr._errors import wrong_value
 from rnnr.dashboard._follower import Follower
 from rnnr.dashboard._names import free_name, owner_of
 from rnnr.dashboard._run import RunModel
 from rnnr.dashboard._search import Search
+from rnnr.dashboard._wants import places_in, rows_of
 
 __all__ = ["Recordings", "Searching"]
 
@@ -66,9 +68,12 @@ class _Row:
         self.path = path
         self.model = model
         self.is_found = is_found
-        self.follower: Follower | None = Follower(path, model)
+        self.reader = Follower(path, model)
+        self.follower: Follower | None = self.reader
+        self.owner: tuple[_Row, str] | None = None  # of the same row of the page, and the label
         self.text = b""
         self.changed = 0
+        self.version: int | None = None
 
     def leave(self) -> None:
         """Read no more of it."""
@@ -99,9 +104,13 @@ class Recordings:
         self._view = token_hex(4)
 
     def reserve(self, names: list[str]) -> None:
-        """Keep names for the live runs."""
+        """Keep names for the live runs; what has one of them gets another one, or goes."""
         with self._changed:
             self._reserved = set(names)
+            self._remove([row for row in self._rows if row.follower is None and self._is_live(row)])
+            for row in self._rows:
+                if row.is_found and self._is_live(row):
+                    row.model.name = free_name([row.path.as_posix()], self._taken())
 
     def follow(self, number: int, path: str, name: str) -> None:
         """Read a file, under a name that is free."""
@@ -146,8 +155,7 @@ class Recordings:
                 if len(self._rows) >= _MOST:
                     logger.warning("There are more than %s recordings; %s is left out", _MOST, path)
                     continue
-                taken = {row.model.name for row in self._rows} | self._reserved
-                name = free_name(searching.names_of(path), taken)
+                name = free_name(searching.names_of(path), self._taken())
                 self._add(searching.number, path, name, is_found=True)
         with self._changed:
             searching.has_looked = True
@@ -173,23 +181,55 @@ class Recordings:
     def answer(self, question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """Return the head and the body of the answer to a question."""
         self._asked_at = self._clock()
-        return self._changes(str(question["cursor"]))
+        match question:
+            case {"ask": "data", "cursor": str(cursor)}:
+                return self._changes(cursor)
+            case {"ask": "curves", "wanted": str(wanted), "room": int() | None as room}:
+                return self._curves(wanted, room)
+            case {"ask": "part", "wanted": str(wanted), "first": int(first), "last": int(last)}:
+                return self._part(wanted, first, last)
+        raise wrong_value("question", "one of a dashboard", question, "this is a bug in rnnr")
+
+    def _curves(self, wanted: str, room: int | None) -> tuple[dict[str, Any], bytes]:
+        with self._changed:
+            models = {row.model.key: row.model for row in self._rows}
+        rows, is_cut = rows_of(models, wanted, room)
+        heads, bodies = [head for head, _ in rows], [body for _, body in rows]
+        return {"curves": heads, "more": is_cut}, b"".join(bodies)
+
+    def _part(self, wanted: str, first: int, last: int) -> tuple[dict[str, Any], bytes]:
+        with self._changed:
+            followers = {row.model.key: row.reader for row in self._rows}
+        heads, bodies = [], []
+        for key, places in groupby(sorted(places_in(wanted)), key=itemgetter(0)):
+            if key in followers:
+                numbers = [place for _, place in places]
+                for head, body in followers[key].part(numbers, first, last):
+                    heads.append({"key": key, **head})
+                    bodies.append(body)
+        return {"curves": heads, "more": False}, b"".join(bodies)
 
     def _add(self, number: int, path: Path, name: str, *, is_found: bool) -> None:
         row = _Row(number, path, RunModel(name), is_found=is_found)
-        gone = [one for one in self._rows if one.model.name == name and one.follower is None]
-        self._n_events_gone += sum(one.model.n_events + 1 for one in gone)
-        self._rows = [one for one in self._rows if one not in gone] + [row]
+        is_old = [one.model.name == name and one.follower is None for one in self._rows]
+        self._remove([one for one, old in zip(self._rows, is_old, strict=True) if old])
+        self._rows.append(row)
         self._wanted += 1
         self._changed.notify_all()
-        self._find_parts()
-
-    def _find_parts(self) -> None:
-        rows = {row.path: row for row in reversed(self._rows)}
+        by_path = {row.path: row for row in reversed(self._rows)}
         for row in self._rows:
-            owner = owner_of(row.path, rows.keys())
-            row.model.part_of = rows[owner[0]].model.key if owner else None
-            row.model.part = owner[1] if owner else "training"
+            owner = owner_of(row.path, by_path.keys())
+            row.owner = (by_path[owner[0]], owner[1]) if owner else None
+
+    def _remove(self, gone: list[_Row]) -> None:
+        self._n_events_gone += sum(row.model.n_events + 1 for row in gone)
+        self._rows = [row for row in self._rows if row not in gone]
+
+    def _taken(self) -> set[str]:
+        return {row.model.name for row in self._rows} | self._reserved
+
+    def _is_live(self, row: _Row) -> bool:
+        return row.model.name in self._reserved
 
     def _is_watched(self) -> bool:
         return self._clock() - self._asked_at < _LEFT_ALONE
@@ -221,10 +261,13 @@ class Recordings:
         return self._done >= self._wanted and all(each.has_looked for each in self._searching)
 
     def _update(self, row: _Row) -> None:
-        text = json.dumps(_run(row.model)).encode("ascii")
-        if text != row.text:
+        owner, part = row.owner or (None, "training")
+        part_of = owner and owner.model.key
+        run, row.version = row.model.since(row.version, part_of=part_of, part=part)
+        if run is not None:
             self._n_changes += 1
-            row.text, row.changed = text, self._n_changes
+            row.changed = self._n_changes
+            row.text = json.dumps(run).encode("ascii")
 
     def _parsed(self, cursor: str) -> tuple[str, int, int]:
         view, *numbers = cursor.split(".")
@@ -246,8 +289,3 @@ def _order(rows: list[_Row]) -> list[tuple[int, list[str]]]:
     ordered = sorted(rows, key=attrgetter("number"))
     groups = groupby(ordered, key=attrgetter("number"))
     return [(number, [row.model.key for row in group]) for number, group in groups]
-
-
-def _run(model: RunModel) -> dict[str, Any]:
-    parts = {"key": model.key, "part_of": model.part_of, "part": model.part}
-    return {**model.since(None)[0], **parts}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from json import loads
 from math import inf, nan
+from operator import lt
 from secrets import token_hex
 from typing import Any, Final, NamedTuple
 
@@ -34,6 +35,17 @@ class Batches(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.columns["seconds"])
+
+    @property
+    def steps(self) -> Sequence[int]:
+        """Position of each report on the axis of a chart."""
+        return self.columns.get("step") or [0] * len(self)
+
+    @property
+    def is_rising(self) -> bool:
+        """Whether each step is greater than the one before."""
+        steps = self.steps
+        return all(map(lt, steps, steps[1:]))
 
     def report(self, n: int) -> Report:
         """Return one of the reports."""

@@ -31,6 +31,7 @@ class GrowingLines:
         path: File to read.
 
     Attributes:
+        began (int): Number of bytes read before the last read.
         n_lines (int): Number of lines read so far, including skipped ones.
         position (int): Number of bytes read so far.
         fraction (float): Part of the file that was read, from 0 to 1.
@@ -41,6 +42,7 @@ class GrowingLines:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.position = self._seen = 0
         self.restarted = -1
         self._start_over()
 
@@ -56,6 +58,7 @@ class GrowingLines:
         lines: list[bytes] = []
         with open_file(self._path) as file:
             self._find_place(file)
+            self.began = self.position
             n_bytes, stop = os.fstat(file.fileno()).st_size, self.position + _MOST
             self.is_at_end = self.is_torn = False
             while not self.is_at_end and len(lines) < at_most and self.position < stop:
@@ -96,7 +99,7 @@ class GrowingLines:
         return file.read(len(self._mark)) == self._mark
 
     def _start_over(self) -> None:
-        self.position = self.n_lines = self._seen = self._needed = 0
+        self.began = self.position = self.n_lines = self._seen = self._needed = 0
         self.fraction = 0.0
         self._mark = b""
         self.is_at_end = self.is_torn = False
@@ -145,7 +148,8 @@ class GrowingLines:
         n_bytes = sum(map(len, lines)) + len(lines)
         if lines:
             self._move(self.position + n_bytes, data[max(0, n_bytes - _MARK) : n_bytes], len(lines))
-        self._seen = self.position + len(rest)
+        if is_last or not lines:  # else the next block has the end of the rest
+            self._seen = self.position + len(rest)
         self.is_torn = is_last and bool(rest)
         self.is_at_end = is_last and (self.is_torn or len(lines) < at_most)
         return lines

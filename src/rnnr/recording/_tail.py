@@ -8,7 +8,7 @@ from rnnr.recording._format import DAMAGES, decode
 from rnnr.recording._lines import GrowingLines
 from rnnr.reporting._report import Report
 
-__all__ = ["Tail"]
+__all__ = ["Damage", "Tail"]
 
 _N_NUMBERS = 10  # numbers of damaged lines to keep
 
@@ -60,8 +60,17 @@ class Tail:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = as_path(path)
         self._lines = GrowingLines(self._path)
-        self.n_damaged = 0
-        self.damaged: list[int] = []
+        self._damage = Damage()
+
+    @property
+    def damaged(self) -> list[int]:
+        """Numbers of the first ten damaged lines, from 1."""
+        return self._damage.numbers
+
+    @property
+    def n_damaged(self) -> int:
+        """Number of damaged lines, which were skipped or lost a metric."""
+        return self._damage.n
 
     @property
     def fraction(self) -> float:
@@ -94,14 +103,7 @@ class Tail:
 
     def describe_skipped(self) -> str:
         """Return in words what was skipped so far; an empty string if nothing was."""
-        what = []
-        if self.n_damaged:
-            numbers = ", ".join(map(str, self.damaged))
-            more = ", ..." if self.n_damaged > len(self.damaged) else ""
-            what.append(f"{self.n_damaged} damaged (line {numbers}{more})")
-        if self.is_torn:
-            what.append("a torn last line")
-        return " and ".join(what)
+        return self._damage.describe(is_torn=self.is_torn)
 
     def read(self, at_most: int = 10_000) -> list[Report]:
         """Return the reports that were added.
@@ -119,23 +121,39 @@ class Tail:
             ValueError: If ``at_most`` is below 1.
         """
         as_integer("at_most", at_most, 1, "pass for example 1000")
-        reports = []
-        lines = self.read_lines(at_most)
-        for number, line in enumerate(lines, self._lines.n_lines - len(lines) + 1):
-            if line and not line.isspace():
-                reports += self.reports_on(line, number)
-        return reports
-
-    def read_lines(self, at_most: int) -> list[bytes]:
-        """Return the lines that were added, without their ends, as for `read`."""
         restarted = self.restarted
         lines = self._lines.read(at_most)
         if self.restarted > restarted:
-            self.n_damaged, self.damaged = 0, []
-        return lines
+            self._damage = Damage()
+        first = self._lines.n_lines - len(lines) + 1
+        return [
+            report
+            for number, line in enumerate(lines, first)
+            for report in self._damage.reports_on(line, number)
+        ]
+
+
+class Damage:
+    """Decodes lines, and counts the damaged ones.
+
+    Attributes:
+        numbers (list[int]): Numbers of the first ten.
+        n (int): Number of all.
+    """
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self.n = 0
 
     def reports_on(self, line: bytes, number: int) -> list[Report]:
-        """Return a list of the report on a line, or an empty list; count it if it is damaged."""
+        """Return a list of the report on a line, or an empty list.
+
+        Args:
+            line: The line.
+            number: Number of the line, from 1.
+        """
+        if not line or line.isspace():
+            return []
         odd: list[str] = []
         reports: list[Report] = []
         try:
@@ -143,7 +161,17 @@ class Tail:
         except DAMAGES:
             odd.append("all of it")
         if odd:
-            self.n_damaged += 1
-            if len(self.damaged) < _N_NUMBERS:
-                self.damaged.append(number)
+            self.n += 1
+            if len(self.numbers) < _N_NUMBERS:
+                self.numbers.append(number)
         return reports
+
+    def describe(self, *, is_torn: bool) -> str:
+        """Return in words what was skipped; an empty string if nothing was."""
+        what = []
+        if self.n:
+            more = ", ..." if self.n > len(self.numbers) else ""
+            what.append(f"{self.n} damaged (line {', '.join(map(str, self.numbers))}{more})")
+        if is_torn:
+            what.append("a torn last line")
+        return " and ".join(what)
