@@ -13,7 +13,6 @@ from helpers.clock import Clock
 from helpers.curves import Curves, unpacked
 from rnnr import Event, Runner, State
 from rnnr.attachments import ControlStatus, MeanReducer
-from rnnr.dashboard import _page
 from rnnr.dashboard._metrics import packed
 from rnnr.dashboard._page import Page, PageRunner
 from rnnr.dashboard._run import RunModel
