@@ -102,6 +102,17 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert [type(one) for one in flat.values()] == [float, int, float]
 
 
+def test_what_only_looks_like_a_number_is_a_text() -> None:
+    class Odd(Fraction):
+        def __float__(self) -> float:
+            raise OverflowError
+
+        def __repr__(self) -> str:
+            return "odd"
+
+    assert flattened({"a": Odd(1, 3)}) == {"a": "odd"}
+
+
 def test_the_address_of_an_object_is_left_out_so_that_equal_runs_look_equal() -> None:
     assert flattened({"a": object()}) == {"a": "<object object>"}
 

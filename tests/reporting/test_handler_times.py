@@ -12,10 +12,11 @@ from reactivex import operators as ops
 from helpers.clock import Clock
 from helpers.threads import on_thread
 from rnnr import Event, Runner, isolate
-from rnnr.attachments import EpochTimer, MeanReducer
+from rnnr.attachments import Control, EpochTimer, MeanReducer
 from rnnr.callbacks import checkpoint, maybe_stop_early
 from rnnr.operators import fold, pipeline, stop
 from rnnr.reporting import DRAWING_BATCHES, HandlerTime, HandlerTimes, reports
+from rnnr.reporting._handler_names import is_own
 from rnnr.state import State
 
 Rows = list[tuple[str, str, int, float]]
@@ -452,3 +453,16 @@ def test_a_handler_that_waits_for_somebody_is_in_no_row(clock: Clock) -> None:
     times = measured(runner, clock)
     runner.run(range(3))
     assert rows(times) == [("BATCH", "train", 3, 3.0), ("BATCH", DRAWING_BATCHES, 3, 0.0)]
+
+
+def test_whose_a_handler_is_can_be_told_whatever_it_is() -> None:
+    class Odd:
+        @property
+        def __module__(self) -> str:  # type: ignore[override]
+            raise ValueError
+
+        def __call__(self, state: object) -> None: ...
+
+    assert is_own(Odd())
+    assert is_own(print)
+    assert not is_own(Control().pause)

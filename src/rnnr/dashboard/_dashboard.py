@@ -289,7 +289,7 @@ class Dashboard(Attachment):
             self._page.leave(name)
 
     def _control_status(self) -> ControlStatus | Literal[False]:
-        status = self.control.status
+        status = self._page.control.status  # at each batch, so without the property
         return status is not _NONE and status
 
     def _tell(self, level: int, text: str) -> None:

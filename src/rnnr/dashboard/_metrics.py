@@ -20,6 +20,7 @@ SYSTEM = "system/"
 
 _N_METRICS = 1000
 _N_FULL, _FULL, _SMALL = 400, 1000, 200  # curves with all intervals, and their numbers
+_SPREAD = 199  # limits that are different
 _EIGHT = 8  # octets of a number
 
 
@@ -142,9 +143,15 @@ class Metrics:
             self.is_full = True
             return None
         self._places[of, name] = n
-        self._curves.append(Curve(_FULL if n < _N_FULL else _SMALL))
+        self._curves.append(Curve(_limit(n)))
         self._last.append(nan)
         return n
+
+
+def _limit(place: int) -> int:
+    """Return the limit of a curve: each another one, so that they do not merge at one batch."""
+    limit = _FULL if place < _N_FULL else _SMALL
+    return limit - place * 37 % _SPREAD % max(1, limit // 4)
 
 
 def packed(curves: Iterable[tuple[dict[str, Any], bytes]], *, is_cut: bool) -> bytes:

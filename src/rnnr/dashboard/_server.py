@@ -225,22 +225,19 @@ class _End(_Handler):
         try:
             async with asyncio.timeout(_PARKED):
                 await parked.may_answer.wait()
-            if self._parked is not None:
+        except TimeoutError:
+            self.set_status(204)
+        else:
+            with suppress(StreamClosedError):  # the page was closed
                 self.set_header("Content-Type", "application/json")
                 await self.finish((await self._answers.snapshot()).encoded())
                 is_answered = True
-        except TimeoutError:
-            self.set_status(204)
-        except StreamClosedError:  # the page was closed
-            pass
-        finally:
-            self._farewell.leave(parked, is_answered=is_answered)
+        self._farewell.leave(parked, is_answered=is_answered)
 
     def on_connection_close(self) -> None:
         """Stop waiting: the page was closed."""
         if self._parked is not None:
             self._parked.may_answer.set()
-            self._parked = None
 
 
 class _Control(_Handler):

@@ -1,6 +1,7 @@
 """The plain floats of all batches between two reports, as intervals."""
 
 from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any
 
 from rnnr._frozen import Frozen
@@ -42,6 +43,7 @@ class BatchValues:
         self._failures = failures
         self._n_iters = 0
         self._names: tuple[str, ...] | None = None
+        self._types: list[type] = []  # of their values
         self._rows: list[Row] = []  # of these names; the latest of those that follow
         self._kinds: dict[tuple[str, ...], list[Row]] = {}
         self._intervals: dict[str, Interval] = {}
@@ -55,7 +57,7 @@ class BatchValues:
             if self._named:
                 stats = self._with_named(stats, state)
             names, values = (*stats,), (*stats.values(),)
-            if names != self._names or {*map(type, values)} != _FLOATS:
+            if names != self._names or [*map(type, values)] != self._types:
                 names, values = self._floats(state, names, values)
             self._rows.append(values)
             if len(self._rows) >= _N_ROWS:
@@ -63,6 +65,19 @@ class BatchValues:
             self._n_iters = state["n_iters"]
         except Exception as error:  # noqa: BLE001  (it is logged: a view never breaks a run)
             self._failures.log("reports cannot read the values of a batch", error)
+
+    def before(self, handler: Callable[[State], object]) -> Callable[[State], None]:
+        """Return a handler that adds the values of a batch before another handler gets it.
+
+        One handler costs less than two, above all while handlers are timed.
+        """
+
+        @wraps(handler, updated=())
+        def add_before(state: State) -> None:
+            self.add(state)
+            handler(state)
+
+        return add_before
 
     def take(self) -> Frozen:
         """Return the interval of each metric since this was called last."""
@@ -87,7 +102,7 @@ class BatchValues:
         if {*map(type, values)} != _FLOATS or {*map(type, names)} != _STRINGS:
             found = {
                 # float's own method: nothing that a value defines is called, nor is it kept
-                str(name): float.__add__(value, 0.0)  # type: ignore[operator]
+                str(name): float.__add__(value, -0.0)  # type: ignore[operator]
                 for name, value in self._find(state, self._keys).items()
                 if issubclass(type(value), float)
             }
@@ -99,7 +114,8 @@ class BatchValues:
     def _go_on_with(self, names: tuple[str, ...]) -> None:
         if len(self._kinds) >= _N_KINDS:
             self._reduce()
-        self._names, self._rows = names, self._kinds.pop(names, [])
+        self._names, self._types = names, [float] * len(names)
+        self._rows = self._kinds.pop(names, [])
         self._kinds[names] = self._rows  # at the end, so that the latest values are there
 
     def _reduce(self) -> None:

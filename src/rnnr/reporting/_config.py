@@ -3,6 +3,7 @@
 import re
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from itertools import islice
 from numbers import Integral, Real
@@ -115,13 +116,11 @@ def _plain(value: Any) -> Plain:
     kind = type(value)
     if value is None or kind is bool:
         return value  # type: ignore[no-any-return]
-    try:
+    with suppress(Exception):  # it may only look like a number
         if kind is int or issubclass(kind, Integral):
             return int(value) if abs(int(value)) <= _LARGEST else _text(value)
         if kind is float or issubclass(kind, Real):
             return as_json(float(value))
-    except Exception:  # noqa: BLE001  (it only looks like a number)
-        return _text(value)
     return _text(value)
 
 

@@ -10,6 +10,9 @@ from rnnr.reporting._interval import Interval, interval_of, of_one
 
 __all__ = ["Curve"]
 
+_make = tuple.__new__
+_NONE = Interval(nan, nan, 0.0, 0)
+
 
 class Curve:
     """The least, the greatest and the mean value of a metric in each interval of a run.
@@ -101,7 +104,11 @@ class Curve:
             step: Number of the batch.
             value: Value of the metric.
         """
-        self.add_interval(step, of_one(value))
+        if self._step < step <= self._until and self._widen(value):
+            self.version += 1
+            self._step = step
+        else:
+            self.add_interval(step, of_one(value))
 
     def extend(self, steps: Sequence[int], values: Sequence[float]) -> None:
         """Add the values of many batches, faster than one by one.
@@ -171,6 +178,22 @@ class Curve:
             self.width, self.not_finite = 1, 0
         self.version += 1
         self.rewritten += 1
+
+    def _widen(self, value: float) -> bool:
+        """Add a value to the open interval, at once if all is finite; return whether it is."""
+        least, greatest, total, count, not_finite, _ = self._open or _NONE
+        more = total + value if count and type(total) is float else nan
+        if not isfinite(more):
+            return False
+        if value < least:
+            least = value
+            self._least = min(self._least, value)
+        elif value > greatest:
+            greatest = value
+            self._greatest = max(self._greatest, value)
+        # as Interval(...) does in twice the time
+        self._open = _make(Interval, (least, greatest, more, count + 1, not_finite, value))
+        return True
 
     def _columns(self) -> "tuple[array[float], ...]":
         return self.steps, self.leasts, self.greatests, self.means, self.counts

@@ -133,21 +133,20 @@ def reports(
                 observer.on_next(report)
 
         vars(emit)["__wrapped__"] = observer.on_next  # a table of handlers names the observer
+        handlers = {
+            event: only_if(test, partial(emit, event)) for event, test in on.predicates().items()
+        }
+        if values is not None:
+            handlers[Event.BATCH] = values.before(handlers.get(Event.BATCH, _do_nothing))
         return CompositeDisposable(
             runner._slot.watch(),
-            *(
-                runner.stream(Event.BATCH).add(each.add, layer=view_layer(Event.BATCH))
-                for each in ([values] if values else [])
-            ),
             *(
                 runner.stream(event).add(partial(reporter.begin, event), layer=view_layer(event))
                 for event in BEGINNINGS  # after callbacks restore the counters
             ),
             *(
-                runner.stream(event).add(
-                    only_if(test, partial(emit, event)), layer=view_layer(event)
-                )
-                for event, test in on.predicates().items()
+                runner.stream(event).add(handler, layer=view_layer(event))
+                for event, handler in handlers.items()
             ),
         )
 
@@ -271,6 +270,10 @@ class _Reporter:
         if epoch is None or epoch != self._length_at:
             self._length_at, self._n_batches = epoch, length_of(state.get("batches"))
         return self._n_batches
+
+
+def _do_nothing(_: State) -> None:
+    """Report no batch."""
 
 
 def _reduced(state: State) -> tuple[str, ...]:
