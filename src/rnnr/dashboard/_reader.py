@@ -52,6 +52,9 @@ class _Session:
         self._lock = Lock()
         self._recordings = Recordings()
         self._parts = SimpleQueue[dict[str, Any]]()  # questions for which a file is read again
+
+    def start(self) -> None:
+        """Start to read."""
         self._on_thread(self._recordings.read_forever)
         self._on_thread(self._read_parts)
 
@@ -114,6 +117,7 @@ def main(token: str, parent: int) -> None:
     session = _Session(answers)
     logger.addHandler(_ToParent(session.write))
     logger.propagate = False
+    session.start()
     for question in questions_in(questions):
         session.take(question)
     os._exit(0)  # a thread may be waiting for a disk
