@@ -152,6 +152,10 @@ def test_its_pipes_are_its_own() -> None:
         os.close(each)
 
 
+def test_a_process_that_has_not_begun_has_answered_nothing() -> None:
+    assert [*answers_in(io.BytesIO(b"hello\n"), "token")] == []
+
+
 def test_an_answer_that_was_being_written_when_the_process_was_killed_is_none() -> None:
     answers = io.BytesIO()
     _reader.write_answer(answers, Answer(1, {}, b"body"))

@@ -207,6 +207,20 @@ def test_closing_ends_it_and_leaves_no_zombie(
     reading.close()
 
 
+def test_a_fork_does_not_end_the_process_of_its_parent(
+    reading: Reading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading.follow(recorded(tmp_path / "a"), "a")
+    runs(reading)
+    process, helper = process_of(reading), reading._process
+    assert helper is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: -1)
+        helper.close()
+    assert runs(reading).keys() == {"a"}
+    assert process_of(reading) is process
+
+
 def test_it_can_be_closed_before_it_has_begun(tmp_path: Path, told: Told) -> None:
     reading = Reading(told)
     path = recorded(tmp_path / "a")

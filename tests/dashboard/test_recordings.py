@@ -190,6 +190,34 @@ def test_an_evaluation_is_a_part_of_its_training_whichever_is_found_first(
     assert (whole["name"], whole["part_of"], whole["part"]) == ("a", None, "training")
 
 
+def test_curves_and_parts_of_them_are_answered_by_their_keys(
+    tmp_path: Path, recordings: Recordings
+) -> None:
+    for number, name in enumerate("ab", 1):
+        recordings.follow(number, str(recorded(tmp_path / name, 2 + number)), name)
+    read(recordings)
+    a, b = (run["key"] for run in Asked(recordings).runs())
+    wanted = f"{b}.0.0.0,x.0.0.0,{a}.0.0.0"
+    head, body = recordings.answer({"ask": "curves", "wanted": wanted, "room": None})
+    assert [(each["key"], each["n"]) for each in head["curves"]] == [(b, 4), (a, 3)]
+    assert (head["more"], len(body)) == (False, 2 * 8 * 7)
+    question = {"ask": "part", "wanted": f"{b}.0,x.0,{a}.0", "first": 2, "last": 9}
+    head, body = recordings.answer(question)
+    assert {each["key"]: each["n"] for each in head["curves"]} == {a: 2, b: 3}
+    assert len(body) == 2 * 8 * 5
+
+
+def test_a_name_that_a_live_run_takes_is_given_up(tmp_path: Path, recordings: Recordings) -> None:
+    recordings.follow(1, str(recorded(tmp_path / "left")), "left")
+    recordings.leave(1)
+    recordings.leave(1)
+    path = recorded(tmp_path / "found.jsonl")
+    recordings.look(recordings.search(2, str(tmp_path), ""))
+    assert Asked(recordings).names() == ["left", "found"]
+    recordings.reserve(["found", "left"])
+    assert Asked(recordings).names() == [path.as_posix()]
+
+
 def test_there_are_at_most_so_many(
     tmp_path: Path, recordings: Recordings, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,

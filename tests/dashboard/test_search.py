@@ -9,6 +9,7 @@ import pytest
 
 from helpers.clock import Clock
 from rnnr import Event
+from rnnr.dashboard import _search
 from rnnr.dashboard._search import Search, is_search
 from rnnr.recording._format import encode
 from rnnr.reporting import Report
@@ -169,6 +170,14 @@ def test_the_next_look_is_the_later_the_longer_the_last_one_took(
     monkeypatch.setattr(search, "_matching", slow)
     list(search.look())
     assert search.due == now() + 500
+
+
+def test_folders_are_searched_down_to_some_depth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_search, "_DEEPEST", 3)
+    record(tmp_path / "1" / "2" / "a.jsonl", tmp_path / "1" / "2" / "3" / "b.jsonl")
+    assert names(Search(tmp_path)) == ["1/2/a"]
 
 
 def test_folders_and_patterns_are_searches_and_files_are_not(tmp_path: Path) -> None:

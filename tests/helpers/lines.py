@@ -37,10 +37,11 @@ def usual(draw: st.DrawFn) -> bytes:
 def lines(draw: st.DrawFn) -> list[bytes]:
     """Some lines, most of them of batches that follow each other, others changed or damaged."""
     first = json.loads(draw(usual()))
+    stride = draw(st.sampled_from([1, 1, 1, 0, -1]))
     found = []
     for n in range(draw(st.integers(1, 25))):
         fields = json.loads(json.dumps(first))
-        fields |= {"n_iters": n, "step": n, "seconds": n * first["seconds"]}
+        fields |= {"n_iters": n, "step": 40 + stride * n, "seconds": n * first["seconds"]}
         fields["metrics"] = {name: draw(JSON_FLOATS) for name in first["metrics"]}
         match draw(st.sampled_from(KINDS)):
             case "other":

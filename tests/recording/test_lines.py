@@ -116,7 +116,7 @@ def test_a_torn_line_that_is_cut_and_written_again_is_read_as_it_is_then(tmp_pat
     assert all_of(reader) == [b"half"]
 
 
-@pytest.mark.parametrize("n_before", [0, 2])
+@pytest.mark.parametrize("n_before", [0, 1, 2])
 def test_an_error_of_the_disk_loses_no_line(
     n_before: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +135,7 @@ def test_an_error_of_the_disk_loses_no_line(
 
     with monkeypatch.context() as patch:
         patch.setattr(_lines, "open_file", Bad)
-        if n_before:
+        if n_before == 2:
             seen = reader.read(100)
             assert seen
         else:

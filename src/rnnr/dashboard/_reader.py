@@ -147,6 +147,6 @@ def _logged(target: Callable[[], object]) -> None:
         logger.exception("Recordings are not read any more")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover  (in a process of its own)
     _TOKEN: Final = sys.argv[1]
     main(_TOKEN, int(sys.argv[2]))
