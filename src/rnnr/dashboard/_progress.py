@@ -58,7 +58,7 @@ class Progress:
         if _is_plain(batches):
             seconds, n_iters = batches.columns["seconds"], batches.columns["n_iters"]
             self.longest_gap = max(self.longest_gap, *map(sub, seconds[1:], seconds))
-            self._throughput.pass_over(seconds[1:], n_iters[1:])
+            self._throughput.at_each(seconds[1:], n_iters[1:])
             self._latest = seconds[-1], n_iters[-1]
             self._rate = self._throughput.at(*self._latest)
         else:

@@ -99,7 +99,7 @@ class Recordings:
         self._searching: list[Searching] = []
         self._reserved: set[str] = set()
         self._asked_at = clock()
-        self._wanted = self._done = 0  # passes over all files
+        self._wanted = self._done = 0  # rounds of reading
         self._n_changes = self._n_events_gone = 0
         self._view = token_hex(4)
 

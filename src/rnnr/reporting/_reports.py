@@ -183,7 +183,7 @@ class Throughput:
             return n / elapsed  # over less than the window, while there is no better value
         return self._rate
 
-    def pass_over(self, seconds: Sequence[float], n_iters: Sequence[int]) -> None:
+    def at_each(self, seconds: Sequence[float], n_iters: Sequence[int]) -> None:
         """Do what `at` does at each of some times, which only grow, as do the batches."""
         begin = 0
         while begin < len(seconds):
