@@ -14,7 +14,7 @@ import pytest
 
 from helpers.threads import GUARD
 from rnnr.dashboard import _reader
-from rnnr.dashboard._frames import Answer, answers_in, begin, encoded, questions_in
+from rnnr.dashboard._frames import Answer, answers_in, begin, encoded, questions_in, write_answer
 from rnnr.dashboard._recordings import Recordings
 
 
@@ -158,6 +158,6 @@ def test_a_process_that_has_not_begun_has_answered_nothing() -> None:
 
 def test_an_answer_that_was_being_written_when_the_process_was_killed_is_none() -> None:
     answers = io.BytesIO()
-    _reader.write_answer(answers, Answer(1, {}, b"body"))
+    write_answer(answers, Answer(1, {}, b"body"))
     for n in range(len(answers.getvalue())):
         assert [*answers_in(io.BytesIO(b"token\n" + answers.getvalue()[:n]), "token")] == []

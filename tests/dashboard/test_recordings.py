@@ -1,6 +1,7 @@
 """All recordings of a page: which there are, under which names, and what a page lacks."""
 
 import json
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,26 @@ def test_a_name_that_a_live_run_takes_is_given_up(tmp_path: Path, recordings: Re
     assert Asked(recordings).names() == ["left", "found"]
     recordings.reserve(["found", "left"])
     assert Asked(recordings).names() == [path.as_posix()]
+
+
+def test_a_disk_that_hangs_holds_up_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_recordings, "_FRESH", 0.01)
+    recordings, may_end = Recordings(), threading.Event()
+    recordings.follow(1, str(recorded(tmp_path / "a")), "a")
+    read(recordings)
+    searching = recordings.search(2, str(tmp_path), "")
+
+    def hang() -> list[Path]:
+        may_end.wait(GUARD)
+        return []
+
+    monkeypatch.setattr(searching.search, "look", hang)
+    with in_thread(lambda: recordings.look(searching)):
+        for _ in range(3):
+            assert Asked(recordings).names() == ["a"]
+        may_end.set()
 
 
 def test_there_are_at_most_so_many(

@@ -102,6 +102,7 @@ class Recordings:
         self._wanted = self._done = 0  # rounds of reading
         self._n_changes = self._n_events_gone = 0
         self._view = token_hex(4)
+        self._patience = _FRESH
 
     def reserve(self, names: list[str]) -> None:
         """Keep names for the live runs; what has one of them gets another one, or goes."""
@@ -255,7 +256,8 @@ class Recordings:
         with self._changed:
             self._wanted += 1
             self._changed.notify_all()
-            self._changed.wait_for(self._is_fresh, _FRESH)
+            is_fresh = self._changed.wait_for(self._is_fresh, self._patience)
+            self._patience = _FRESH if is_fresh else _FRESH / 10  # a disk may be slow for long
 
     def _is_fresh(self) -> bool:
         return self._done >= self._wanted and all(each.has_looked for each in self._searching)
