@@ -12,16 +12,13 @@ _SECONDS = 3.0  # at most, until all pages have what they need
 class Parked:
     """A request that is answered when the process ends.
 
-    Args:
-        page: Name of its page.
-
     Attributes:
         page: Name of its page.
         may_answer: Is set at the end, or when the page is closed.
     """
 
-    def __init__(self, page: str) -> None:
-        self.page = page
+    def __init__(self) -> None:
+        self.page = ""
         self.may_answer = asyncio.Event()
 
 
@@ -37,11 +34,10 @@ class Farewell:
         self._changed = asyncio.Event()
         self._names = count(1)
 
-    def park(self, page: str) -> Parked:
+    def park(self, parked: Parked, page: str) -> None:
         """Add a request; those of the same page count as one, those without a name each alone."""
-        parked = Parked(page or f"number {next(self._names)}")
+        parked.page = page or f"number {next(self._names)}"
         self._waiting.add(parked)
-        return parked
 
     def leave(self, parked: Parked, *, is_answered: bool) -> None:
         """Remove a request, whose page may still ask for curves if it was answered."""

@@ -217,14 +217,14 @@ class _End(_Handler):
     def initialize(self, answers: Answers, farewell: Farewell) -> None:
         self._answers = answers
         self._farewell = farewell
-        self._parked: Parked | None = None
+        self._parked = Parked()
 
     async def get(self) -> None:
-        self._parked = parked = self._farewell.park(self.get_query_argument("page", ""))
+        self._farewell.park(self._parked, self.get_query_argument("page", ""))
         is_answered = False
         try:
             async with asyncio.timeout(_PARKED):
-                await parked.may_answer.wait()
+                await self._parked.may_answer.wait()
         except TimeoutError:
             self.set_status(204)
         else:
@@ -232,12 +232,11 @@ class _End(_Handler):
                 self.set_header("Content-Type", "application/json")
                 await self.finish((await self._answers.snapshot()).encoded())
                 is_answered = True
-        self._farewell.leave(parked, is_answered=is_answered)
+        self._farewell.leave(self._parked, is_answered=is_answered)
 
     def on_connection_close(self) -> None:
         """Stop waiting: the page was closed."""
-        if self._parked is not None:
-            self._parked.may_answer.set()
+        self._parked.may_answer.set()
 
 
 class _Control(_Handler):
