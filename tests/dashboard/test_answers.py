@@ -153,9 +153,14 @@ def test_a_folder_is_followed_and_what_comes_later_is_shown(
     recorded(tmp_path / "runs" / "a.jsonl")
     recorded(tmp_path / "runs" / "a.validation.jsonl")
     recorded(tmp_path / "more" / "b.jsonl")
-    runs = with_names(dashboard, "a", "a.validation", "more/b")["runs"]
-    assert [run["part"] for run in runs] == ["training", "validation", "training"]
-    assert runs[1]["part_of"] == runs[0]["key"]
+    answer = with_names(dashboard, "a", "a.validation", "more/b")
+    runs = {run["name"]: run for run in answer["runs"]}
+    parts = {name: (run["part_of"], run["part"]) for name, run in runs.items()}
+    assert parts == {
+        "a": (None, "training"),
+        "a.validation": (runs["a"]["key"], "validation"),
+        "more/b": (None, "training"),
+    }
 
 
 def test_what_is_followed_no_more_stays_and_its_folder_is_not_looked_through(

@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_read_is_logged_once_and_found_when_it_is_there_
     folder.rename(tmp_path / "away")
     assert [names(search) for _ in range(3)] == [[]] * 3
     assert [record.getMessage() for record in caplog.records] == [
-        f"Left out {folder}: No such file or directory"
+        f"Cannot look through {folder}: No such file or directory"
     ]
     record(tmp_path / "away" / "b.jsonl")
     (tmp_path / "away").rename(folder)

@@ -92,7 +92,7 @@ class Search:
             with os.scandir(folder) as entries:
                 return sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            self._tell(folder, error.strerror or str(error))
+            self._tell("Cannot look through", folder, error.strerror or str(error))
             return []
 
     def _is_recording(self, path: str) -> bool:
@@ -105,13 +105,13 @@ class Search:
             not_a_file = error.errno in (errno.ENXIO, errno.EOPNOTSUPP)
             reason = "it is not a file" if not_a_file else error.strerror or str(error)
         if reason:
-            self._tell(path, reason)
+            self._tell("Left out", path, reason)
         return reason is None
 
-    def _tell(self, path: str, reason: str) -> None:
+    def _tell(self, what: str, path: str, reason: str) -> None:
         if path not in self._told:
             self._told.add(path)
-            logger.warning("Left out %s: %s", path, reason)
+            logger.warning("%s %s: %s", what, path, reason)
 
 
 def is_search(path: str | os.PathLike[str]) -> bool:
