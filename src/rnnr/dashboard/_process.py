@@ -76,6 +76,12 @@ class HelperProcess:
                 self._write(data)  # or once it is started
         return future
 
+    @property
+    def is_late(self) -> bool:
+        """Whether somebody has given up waiting for an answer that has not come yet."""
+        with self._lock:
+            return any(future.cancelled() for _, future in self._waiting.values())
+
     def close(self) -> None:
         """End the process, and wait for its end."""
         if os.getpid() != self._owner:  # in a fork, which must leave the process alone

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -35,7 +34,6 @@ class Reading:
         self._numbers = count(1)
         self._reserved: list[str] = []
         self._process: HelperProcess | None = None
-        self._late: Future[Answer] | None = None
 
     def follow(self, path: Path, name: str) -> int:
         """Read a file, a folder or a pattern; return a number for it.
@@ -68,12 +66,14 @@ class Reading:
     async def ask(self, **question: Any) -> Answer | None:
         """Return an answer; ``None`` if there is no process, or it takes too long."""
         process = self._process
-        if process is None or (self._late is not None and not self._late.done()):
+        if process is None or process.is_late:
             return None
-        future = process.ask(question)
-        await asyncio.wait([asyncio.wrap_future(future)], timeout=_PATIENCE)
-        self._late = future
-        return future.result() if future.done() and not future.cancelled() else None
+        future = asyncio.wrap_future(process.ask(question))
+        try:
+            await asyncio.wait([future], timeout=_PATIENCE)
+            return future.result() if future.done() and not future.cancelled() else None
+        finally:
+            future.cancel()  # else a later answer would look for a loop that has ended
 
     def close(self) -> None:
         """End the process."""
