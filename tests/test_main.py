@@ -31,6 +31,18 @@ def recording(tmp_path: Path) -> Path:
     return path
 
 
+def names_on(address: str) -> list[str]:
+    """Return the names of the runs on a page, once no more are found."""
+    names: list[str] = []
+    for _ in range(20):
+        answer = data(address)
+        runs = {run["key"]: run["name"] for run in answer["runs"]}
+        before, names = names, [runs[key] for key in answer["order"]]
+        if names and names == before:
+            break
+    return names
+
+
 def recorded(path: Path) -> None:
     runner = Runner()
     Record(path).attach_on(runner)
@@ -53,7 +65,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     class Waiting:
         def wait(self) -> None:
             (dashboard,) = pages
-            shown.append([run["name"] for run in data(dashboard.address)["runs"]])
+            shown.append(names_on(dashboard.address))
             raise KeyboardInterrupt
 
     pages: list[Dashboard] = []
@@ -83,6 +95,20 @@ def test_it_shows_recordings_until_ctrl_c(
     assert threading.active_count() == threads  # it is closed
 
 
+def test_it_shows_folders_patterns_and_files_by_the_names_that_they_are_given(
+    recording: Path,
+    tmp_path: Path,
+    interrupted: list[list[str]],
+) -> None:
+    for name in ("runs/a.jsonl", "runs/b/c.jsonl", "more/lr=1.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        recorded(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    arguments = ["runs/", "more/*.jsonl=others", "empty", "run.jsonl=best", "no/*.jsonl"]
+    assert main(["dashboard", *(f"{tmp_path}/{each}" for each in arguments)]) == 0
+    assert interrupted == [["best", "a", "b/c", "others/lr=1"]]
+
+
 def test_it_listens_where_it_is_told(
     recording: Path, interrupted: list[list[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -97,7 +123,8 @@ def test_it_listens_where_it_is_told(
     ("arguments", "said"),
     [
         (["no_such.jsonl"], "no_such.jsonl"),
-        (["."], "path must be a file"),
+        (["/dev/null"], "path must be a file"),
+        (["no_such.jsonl=best"], "no_such.jsonl=best"),
         (["{file}", "--port", "{taken}"], "port {taken} of 127.0.0.1 must be free"),
         (["{file}", "--port", "{taken}"], "port=0 picks a free one"),
         (["{file}", "--port", "65536"], "port must be at most 65535"),

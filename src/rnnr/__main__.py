@@ -10,6 +10,15 @@ from pathlib import Path
 import rnnr
 
 _EPILOG = """
+examples:
+  python -m rnnr dashboard run.jsonl
+  python -m rnnr dashboard runs/ best.jsonl=yesterday
+  python -m rnnr dashboard 'runs/*/training.jsonl'
+
+A folder has all *.jsonl below it, except in hidden folders and behind links. A pattern is best
+written in quotes. New recordings in both are shown when they are found, and there may be none at
+first. Their names are their paths below the folder. A file without =NAME is shown under its path.
+
 exit status:
   0  ended by Ctrl-C, as is usual
   1  the page cannot be opened: a file, the host, the port or the extra is wrong or missing
@@ -78,9 +87,9 @@ def _add_dashboard(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "recordings",
         nargs="+",
-        type=Path,
-        metavar="FILE",
-        help="recording made by rnnr.recording.Record, such as run.jsonl",
+        metavar="PATH[=NAME]",
+        help="recording made by rnnr.recording.Record, such as run.jsonl, or a folder or pattern "
+        "of recordings; with a name, if you like",
     )
     parser.add_argument(
         "--port", type=int, default=0, help="port to listen on; 0, the default, picks a free one"
@@ -124,12 +133,15 @@ def _add_snapshots(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _dashboard(options: argparse.Namespace) -> int:
     from rnnr.dashboard import Dashboard
+    from rnnr.dashboard._names import path_and_name
+    from rnnr.dashboard._search import is_search
 
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     dashboard = Dashboard(options.port, options.host, allowed_hosts=tuple(options.allowed_host))
     try:
-        for path in dict.fromkeys(options.recordings):
-            dashboard.follow(path)
+        given = dict.fromkeys(map(path_and_name, options.recordings))
+        for path, name in sorted(given, key=lambda each: is_search(each[0])):  # files come first
+            dashboard.follow(path, name)
         print("Press Ctrl-C to end it.", file=sys.stderr)
         threading.Event().wait()
     finally:

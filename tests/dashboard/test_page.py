@@ -13,12 +13,11 @@ from helpers.clock import Clock
 from helpers.curves import Curves, unpacked
 from rnnr import Event, Runner, State
 from rnnr.attachments import ControlStatus, MeanReducer
-from rnnr.dashboard import _follower, _page
-from rnnr.dashboard._follower import Follower
+from rnnr.dashboard._metrics import packed
 from rnnr.dashboard._page import Page, PageRunner
 from rnnr.dashboard._run import RunModel
+from rnnr.dashboard._wants import MOST_OCTETS
 from rnnr.operators import do, pipeline, select
-from rnnr.recording import Record
 from rnnr.reporting import HandlerTimes, Report
 
 
@@ -112,6 +111,11 @@ def test_an_evaluation_is_a_part_of_the_run_around_it_if_that_is_on_the_page() -
     assert both["validation"]["part"] == "validation"
 
 
+def octets(view: Page, wanted: str, room: int | None = MOST_OCTETS) -> bytes:
+    curves, is_cut = view.curves(wanted, room)
+    return packed(curves, is_cut=is_cut)
+
+
 class TestCurves:
     def page(self, n_metrics: int = 3) -> tuple[Page, str]:
         view, track = steering(), RunModel("a")
@@ -123,7 +127,7 @@ class TestCurves:
 
     def test_a_page_gets_the_curves_that_it_wants(self) -> None:
         view, key = self.page()
-        head, curves = unpacked(view.curves(f"{key}.2.0.0,{key}.1.0.0"))
+        head, curves = unpacked(octets(view, f"{key}.2.0.0,{key}.1.0.0"))
         assert [(each["key"], each["metric"]) for each in head["curves"]] == [(key, 2), (key, 1)]
         assert [len(rows) for rows in curves] == [800, 800]
         assert curves[0][5] == (6.0, *[math.sin(12)] * 3)
@@ -136,29 +140,26 @@ class TestCurves:
     )
     def test_unknown_curves_are_left_out(self, wanted: str) -> None:
         view, key = self.page()
-        assert unpacked(view.curves(wanted.replace("KEY", key))) == (
+        assert unpacked(octets(view, wanted.replace("KEY", key))) == (
             {"curves": [], "more": False},
             [],
         )
 
-    def test_a_long_answer_is_cut_unless_it_is_the_last(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(_page, "_MOST_OCTETS", 20_000)
+    def test_a_long_answer_is_cut_unless_it_is_the_last(self) -> None:
         view, key = self.page(5)
         page, n_answers = Curves(), 0
         missing = [*range(5)]
         while missing:
-            head = page.take(view.curves(",".join(page.wanted(key, i) for i in missing)))
+            head = page.take(octets(view, ",".join(page.wanted(key, i) for i in missing), 20_000))
             assert head["more"] is (len(head["curves"]) < len(missing))
             missing = missing[len(head["curves"]) :]
             n_answers += 1
         assert n_answers == 3
         assert {len(rows) for rows in page.rows.values()} == {800}
         wanted = ",".join(f"{key}.{i}.0.0" for i in range(5))
-        assert len(unpacked(view.curves(wanted, is_last=True))[1]) == 5
+        assert len(unpacked(octets(view, wanted, None))[1]) == 5
         twice = ",".join([f"{key}.0.0.0"] * 9)
-        assert len(unpacked(view.curves(twice, is_last=True))[1]) == 1
+        assert len(unpacked(octets(view, twice, None))[1]) == 1
 
 
 def test_a_metric_beyond_a_thousand_is_left_out_at_every_event() -> None:
@@ -357,44 +358,6 @@ class TestMeasuring:
         assert len([row for row in rows if row["own"]]) == 4
 
 
-def test_recordings_are_read_when_a_page_asks_until_they_are_left(tmp_path: Any) -> None:
-    view, runner, track = steering(), Runner(), RunModel("a")
-    path = tmp_path / "run.jsonl"
-    recording = Record(path).attach_on(runner)
-    runner.run([1])
-    view.show("a", PageRunner(track, follower=Follower(path, track)))
-    assert view.updates("")[0]["runs"][0]["status"] == "finished"
-    assert not view.is_behind
-    view.leave("a")
-    runner.run([1, 2])
-    recording.dispose()
-    assert view.updates("")[0]["runs"][0]["n_iters"] == 1
-
-
-def test_while_a_recording_is_read_pages_ask_again_at_once_unless_a_training_would_be_slowed() -> (
-    None
-):
-    view = steering()
-
-    class Slow:
-        def catch_up(self, seconds: float) -> bool:
-            asked.append(seconds)
-            return True
-
-    asked: list[float] = []
-    for name in "ab":
-        view.show(name, PageRunner(RunModel(name), follower=Slow()))  # type: ignore[arg-type]
-    assert view.patience == inf
-    view.updates("")
-    assert (asked, view.patience) == ([0.05, 0.05], 0)
-    view.show("live", shown())
-    view.updates("")
-    assert (asked[2:], view.patience) == ([0.001 / 3] * 2, inf)  # a training comes first
-    view.leave("live")
-    view.updates("")
-    assert view.patience == 0
-
-
 def test_while_a_run_comes_to_a_halt_pages_ask_soon() -> None:
     view = steering()
     view.show("a", shown())
@@ -403,22 +366,6 @@ def test_while_a_run_comes_to_a_halt_pages_ask_soon() -> None:
         view.steer(order)
         waits.append(view.patience)
     assert waits == [inf, 0.2, inf]
-
-
-def test_what_is_left_while_it_is_read_is_not_being_read_any_more(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_follower, "_AT_ONCE", 2)
-    view, runner, track = Page(is_steered=True), Runner(), RunModel("a")
-    path = tmp_path / "run.jsonl"
-    with Record(path).attach_on(runner):
-        runner.run([1, 2])
-    follower = Follower(path, track)
-    follower.catch_up(0)
-    view.show("a", PageRunner(track, follower=follower))
-    assert view.snapshot()["runs"][0]["status"] == "reading"
-    view.leave("a")
-    assert view.snapshot()["runs"][0]["status"] == "running"
 
 
 def test_what_is_cleared_is_gone() -> None:

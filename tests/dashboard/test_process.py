@@ -1,6 +1,7 @@
 """A dashboard ends with its process: after the run, on Ctrl-C, whoever is connected."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -116,6 +118,27 @@ def started(script: str) -> Iterator[Process]:
 
 def test_a_process_with_nobody_connected_ends_in_silence(process: Process) -> None:
     assert process.end() == (0, "1 batches\n", "")
+
+
+def test_a_process_that_shows_a_recording_too_ends_in_silence_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "run.jsonl").write_text('{"event": "BATCH", "ep')
+    follow = f"""
+import time
+dashboard.follow({str(tmp_path / "run.jsonl")!r})
+while (reader := dashboard._reading._process._process) is None:
+    time.sleep(0.01)
+print("running", flush=True)
+print(reader.pid, flush=True)
+print(runner.run(["a batch"]))
+"""
+    with started(SCRIPT.replace("runner.run(lines())", follow)) as process:
+        status, out, err = process.end()
+    pid = int(out.splitlines()[0])
+    assert (status, out.splitlines()[1:], err) == (0, ["None", "1 batches"], "")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_a_process_ends_with_its_run_although_somebody_is_connected(process: Process) -> None:

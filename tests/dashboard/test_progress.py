@@ -1,6 +1,6 @@
 """How far a run is: plain numbers in, plain numbers out."""
 
-from math import inf
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from rnnr import Event
 from rnnr.dashboard._progress import ENDLESS, Progress
+from rnnr.recording._batches import batches_in
+from rnnr.recording._format import encode
 from rnnr.reporting import Report
 
 
@@ -156,3 +158,46 @@ def test_an_epoch_that_is_set_back_behind_its_beginning_has_no_negative_length()
         *(report(Event.RESUMED, 5), report(Event.EPOCH_FINISHED, 10)),
     ]
     assert told(*(one._replace(n_batches=None) for one in reports))["n_batches"] is None
+
+
+def everything(progress: Progress) -> dict[str, Any]:
+    return {**vars(progress), "_throughput": vars(progress._throughput)}
+
+
+ROWS = st.tuples(
+    st.sampled_from([0.0, 0.25, 0.5, 1.0, 3.0, 100.0, -2.0, nan, inf]),
+    st.sampled_from([1, 1, 1, 1, 0, -3]),
+    st.sampled_from([2.0, 2.0, 2.0, 0.0, None]),
+)
+
+
+@given(
+    st.lists(ROWS, max_size=4),
+    st.lists(ROWS, min_size=4, max_size=30) | st.lists(ROWS.filter(lambda row: row[0] >= 0)),
+    st.booleans(),
+)
+def test_many_batches_at_once_are_those_batches_one_by_one(
+    before: list[tuple[float, int, float | None]],
+    rows: list[tuple[float, int, float | None]],
+    has_speed: bool,
+) -> None:
+    at_once, one_by_one = Progress(), Progress()
+    seconds, n_iters, reports = 0.0, 0, list(BEGINNING)
+    for elapsed, n, speed in before + rows:
+        seconds, n_iters = seconds + elapsed if elapsed < inf else elapsed, n_iters + n
+        speed = speed if has_speed else None
+        reports.append(
+            report(Event.BATCH, n_iters, seconds=seconds, batches_per_second=speed, step=3)
+        )
+    for each in reports:
+        one_by_one.add(each)
+    lines = [encode(each)[:-1] for each in reports[2 + len(before) :]]
+    for each in reports[: 2 + len(before)]:
+        at_once.add(each)
+    for begin, end, batches in batches_in(lines) if lines else ():
+        if batches is None:
+            for each in reports[2 + len(before) + begin : 2 + len(before) + end]:
+                at_once.add(each)
+        else:
+            at_once.add_batches(batches)
+    assert repr(everything(at_once)) == repr(everything(one_by_one))

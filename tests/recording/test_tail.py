@@ -1,14 +1,11 @@
 """`Tail`: what was added to a recording, whole lines only, whatever happens to the file."""
 
-import errno
-import io
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -218,60 +215,6 @@ def test_a_path_is_that_of_the_directory_in_which_it_was_given(
     tail = Tail("run.jsonl")
     monkeypatch.chdir("/")
     assert numbers(tail) == [1]
-
-
-@contextmanager
-def iterating(
-    monkeypatch: pytest.MonkeyPatch, lines_of: Callable[[IO[bytes]], Iterator[bytes]]
-) -> Iterator[None]:
-    """Have a tail iterate over other lines than those of its file."""
-
-    class Other(io.BufferedReader):
-        def __iter__(self) -> Iterator[bytes]:
-            return lines_of(self)
-
-    def open_other(path: Path, mode: str) -> Other:
-        assert mode == "rb"
-        return Other(io.FileIO(path))
-
-    with monkeypatch.context() as patch:
-        patch.setattr("rnnr.recording._tail.open", open_other, raising=False)
-        yield
-
-
-def test_a_line_that_grows_while_it_is_read_stays_for_the_next_time(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path.write_bytes(lines(1, 2, 3))
-    tail = Tail(path)
-
-    def halves(file: IO[bytes]) -> Iterator[bytes]:
-        yield file.readline()
-        yield file.readline(20)  # the end of the file, a moment ago
-        yield file.readline()
-        yield file.readline()
-
-    with iterating(monkeypatch, halves):
-        assert (numbers(tail), tail.is_torn) == ([1], True)
-    assert numbers(tail) == [2, 3]
-    assert tail.n_damaged == 0
-
-
-def test_an_error_of_the_disk_in_the_middle_loses_nothing(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path.write_bytes(lines(*range(9)) + b"damaged\n")
-    tail = Tail(path)
-
-    def fail(file: IO[bytes]) -> Iterator[bytes]:
-        for _ in range(3):
-            yield file.readline()
-        raise OSError(errno.EIO, "bad sector")
-
-    with iterating(monkeypatch, fail), pytest.raises(OSError, match="bad sector"):
-        tail.read()
-    assert numbers(tail) == list(range(9))
-    assert tail.damaged == [10]
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,28 @@ def test_a_reader_that_copies_closed_intervals_has_what_there_is(
         copied = rows
 
 
+@given(LIMITS, STORIES, RISING)
+def test_many_values_at_once_are_those_values_one_by_one(
+    limit: int, story: list[tuple[int, float]], more: list[tuple[int, float]]
+) -> None:
+    at_once, one_by_one = Curve(limit), Curve(limit)
+    for step, value in story:
+        at_once.add(step, value)
+        one_by_one.add(step, value)
+    at_once.extend([step for step, _ in more], [value for _, value in more])
+    for step, value in more:
+        one_by_one.add(step, value)
+    for (step, some), (other, same_ones) in zip(
+        at_once.intervals(), one_by_one.intervals(), strict=True
+    ):
+        assert step == other
+        assert repr(some._replace(sum=0)) == repr(same_ones._replace(sum=0))
+        most = max(abs(some.least), abs(some.greatest))
+        assert some.mean == pytest.approx(same_ones.mean, rel=1e-12, abs=1e-12 * most, nan_ok=True)
+    for name in ("width", "not_finite", "rewritten", "least", "greatest"):
+        assert same(getattr(at_once, name), getattr(one_by_one, name))
+
+
 def test_a_spike_in_one_of_a_hundred_thousand_batches_is_kept() -> None:
     curve = Curve()
     for step in range(1, 100_001):

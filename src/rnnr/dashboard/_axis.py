@@ -1,5 +1,7 @@
 """What turns the batches of a run into seconds and epochs: pairs along its axis."""
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from math import inf
 
 __all__ = ["Pairs"]
@@ -30,6 +32,25 @@ class Pairs:
             self._keep_newest()
             self._newest = step, value
 
+    def extend(self, steps: Sequence[int], values: Sequence[float]) -> None:
+        """Add pairs, of which each step is greater than the one before, faster than one by one."""
+        self.add(steps[0], values[0])
+        begin, n = 0, len(steps) - 1
+        while True:
+            begin = bisect_left(steps, True, begin, n, key=self._is_far)
+            if begin == n:
+                break
+            if begin:
+                self._newest = steps[begin], values[begin]
+            self._keep_newest()
+            begin += 1
+        if n:
+            self._newest = steps[-1], values[-1]
+
+    def _is_far(self, step: int) -> bool:
+        last = self._pairs[-1][0] if self._pairs else -inf
+        return step - last >= self._gap
+
     def go_back(self, step: int) -> None:
         """Drop the pairs beyond a step."""
         if self._newest is None or self._newest[0] <= step:
@@ -47,8 +68,7 @@ class Pairs:
     def _keep_newest(self) -> None:
         if self._newest is None:
             return
-        last = self._pairs[-1][0] if self._pairs else -inf
-        if self._newest[0] - last >= self._gap:
+        if self._is_far(self._newest[0]):
             self._pairs.append(self._newest)
         if len(self._pairs) >= self._limit:
             self._gap = 2 * (self._pairs[-1][0] - self._pairs[0][0]) / self._limit

@@ -18,13 +18,15 @@ from reactivex.disposable import CompositeDisposable, Disposable
 
 from rnnr._errors import as_integer, check_string, wrong_type, wrong_value
 from rnnr._isolate import isolate
+from rnnr._logs._path import as_path, check_file
 from rnnr._runs import Slot, slot_around
 from rnnr.attachments._attachment import Attachment
 from rnnr.attachments._control import Control, ControlStatus
-from rnnr.dashboard._follower import Follower
 from rnnr.dashboard._log import handlers_of
 from rnnr.dashboard._page import Page, PageRunner
+from rnnr.dashboard._reading import Reading
 from rnnr.dashboard._run import RunModel
+from rnnr.dashboard._search import is_search
 from rnnr.event import BEGINNINGS, ENDS, Event
 from rnnr.reporting._handler_times import HandlerTimes
 from rnnr.reporting._reports import reports
@@ -113,6 +115,7 @@ class Dashboard(Attachment):
         self._host = host
         self._allowed_hosts = {host, "localhost", socket.gethostname(), *allowed_hosts}
         self._page = Page(is_steered=bool(control))
+        self._reading = Reading(self._tell)
         self._lock = Lock()
         self._server: Server | None = None
         self._token = token_urlsafe(24)
@@ -164,7 +167,7 @@ class Dashboard(Attachment):
             system=system,
         )
         shown = PageRunner(model, times=HandlerTimes(runner), slot=runner._slot)
-        attached = self._show(name, shown, runner._slot)
+        attached = self._show(name, shown)
         for event in BEGINNINGS:
             attached.add(
                 runner.stream(event).add(partial(_find_around, model), layer=view_layer(event))
@@ -182,11 +185,18 @@ class Dashboard(Attachment):
         return attached
 
     def follow(self, path: str | Path, name: str | None = None) -> abc.DisposableBase:
-        """Show a recording, and what is added to it later.
+        """Show recordings, and what is added to them later.
+
+        A process of its own reads them, so that a training beside it loses nothing.
 
         Args:
-            path: File that a `rnnr.recording.Record` writes or has written.
-            name: Name on the page; the path, if not given.
+            path: File that a `rnnr.recording.Record` writes or has written, of whatever suffix. Or
+                a folder: all ``*.jsonl`` below it, except in hidden folders and behind links. Or a
+                pattern as of `glob`. A folder and a pattern are looked through again while a page
+                is open, and may have no recordings at first.
+            name: Name on the page; the path, if not given. What is found in a folder or by a
+                pattern has its path below that as its name, without ``.jsonl``, after this name
+                and a slash if it is given.
 
         Returns:
             A Disposable that ends it; the page goes on showing what it has.
@@ -194,10 +204,28 @@ class Dashboard(Attachment):
         Raises:
             FileNotFoundError: If there is no such file.
             ValueError, OSError: As for `attach_on`.
+
+        Example:
+            >>> from pathlib import Path
+            >>> from tempfile import TemporaryDirectory
+            >>> from rnnr.dashboard import Dashboard
+            >>> dashboard = Dashboard()
+            >>> with TemporaryDirectory() as folder:
+            ...     following = dashboard.follow(folder)
+            ...     best = dashboard.follow(Path(folder, "*", "best.jsonl"), "best")
+            ...     dashboard.close()
         """
-        name = str(path) if name is None else name
-        model = RunModel(name)
-        return self._show(name, PageRunner(model, follower=Follower(path, model)))
+        file = as_path(path)
+        if is_search(file):
+            prefix = name or ""
+            attached = self._show(str(path) if name is None else f"{path}={name}")
+        else:
+            check_file(file, "rb", "pass the file that Record('run.jsonl') has written")
+            prefix = str(path) if name is None else name
+            attached = self._show(prefix)
+        number = self._reading.follow(file, prefix)
+        attached.add(Disposable(lambda: self._reading.leave(number)))
+        return attached
 
     @property
     def address(self) -> str:
@@ -220,14 +248,17 @@ class Dashboard(Attachment):
         if server is not None:
             atexit.unregister(self.close)
             server.close()
+            self._reading.close()
             for each in attached:
                 each.dispose()
             self.control.unpause()
             logging.getLogger().removeHandler(self._page.log)
             self._page.clear()
 
-    def _show(self, name: str, runner: PageRunner, slot: Slot | None = None) -> CompositeDisposable:
+    def _show(self, name: str, runner: PageRunner | None = None) -> CompositeDisposable:
+        """Show something under a name, which is a live run, unless ``runner`` is not given."""
         check_string("name", name, 'write for example name="validation"')
+        slot = None if runner is None else runner.slot
         attached = CompositeDisposable(Disposable(lambda: self._release(name)))
         self._detach_from_garbage()
         with self._lock:
@@ -240,6 +271,8 @@ class Dashboard(Attachment):
             self._open()
             self._attached[name] = slot, attached
             self._page.show(name, runner)
+            live = [each for each, (slot, _) in self._attached.items() if slot is not None]
+            self._reading.reserve(live)
         return attached
 
     def _detach_from_garbage(self) -> None:
@@ -259,6 +292,12 @@ class Dashboard(Attachment):
         status = self._page.control.status  # at each batch, so without the property
         return status is not _NONE and status
 
+    def _tell(self, level: int, text: str) -> None:
+        """Log what the process that reads recordings has to say, and show it on the page."""
+        logger.log(level, "%s", text)
+        if self._page.log not in logging.getLogger().handlers:
+            self._page.log.keep(logger.makeRecord(logger.name, level, "", 0, text, (), None))
+
     def _start_logging(self, _: State) -> None:
         logging.getLogger().addHandler(self._page.log)
 
@@ -277,7 +316,9 @@ class Dashboard(Attachment):
 
         listening = bound(self._host, self._port)
         port = listening.getsockname()[1]
-        self._server = Server(self._page, listening, self._token, self._allowed_hosts)
+        self._server = Server(
+            self._page, self._reading, listening, self._token, self._allowed_hosts
+        )
         self._address = f"http://{reached_as(self._host, listening)}:{port}/{self._token}/"
         self._is_local = ip_address(listening.getsockname()[0]).is_loopback
         atexit.register(self.close)

@@ -37,10 +37,14 @@ class LogTail(logging.Handler):
         self.setFormatter(logging.Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record."""
+        """Keep a record, unless it is an address."""
         self._pass_to_last_resort(record)
         if record.name == "rnnr.dashboard" and record.levelno <= logging.INFO:
             return  # an address, perhaps of a dashboard with more rights
+        self.keep(record)
+
+    def keep(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
         cached = record.exc_text
         try:
             text = self.format(record)

@@ -4,7 +4,7 @@ import json
 import struct
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import nan
 from typing import Any
 
@@ -12,9 +12,11 @@ from rnnr._numbers import as_json
 from rnnr.reporting._curve import Curve
 from rnnr.reporting._interval import Interval, of_one
 
-__all__ = ["BATCH", "EPOCH", "Metrics", "packed"]
+__all__ = ["BATCH", "EPOCH", "SYSTEM", "Metrics", "octets_of", "packed"]
 
 BATCH, EPOCH = "batch", "epoch"
+SYSTEM = "system/"
+"""What the names of metrics of the machine begin with."""
 
 _N_METRICS = 1000
 _N_FULL, _FULL, _SMALL = 400, 1000, 200  # curves with all intervals, and their numbers
@@ -52,6 +54,17 @@ class Metrics:
         if place is not None:
             self._curves[place].add_interval(step, interval)
             self._last[place] = interval.last
+
+    def extend(self, name: str, steps: Sequence[int], values: Sequence[float]) -> None:
+        """Add the values of batches that follow each other to the metric of a name."""
+        place = self._place(BATCH, name)
+        if place is not None:
+            self._curves[place].extend(steps, values)
+            self._last[place] = values[-1]
+
+    def at(self, place: int) -> tuple[str, str] | None:
+        """Return the kind and the name of a metric by its number."""
+        return [*self._places][place] if 0 <= place < len(self._places) else None
 
     def add_later(self, of: str, name: str, step: int, value: float) -> None:
         """Add a value, unless the metric has one of this step or a later one."""
@@ -100,7 +113,7 @@ class Metrics:
         is_known = rewritten == curve.rewritten and 0 <= closed <= len(curve.steps)
         start = closed if is_known else 0
         columns = [
-            _octets(column[start:], last)
+            octets_of(column[start:] + array("d", last))
             for column, last in zip(
                 (curve.steps, curve.leasts, curve.greatests, curve.means),
                 _last_row(curve),
@@ -160,8 +173,8 @@ def _last_row(curve: Curve) -> list[list[float]]:
     return [[float(step)], [interval.least], [interval.greatest], [interval.mean]]
 
 
-def _octets(column: "array[float]", last: list[float]) -> bytes:
-    column = column + array("d", last)
+def octets_of(column: "array[float]") -> bytes:
+    """Return numbers as a page reads them."""
     if sys.byteorder == "big":  # pragma: no cover
         column.byteswap()
     return column.tobytes()

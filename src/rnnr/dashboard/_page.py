@@ -15,18 +15,15 @@ from reactivex.disposable import Disposable
 
 from rnnr._runs import Slot
 from rnnr.attachments._control import Control, ControlStatus
-from rnnr.dashboard._follower import Follower
 from rnnr.dashboard._log import LogTail
-from rnnr.dashboard._metrics import packed
 from rnnr.dashboard._run import RunModel
+from rnnr.dashboard._wants import Rows, rows_of
 from rnnr.reporting._handler_times import HandlerTimes
 
 __all__ = ["Page", "PageRunner"]
 
 _ORDERS = ("pause", "step", "unpause", "stop")
 _N_HANDLERS, _N_EVENTS = 15, 50  # of the user's handlers, and as many of rnnr's
-_MOST_OCTETS = 2 * 1024 * 1024  # of curves in one answer
-_READING, _LITTLE = 0.1, 0.001  # seconds to read recordings for one answer; during a training
 _SOON = 0.2  # seconds after which a page asks again while a run is about to pause or stop
 _PATIENCE = 10.0  # seconds without a request after which no page is taken to be open
 
@@ -39,15 +36,13 @@ class PageRunner(NamedTuple):
 
     Attributes:
         model: Model of its runs.
-        times: Measures its handlers; ``None`` for a recording.
-        follower: Reads new reports; ``None`` for a live run.
+        times: Measures its handlers.
         is_attached: Whether more reports may come.
-        slot: Slot of the runner; ``None`` for a recording.
+        slot: Slot of the runner.
     """
 
     model: RunModel
     times: HandlerTimes | None = None
-    follower: Follower | None = None
     is_attached: bool = True
     slot: Slot | None = None
 
@@ -64,7 +59,6 @@ class Page:
 
     def __init__(self, *, is_steered: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self.is_steered = is_steered
-        self.is_behind = False
         self.control = Control()
         self.log = LogTail()
         self._clock = clock
@@ -112,7 +106,7 @@ class Page:
         if is_live:
             changes["handlers"] = _slowest(runners)
         if had["events"] != has["events"]:
-            changes["events"] = _events(runners)
+            changes["events"] = [event for _, event in _events(runners)]
         if had["log"] != has["log"]:
             records = self.log.last()
             changes["log"] = [{**record, "time": _clock(record["time"])} for record in records]
@@ -120,34 +114,23 @@ class Page:
 
     @property
     def patience(self) -> float:
-        """Most seconds until a page should ask again; 0 if recordings have more to read."""
-        is_alone = not any(each.times and each.is_attached for each in self._runners.values())
-        if self.is_behind and is_alone:
-            return 0.0
-        return (
-            _SOON if self.control.status in (ControlStatus.PAUSING, ControlStatus.STOPPING) else inf
-        )
+        """Most seconds until a page should ask again."""
+        is_soon = self.control.status in (ControlStatus.PAUSING, ControlStatus.STOPPING)
+        return _SOON if is_soon else inf
 
-    def curves(self, wanted: str, *, is_last: bool = False) -> bytes:
-        """Return what a page lacks of some curves, as octets.
+    def curves(self, wanted: str, room: int | None) -> tuple[list[Rows], bool]:
+        """Return the rows of curves that a page lacks, as `rows_of` does."""
+        return rows_of(self.models(), wanted, room)
 
-        Args:
-            wanted: ``KEY.METRIC.REWRITTEN.CLOSED`` for each curve, joined by commas. What is not
-                there is left out.
-            is_last: Whether nothing can be asked later, so that the answer is not cut.
-        """
+    def models(self) -> dict[str, RunModel]:
+        """Return the models of the runs by their keys."""
         with self._lock:
-            models = {runner.model.key: runner.model for runner in self._runners.values()}
-        found: list[tuple[dict[str, Any], bytes]] = []
-        n_octets = 0
-        for key, numbers in _parsed_wants(wanted).items():
-            if n_octets >= _MOST_OCTETS and not is_last:
-                return packed(found, is_cut=True)
-            curve = models[key[0]].curve(key[1], *numbers) if key[0] in models else None
-            if curve is not None:
-                found.append(curve)
-                n_octets += len(curve[1])
-        return packed(found, is_cut=False)
+            return {runner.model.key: runner.model for runner in self._runners.values()}
+
+    def timed_events(self) -> list[tuple[float, dict[str, str]]]:
+        """Return the last events, each with its time in seconds since 1970."""
+        with self._lock:
+            return _events(self._runners)
 
     def steer(self, order: str, seen: str = "") -> bool:
         """Carry out the order of a button; return whether there is such a button.
@@ -165,16 +148,21 @@ class Page:
         getattr(self.control, order)()
         return True
 
-    def show(self, name: str, runner: PageRunner) -> None:
-        """Show a runner, in place of an earlier one with its name."""
+    def show(self, name: str, runner: PageRunner | None) -> None:
+        """Show a runner, in place of an earlier one with its name; ``None`` for a recording."""
         with self._lock:
             replaced = self._runners.get(name)
             self._n_replaced += replaced.model.n_events + 1 if replaced else 0
-            self._runners[name] = runner
+            if runner is not None:
+                self._runners[name] = runner
+            else:
+                self._runners.pop(name, None)
 
     def leave(self, name: str) -> None:
         """Detach from a runner, and go on showing what is known of it."""
         with self._lock:
+            if name not in self._runners:  # a recording
+                return
             self._runners[name] = self._runners[name]._replace(is_attached=False)
             self._runners[name].model.leave()
             self._stop_measuring([name])
@@ -199,12 +187,7 @@ class Page:
             for name, each in attached.items():
                 if each.times and name not in self._measuring:
                     self._measuring[name] = each.times.measure()
-        self.is_behind = False
-        is_live = any(each.times for each in attached.values())
-        reading = (_LITTLE if is_live else _READING) / max(1, len(attached))
         for each in attached.values():
-            if each.follower:
-                self.is_behind |= each.follower.catch_up(reading)
             each.model.ask()
         return runners
 
@@ -257,23 +240,13 @@ def _key_around(runner: PageRunner, runners: dict[str, PageRunner]) -> str | Non
     return next((each.model.key for each in found if each is not runner), None)
 
 
-def _parsed_wants(wanted: str) -> dict[tuple[str, int], tuple[int, int]]:
-    found = {}
-    for want in wanted.split(","):
-        with suppress(ValueError):
-            key, *numbers = want.split(".")
-            place, rewritten, closed = map(int, numbers)
-            found[key, place] = rewritten, closed
-    return found
-
-
-def _events(runners: dict[str, PageRunner]) -> list[dict[str, str]]:
+def _events(runners: dict[str, PageRunner]) -> list[tuple[float, dict[str, str]]]:
     events = [
         (when, {"time": clock, "run": name, "text": text})
         for name, runner in runners.items()
         for when, clock, text in tuple(runner.model.events)
     ]
-    return [event for _, event in sorted(events, key=itemgetter(0))][-_N_EVENTS:]
+    return sorted(events, key=itemgetter(0))[-_N_EVENTS:]
 
 
 def _clock(seconds: float) -> str:

@@ -1,9 +1,12 @@
 """The progress of a run, and the time that it will take."""
 
+from collections.abc import Sequence
 from math import inf
+from operator import le, sub
 from typing import Any
 
 from rnnr.event import BEGINNINGS, ENDS, Event
+from rnnr.recording._batches import Batches
 from rnnr.reporting._report import Report
 from rnnr.reporting._reports import Throughput
 
@@ -48,6 +51,19 @@ class Progress:
                 self._learned = report.n_iters - self._epoch_began
         self._measure(report)
         self._was_paused = is_paused
+
+    def add_batches(self, batches: Batches) -> None:
+        """Add the reports of batches, which follow each other, faster than one by one."""
+        self.add(batches.report(0))
+        if _is_plain(batches):
+            seconds, n_iters = batches.columns["seconds"], batches.columns["n_iters"]
+            self.longest_gap = max(self.longest_gap, *map(sub, seconds[1:], seconds))
+            self._throughput.at_each(seconds[1:], n_iters[1:])
+            self._latest = seconds[-1], n_iters[-1]
+            self._rate = self._throughput.at(*self._latest)
+        else:
+            for n in range(1, len(batches)):
+                self.add(batches.report(n))
 
     def pause(self) -> None:
         """Remember that the run is paused, perhaps in another run that it waits for."""
@@ -125,3 +141,15 @@ class Progress:
         """Return the batches per second since the start or resume, without pauses."""
         seconds, n_done = report.seconds - self._began[0], report.n_iters - self._began[1]
         return n_done / seconds if 0 < seconds < inf and n_done > 0 else None
+
+
+def _is_plain(batches: Batches) -> bool:
+    """Return whether the times and counters only grow, and no pause is among them."""
+    seconds, speeds = batches.columns["seconds"], batches.columns.get("batches_per_second", ())
+    has_pause = None in speeds and any(speed is not None for speed in speeds)
+    is_rising = _is_rising(seconds) and _is_rising(batches.columns["n_iters"])
+    return is_rising and seconds[-1] < inf and not has_pause
+
+
+def _is_rising(column: Sequence[float]) -> bool:
+    return all(map(le, column, column[1:]))

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from secrets import token_hex
 from threading import Lock
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 from rnnr._runs import Slot
 from rnnr.attachments._control import ControlStatus
 from rnnr.dashboard._axis import Pairs
-from rnnr.dashboard._metrics import BATCH, EPOCH, Metrics
+from rnnr.dashboard._metrics import BATCH, EPOCH, SYSTEM, Metrics
 from rnnr.dashboard._progress import ENDLESS, Progress
 from rnnr.event import BEGINNINGS, ENDS, Event
+from rnnr.recording._batches import Batches
 from rnnr.reporting._report import Report
 from rnnr.state import State
 
@@ -28,7 +29,6 @@ _SILENT = 30.0  # seconds without a line after which the process of a recording 
 _LATE = 1.0  # seconds without a requested report after which no speed is shown
 _STALE = 10.0  # seconds without any report after which no speed is shown
 _USUAL = 3.0  # up to so many times the usual interval, a report is not late
-_SYSTEM = "system/"  # what the names of metrics of the machine begin with
 
 _STATUS = {Event.FINISHED: "finished", Event.STOPPED: "stopped", Event.FAILED: "failed"}
 _OVER = frozenset(_STATUS.values())
@@ -141,6 +141,18 @@ class RunModel:
                 self.note(_text(report))
             self._note_full()
 
+    def add_batches(self, batches: Batches) -> None:
+        """Add reports of batches that follow each other, faster than one by one."""
+        with self._lock:
+            seconds = batches.columns["seconds"]
+            is_plain = batches.is_rising and all(map(_is_plausible, seconds))
+            is_plain = is_plain and not any(name.startswith(SYSTEM) for name in batches.names)
+            if is_plain and not self._is_inner:
+                self._add_batches_at_once(batches)
+                return
+        for n in range(len(batches)):
+            self.add(batches.report(n))
+
     def since(self, version: int | None, **others: Any) -> tuple[dict[str, Any] | None, int]:
         """Return the run if it has changed, else ``None``; and its version.
 
@@ -159,11 +171,32 @@ class RunModel:
                 return None, version
             return {**told, **self._whole()}, self._version
 
+    def metrics_at(self, places: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """Return the kinds and the names of some metrics by their numbers, of those that exist."""
+        with self._lock:
+            found = {place: self._metrics.at(place) for place in places}
+        return {place: metric for place, metric in found.items() if metric is not None}
+
     def curve(self, place: int, rewritten: int, closed: int) -> tuple[dict[str, Any], bytes] | None:
         """Return the rows of a curve that a page lacks, as `Metrics.rows` does."""
         with self._lock:
             found = self._metrics.rows(place, rewritten, closed)
             return found and ({"key": self.key, **found[0]}, found[1])
+
+    def _add_batches_at_once(self, batches: Batches) -> None:
+        self._is_asked = False
+        self._heard_at = self._clock()
+        self.heard_at = time.time()
+        self._version += 1
+        self._has_place = True
+        for name, values in zip(batches.names, batches.values, strict=True):
+            self._metrics.extend(name, batches.steps, values)
+        self._seconds.extend(batches.steps, batches.columns["seconds"])
+        self._progress.add_batches(batches)
+        self._status = "running"
+        self._report = batches.report(len(batches) - 1)
+        self._error = None
+        self._n_batches += len(batches)
 
     def _begin_again(self) -> None:
         """Begin to collect the metrics of a new run."""
@@ -204,7 +237,7 @@ class RunModel:
                     self._metrics.set_last(EPOCH, name, value)
         elif event in ENDS and self._has_place:
             for name, value in report.metrics.items():  # those that are there at the end alone
-                if (BATCH, name) not in self._metrics and not name.startswith(_SYSTEM):
+                if (BATCH, name) not in self._metrics and not name.startswith(SYSTEM):
                     self._metrics.add_later(EPOCH, name, step, value)
 
     def _add_batches(self, report: Report) -> None:
@@ -213,7 +246,7 @@ class RunModel:
             metrics.add_interval(BATCH, name, step, interval)
         is_batch = report.event is Event.BATCH
         for name, value in report.metrics.items():
-            if name.startswith(_SYSTEM):
+            if name.startswith(SYSTEM):
                 metrics.add_later(BATCH, name, step, value)
             elif is_batch and name not in intervals:
                 metrics.add(BATCH, name, step, value)
@@ -238,7 +271,7 @@ class RunModel:
             name: value
             for name, value in report.metrics.items()
             if name in report.results
-            or not ((BATCH, name) in self._metrics or name.startswith(_SYSTEM))
+            or not ((BATCH, name) in self._metrics or name.startswith(SYSTEM))
         }
 
     def _whole(self) -> dict[str, Any]:
@@ -310,7 +343,11 @@ class RunModel:
 
 def _plausible(number: float | None) -> float | None:
     """Return a time or a speed, or ``None`` for an impossible one: a clock may be wrong."""
-    return number if number is not None and 0 <= number < math.inf else None
+    return number if number is not None and _is_plausible(number) else None
+
+
+def _is_plausible(number: float) -> bool:
+    return 0 <= number < math.inf
 
 
 def _text(report: Report) -> str:

@@ -1,8 +1,8 @@
 """The page's server: it answers requests on its own thread, and never pushes."""
 
 import asyncio
-import json
 import logging
+import re
 import socket
 import threading
 from contextlib import suppress
@@ -13,10 +13,12 @@ from tornado.iostream import StreamClosedError
 from tornado.web import Application, ErrorHandler, HTTPError, RequestHandler, StaticFileHandler
 
 from rnnr.dashboard._access import AccessControl
+from rnnr.dashboard._answers import Answers
 from rnnr.dashboard._connections import LimitedServer
 from rnnr.dashboard._farewell import Farewell, Parked
 from rnnr.dashboard._page import Page
 from rnnr.dashboard._polling import PollingRate
+from rnnr.dashboard._reading import Reading
 
 __all__ = ["Server"]
 
@@ -43,22 +45,30 @@ class Server:
     """Serves a page on its own thread, which ends with the process.
 
     Args:
-        page: Contents and buttons of the page.
+        page: Live runs and buttons of the page.
+        reading: Recordings.
         listening: Socket to listen on.
         token: First part of every path.
         names: Host names to accept.
     """
 
-    def __init__(self, page: Page, listening: socket.socket, token: str, names: set[str]) -> None:
-        rate, farewell = PollingRate(), Farewell()
+    def __init__(
+        self,
+        page: Page,
+        reading: Reading,
+        listening: socket.socket,
+        token: str,
+        names: set[str],
+    ) -> None:
+        rate, farewell, answers = PollingRate(), Farewell(), Answers(page, reading)
         application = Application(
             [
                 (r"/[^/]+", _NoSlash),
                 (r"/[^/]+/", _Index),
                 (rf"/[^/]+/page/{_OURS}", _File, {"path": _PAGE}),
-                (r"/[^/]+/data", _Data, {"page": page, "rate": rate}),
-                (r"/[^/]+/curves", _Curves, {"page": page, "farewell": farewell}),
-                (r"/[^/]+/end", _End, {"page": page, "farewell": farewell}),
+                (r"/[^/]+/data", _Data, {"page": page, "answers": answers, "rate": rate}),
+                (r"/[^/]+/curves", _Curves, {"answers": answers, "farewell": farewell}),
+                (r"/[^/]+/end", _End, {"answers": answers, "farewell": farewell}),
                 (r"/[^/]+/control/(\w+)", _Control, {"page": page}),
             ],
             default_handler_class=_Refusal,
@@ -159,27 +169,29 @@ class _File(_Handler, StaticFileHandler):
 
 
 class _Data(_Handler):
-    def initialize(self, page: Page, rate: PollingRate) -> None:
+    def initialize(self, page: Page, answers: Answers, rate: PollingRate) -> None:
         self._page = page
+        self._answers = answers
         self._rate = rate
 
     def compute_etag(self) -> None:
         """Leave the etag out: no two answers are the same."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
         client, _, cursor = self.get_query_argument("cursor", "").partition(" ")
         client = client or self._rate.newcomer()
-        updates, cursor = self._page.updates(cursor)
+        update = await self._answers.updates(cursor)
         again = self._rate.seconds(client, at_most=self._page.patience)
         self.set_header("Content-Type", "application/json")
-        self.write(json.dumps({**updates, "cursor": f"{client} {cursor}", "again": again}))
+        with suppress(StreamClosedError):  # the page was closed
+            await self.finish(update.encoded(cursor=f"{client} {update.cursor}", again=again))
 
 
 class _Curves(_Handler):
     """Answers with the points of the curves that a page shows, as octets."""
 
-    def initialize(self, page: Page, farewell: Farewell) -> None:
-        self._page = page
+    def initialize(self, answers: Answers, farewell: Farewell) -> None:
+        self._answers = answers
         self._farewell = farewell
 
     def compute_etag(self) -> None:
@@ -187,10 +199,14 @@ class _Curves(_Handler):
 
     async def get(self) -> None:
         is_last = self.get_query_argument("last", "") == "1"
-        wanted = self.get_query_argument("want", "")
+        wanted, part = self.get_query_argument("want", ""), self.get_query_argument("part", "")
+        if part:
+            octets = await self._answers.part(wanted, *_steps_in(part))
+        else:
+            octets = await self._answers.curves(wanted, is_last=is_last)
         self.set_header("Content-Type", "application/octet-stream")
         with suppress(StreamClosedError):  # the page was closed
-            await self.finish(self._page.curves(wanted, is_last=is_last))
+            await self.finish(octets)
         if is_last:
             self._farewell.fetched(self.get_query_argument("page", ""))
 
@@ -198,8 +214,8 @@ class _Curves(_Handler):
 class _End(_Handler):
     """Answers with the final state at the end: a script exits before the page polls again."""
 
-    def initialize(self, page: Page, farewell: Farewell) -> None:
-        self._page = page
+    def initialize(self, answers: Answers, farewell: Farewell) -> None:
+        self._answers = answers
         self._farewell = farewell
         self._parked = Parked()
 
@@ -214,7 +230,7 @@ class _End(_Handler):
         else:
             with suppress(StreamClosedError):  # the page was closed
                 self.set_header("Content-Type", "application/json")
-                await self.finish(json.dumps(self._page.snapshot()))
+                await self.finish((await self._answers.snapshot()).encoded())
                 is_answered = True
         self._farewell.leave(self._parked, is_answered=is_answered)
 
@@ -233,3 +249,10 @@ class _Control(_Handler):
         if not self._page.steer(order, self.get_query_argument("seen", "")):
             raise HTTPError(404)
         self.set_status(204)
+
+
+def _steps_in(part: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,18})-(\d{1,18})", part)
+    if not found:
+        raise HTTPError(400)
+    return int(found[1]), int(found[2])

@@ -1,19 +1,16 @@
 """Read a recording while it grows."""
 
 import os
-from collections.abc import Iterator
-from itertools import islice
-from typing import IO
 
 from rnnr._errors import as_integer
 from rnnr._logs._path import as_path, check_file
 from rnnr.recording._format import DAMAGES, decode
+from rnnr.recording._lines import GrowingLines
 from rnnr.reporting._report import Report
 
-__all__ = ["Tail"]
+__all__ = ["Damage", "Tail"]
 
 _N_NUMBERS = 10  # numbers of damaged lines to keep
-_MARK = 256  # bytes before the reading position, by which the file is recognized
 
 
 class Tail:
@@ -22,7 +19,7 @@ class Tail:
     Only whole lines are read: a line that is still being written stays for the next read, as does
     half a line that a killed process has left. A line that is not a report is skipped, and so is a
     metric that is not a number; both lines count as damaged. The file is open only while it is
-    being read, and may be larger than the memory.
+    being read, and may be larger than the memory. A line of more than 16 MiB is damaged.
 
     If the file is a different one (it shrank, or the bytes that were read last are no longer in
     their place), reading starts over. A longer copy of the same file, as ``rsync`` makes it, is not
@@ -62,8 +59,38 @@ class Tail:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = as_path(path)
-        self.restarted = -1
-        self._start_over()
+        self._lines = GrowingLines(self._path)
+        self._damage = Damage()
+
+    @property
+    def damaged(self) -> list[int]:
+        """Numbers of the first ten damaged lines, from 1."""
+        return self._damage.numbers
+
+    @property
+    def n_damaged(self) -> int:
+        """Number of damaged lines, which were skipped or lost a metric."""
+        return self._damage.n
+
+    @property
+    def fraction(self) -> float:
+        """Part of the file that was read, from 0 to 1."""
+        return self._lines.fraction
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the end of the file was reached."""
+        return self._lines.is_at_end
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether the file ended in the middle of a line."""
+        return self._lines.is_torn
+
+    @property
+    def restarted(self) -> int:
+        """How often reading started over; earlier reports are of another file."""
+        return self._lines.restarted
 
     def check(self) -> None:
         """Raise unless the path leads to a file that can be read.
@@ -76,14 +103,7 @@ class Tail:
 
     def describe_skipped(self) -> str:
         """Return in words what was skipped so far; an empty string if nothing was."""
-        what = []
-        if self.n_damaged:
-            numbers = ", ".join(map(str, self.damaged))
-            more = ", ..." if self.n_damaged > len(self.damaged) else ""
-            what.append(f"{self.n_damaged} damaged (line {numbers}{more})")
-        if self.is_torn:
-            what.append("a torn last line")
-        return " and ".join(what)
+        return self._damage.describe(is_torn=self.is_torn)
 
     def read(self, at_most: int = 10_000) -> list[Report]:
         """Return the reports that were added.
@@ -101,41 +121,38 @@ class Tail:
             ValueError: If ``at_most`` is below 1.
         """
         as_integer("at_most", at_most, 1, "pass for example 1000")
-        with open(self._path, "rb") as file:
-            self._find_place(file)
-            lines = [*_until_torn(islice(file, at_most))]
-            n_bytes = os.fstat(file.fileno()).st_size
-        self.is_torn = bool(lines) and not lines[-1].endswith(b"\n")
-        self.is_at_end = self.is_torn or len(lines) < at_most
-        whole = lines[:-1] if self.is_torn else lines
-        reports = [report for line in whole for report in self._reports_on(line)]
-        self.fraction = min(1.0, self._position / n_bytes) if n_bytes else 1.0
-        return reports
+        restarted = self.restarted
+        lines = self._lines.read(at_most)
+        if self.restarted > restarted:
+            self._damage = Damage()
+        first = self._lines.n_lines - len(lines) + 1
+        return [
+            report
+            for number, line in enumerate(lines, first)
+            for report in self._damage.reports_on(line, number)
+        ]
 
-    def _find_place(self, file: IO[bytes]) -> None:
-        """Go to the position of the last read, or to the beginning of a different file.
 
-        The file is recognized by its contents, not by its inode, which a new file may reuse.
+class Damage:
+    """Decodes lines, and counts the damaged ones.
+
+    Attributes:
+        numbers (list[int]): Numbers of the first ten.
+        n (int): Number of all.
+    """
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self.n = 0
+
+    def reports_on(self, line: bytes, number: int) -> list[Report]:
+        """Return a list of the report on a line, or an empty list.
+
+        Args:
+            line: The line.
+            number: Number of the line, from 1.
         """
-        file.seek(self._position - len(self._mark))
-        if file.read(len(self._mark)) != self._mark:
-            self._start_over()
-            file.seek(0)
-
-    def _start_over(self) -> None:
-        self._position = self._n_lines = self.n_damaged = 0
-        self.fraction = 0.0
-        self._mark = b""
-        self.damaged: list[int] = []
-        self.is_at_end = self.is_torn = False
-        self.restarted += 1
-
-    def _reports_on(self, line: bytes) -> list[Report]:
-        """Count a line as read; return a list of its report, or an empty list."""
-        self._position += len(line)
-        self._mark = line[-_MARK:]
-        self._n_lines += 1
-        if line.isspace():
+        if not line or line.isspace():
             return []
         odd: list[str] = []
         reports: list[Report] = []
@@ -144,15 +161,17 @@ class Tail:
         except DAMAGES:
             odd.append("all of it")
         if odd:
-            self.n_damaged += 1
-            if len(self.damaged) < _N_NUMBERS:
-                self.damaged.append(self._n_lines)
+            self.n += 1
+            if len(self.numbers) < _N_NUMBERS:
+                self.numbers.append(number)
         return reports
 
-
-def _until_torn(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield lines up to one without an end, the rest of which may be written in the meantime."""
-    for line in lines:
-        yield line
-        if not line.endswith(b"\n"):
-            return
+    def describe(self, *, is_torn: bool) -> str:
+        """Return in words what was skipped; an empty string if nothing was."""
+        what = []
+        if self.n:
+            more = ", ..." if self.n > len(self.numbers) else ""
+            what.append(f"{self.n} damaged (line {', '.join(map(str, self.numbers))}{more})")
+        if is_torn:
+            what.append("a torn last line")
+        return " and ".join(what)

@@ -1,6 +1,6 @@
 """The values of one metric over some batches, as their least, greatest, sum and count."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import fsum, isfinite, nan
 from typing import NamedTuple
 
@@ -57,7 +57,7 @@ def of_one(value: float) -> Interval:
     return Interval(nan, nan, 0.0, 0, 1, value)
 
 
-def interval_of(values: tuple[float, ...]) -> Interval:
+def interval_of(values: Sequence[float]) -> Interval:
     """Return the interval of one value or more."""
     total = sum(values)
     if isfinite(total):  # then each value is, which a sum finds out at the speed of C

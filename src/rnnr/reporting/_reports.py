@@ -3,7 +3,8 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from math import inf
@@ -181,6 +182,16 @@ class Throughput:
         elif self._rate is None and elapsed and n:
             return n / elapsed  # over less than the window, while there is no better value
         return self._rate
+
+    def at_each(self, seconds: Sequence[float], n_iters: Sequence[int]) -> None:
+        """Do what `at` does at each of some times, which only grow, as do the batches."""
+        begin = 0
+        while begin < len(seconds):
+            self.at(seconds[begin], n_iters[begin])
+            begin = bisect_left(seconds, True, begin + 1, key=self._is_due)
+
+    def _is_due(self, seconds: float) -> bool:
+        return self._mark is not None and seconds - self._mark[0] >= _WINDOW
 
 
 class _Reporter:

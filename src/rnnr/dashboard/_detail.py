@@ -1,0 +1,161 @@
+"""Every value of some metrics of a recording between two steps, read again from the file."""
+
+from array import array
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final, NamedTuple, TypeAlias
+
+from rnnr.dashboard._metrics import BATCH, EPOCH, SYSTEM, octets_of
+from rnnr.event import BEGINNINGS, ENDS, Event
+from rnnr.recording._batches import Batches
+from rnnr.reporting._report import Report
+
+__all__ = ["MOST_VALUES", "Detail", "Metric", "Segment", "Segments"]
+
+MOST_VALUES: Final = 10_000
+"""Values of one curve in an answer."""
+
+Metric: TypeAlias = tuple[str, str]
+"""Kind and name of a metric."""
+
+_N_LINES = 4096  # of a segment, at least
+_MOST_SEGMENTS = 24  # to read again for one answer
+
+
+class Segment(NamedTuple):
+    """Some thousand lines of a recording.
+
+    Attributes:
+        begin: Position of the first line.
+        end: Position after the last line.
+        n_lines: Number of lines.
+        least: Least step.
+        greatest: Greatest step.
+        is_set_back: Whether the run was set back in it.
+    """
+
+    begin: int
+    end: int
+    n_lines: int
+    least: int
+    greatest: int
+    is_set_back: bool
+
+
+class Segments:
+    """The sparse index of a recording: which steps are in which part of the file."""
+
+    def __init__(self) -> None:
+        self._segments: list[Segment] = []
+        self._greatest = -1
+
+    def add(self, begin: int, end: int, n_lines: int, steps: Sequence[int]) -> None:
+        """Add lines that were read.
+
+        Args:
+            begin: Position of the first line.
+            end: Position after the last line.
+            n_lines: Number of lines.
+            steps: Steps of the lines, as they come; the least and the greatest of those that only
+                grow will do.
+        """
+        if not steps:
+            return
+        is_set_back = self._greatest > steps[0] or any(
+            later < step for step, later in pairwise(steps)
+        )
+        new = Segment(begin, end, n_lines, min(steps), max(steps), is_set_back)
+        self._greatest = steps[-1]
+        last = self._segments[-1] if self._segments else None
+        if last is not None and last.n_lines < _N_LINES:
+            self._segments[-1] = Segment(
+                last.begin, end, last.n_lines + n_lines,
+                min(last.least, new.least), max(last.greatest, new.greatest),
+                last.is_set_back or is_set_back,
+            )  # fmt: skip
+        else:
+            self._segments.append(new)
+
+    def clear(self) -> None:
+        """Forget all: another run has begun, or the file is a different one."""
+        self._segments.clear()
+        self._greatest = -1
+
+    def between(self, first: int, last: int) -> list[Segment]:
+        """Return what has to be read for two steps and those between.
+
+        Raises:
+            OverflowError: If that is much.
+        """
+        found = [
+            segment
+            for segment in self._segments
+            if segment.least <= last and (segment.greatest >= first or segment.is_set_back)
+        ]
+        if len(found) > _MOST_SEGMENTS:
+            raise OverflowError("too many lines for one answer")
+        return found
+
+
+class Detail:
+    """Collects the values of some metrics between two steps.
+
+    Args:
+        metrics: Metrics to collect.
+        first: First step.
+        last: Last step.
+    """
+
+    def __init__(self, metrics: set[Metric], first: int, last: int) -> None:
+        self._first, self._last = first, last
+        self._found: dict[Metric, tuple[list[int], list[float]]] = {
+            metric: ([], []) for metric in metrics
+        }
+
+    def add(self, report: Report) -> None:
+        """Add a report, as the model of the run does."""
+        event, step = report.event, report.step
+        if event in BEGINNINGS:
+            self._go_back(-1 if event is Event.STARTED and not report.is_inside else step)
+        for name, value in report.metrics.items():
+            if name.startswith(SYSTEM):
+                self._add_later((BATCH, name), step, value)
+            elif event is Event.BATCH:
+                self._add((BATCH, name), step, value)
+            elif event is Event.EPOCH_FINISHED:
+                self._add((EPOCH, name), step, value)
+            elif event in ENDS:
+                self._add_later((EPOCH, name), step, value)
+
+    def add_batches(self, batches: Batches) -> None:
+        """Add the reports of batches."""
+        for n in range(len(batches)):
+            self.add(batches.report(n))
+
+    def columns(self, metric: Metric) -> tuple[int, bytes] | None:
+        """Return the number of values and their octets; ``None`` if there are too many."""
+        steps, values = self._found[metric]
+        if len(steps) > MOST_VALUES:
+            return None
+        return len(steps), octets_of(array("d", steps)) + octets_of(array("d", values))
+
+    def _add(self, metric: Metric, step: int, value: float) -> None:
+        if metric in self._found:
+            steps, values = self._found[metric]
+            while steps and steps[-1] >= step:
+                steps.pop()
+                values.pop()
+            if self._first <= step <= self._last:
+                steps.append(step)
+                values.append(value)
+
+    def _add_later(self, metric: Metric, step: int, value: float) -> None:
+        steps = self._found.get(metric, ([], []))[0]
+        if not steps or steps[-1] < step:
+            self._add(metric, step, value)
+
+    def _go_back(self, step: int) -> None:
+        for steps, values in self._found.values():
+            while steps and steps[-1] > step:
+                steps.pop()
+                values.pop()

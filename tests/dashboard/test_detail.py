@@ -1,0 +1,139 @@
+"""Zooming into a recording: every value between two steps, as the model has them."""
+
+from array import array
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnr import Event
+from rnnr.dashboard import _detail, _follower
+from rnnr.dashboard._detail import Segments
+from rnnr.dashboard._follower import Follower
+from rnnr.dashboard._run import RunModel
+from rnnr.recording._format import encode
+from rnnr.reporting import Report
+from rnnr.reporting._curve import Curve
+
+
+def batch(step: int, value: float = 0.5, event: Event = Event.BATCH) -> bytes:
+    return encode(Report(event, 1, 1, step, step / 8, {"loss": value}, step=step))
+
+
+def followed(path: Path, *lines: bytes) -> Follower:
+    path.write_bytes(b"".join(lines))
+    follower = Follower(path, RunModel("a"))
+    while follower.catch_up(10):
+        pass
+    return follower
+
+
+def values(follower: Follower, first: int, last: int, place: int = 0) -> dict[int, float] | None:
+    """Return the values by their steps; ``None`` if they are left out."""
+    for head, octets in follower.part([place], first, last):
+        assert (head["columns"], head["part"], len(octets)) == (2, [first, last], 16 * head["n"])
+        numbers = array("d", octets)
+        steps, found = numbers[: head["n"]], numbers[head["n"] :]
+        return dict(zip(map(int, steps), found, strict=True))
+    return None
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make parts of files small."""
+    monkeypatch.setattr(_detail, "_N_LINES", 4)
+    monkeypatch.setattr(_detail, "_MOST_SEGMENTS", 1000)
+    monkeypatch.setattr(_follower, "_AT_ONCE", 3)
+
+
+STORY = st.lists(
+    st.integers(-30, 12).map(lambda move: move if move > -25 else move + 30) | st.just(1),
+    max_size=60,
+)
+
+
+@settings(deadline=None)
+@given(STORY, st.integers(0, 60), st.integers(0, 30), st.sets(st.integers(0, 60)))
+def test_the_values_are_those_of_a_curve_that_keeps_them_all(
+    tmp_path_factory: pytest.TempPathFactory,
+    moves: list[int],
+    first: int,
+    more: int,
+    resumed: set[int],
+) -> None:
+    path, step, lines, curve = tmp_path_factory.mktemp("detail") / "run.jsonl", 0, [], Curve(10_000)
+    for n, move in enumerate(moves):
+        step = max(0, step + move)
+        if n in resumed:
+            lines.append(encode(Report(Event.RESUMED, 1, 1, step, 0.0, {}, step=step)))
+            curve.go_back(step)
+        lines.append(batch(step, float(n)))
+        curve.add(step, float(n))
+    found = values(followed(path, *lines), first, first + more)
+    expected = {int(step): interval.least for step, interval in curve.intervals()}
+    wanted = {step: one for step, one in expected.items() if first <= step <= first + more}
+    assert found == wanted if lines else found is None
+
+
+def test_a_new_run_in_the_same_file_has_nothing_of_the_old_one(tmp_path: Path) -> None:
+    started = encode(Report(Event.STARTED, 0, 1, 0, 0.0, {}))
+    old = [started, *(batch(n, 1.0) for n in range(1, 20))]
+    new = [started, *(batch(n, 2.0) for n in range(1, 9))]
+    follower = followed(tmp_path / "run.jsonl", *old, *new)
+    assert values(follower, 0, 100) == dict.fromkeys(range(1, 9), 2.0)
+
+
+def test_values_of_epochs_of_the_end_and_of_the_machine_are_there(tmp_path: Path) -> None:
+    def report(event: Event, step: int, **metrics: float) -> bytes:
+        return encode(Report(event, 1, 1, step, 0.0, metrics, step=step))
+
+    lines = [report(Event.BATCH, 1, loss=0.5)]
+    lines += [report(Event.EPOCH_FINISHED, n, accuracy=n / 8) for n in (2, 4)]
+    lines += [encode(Report(Event.BATCH, 1, 1, 5, 0.0, {"system/memory_mb": 7.0}, step=5))]
+    lines += [encode(Report(Event.BATCH, 1, 1, 5, 0.0, {"system/memory_mb": 8.0}, step=5))]
+    lines += [report(Event.FINISHED, 6, accuracy=1.0, final=2.0)]
+    follower = followed(tmp_path / "run.jsonl", *lines)
+    found = [values(follower, 0, 9, place) for place in range(4)]
+    assert found == [{1: 0.5}, {2: 0.25, 4: 0.5, 6: 1.0}, {5: 7.0}, {6: 2.0}]
+
+
+def test_a_curve_with_too_many_values_and_one_that_is_not_there_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_detail, "MOST_VALUES", 8)
+    follower = followed(tmp_path / "run.jsonl", *(batch(n) for n in range(1, 30)))
+    assert values(follower, 5, 12) == dict.fromkeys(range(5, 13), 0.5)
+    assert values(follower, 5, 13) is None
+    assert values(follower, 5, 12, place=1) is None
+    monkeypatch.setattr(_detail, "_MOST_SEGMENTS", 1)
+    assert values(follower, 5, 12) is None
+
+
+@pytest.mark.parametrize("change", ["cut", "replaced", "gone"])
+def test_a_file_that_is_a_different_one_by_now_tells_nothing(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "run.jsonl"
+    follower = followed(path, *(batch(n) for n in range(1, 30)))
+    if change == "cut":
+        path.write_bytes(path.read_bytes()[:1000])
+    elif change == "replaced":
+        path.write_bytes(b"".join(batch(n, 7.0) for n in range(1, 60)))
+    else:
+        path.unlink()
+    assert values(follower, 1, 9) is None
+
+
+def test_damaged_lines_are_not_counted_again(tmp_path: Path) -> None:
+    follower = followed(tmp_path / "run.jsonl", batch(1), b"damaged\n", batch(2))
+    assert values(follower, 1, 9) == {1: 0.5, 2: 0.5}
+    assert follower._damage.n == 1
+
+
+def test_only_what_has_the_steps_is_read_again() -> None:
+    segments = Segments()
+    for n in range(10):
+        segments.add(100 * n, 100 * (n + 1), 4, [10 * n + 1, 10 * n + 10])
+    segments.add(1000, 1100, 4, [])
+    assert [each.begin for each in segments.between(25, 41)] == [200, 300, 400]
+    segments.add(1100, 1200, 4, [15, 16])
+    assert [each.begin for each in segments.between(25, 41)] == [200, 300, 400, 1100]
