@@ -88,7 +88,7 @@ def test_values_of_epochs_of_the_end_and_of_the_machine_are_there(tmp_path: Path
     def report(event: Event, step: int, **metrics: float) -> bytes:
         return encode(Report(event, 1, 1, step, 0.0, metrics, step=step))
 
-    lines = [report(Event.BATCH, 1, loss=0.5)]
+    lines = [report(Event.BATCH, 1, loss=0.5), report(Event.EPOCH_STARTED, 1, loss=0.5)]
     lines += [report(Event.EPOCH_FINISHED, n, accuracy=n / 8) for n in (2, 4)]
     lines += [encode(Report(Event.BATCH, 1, 1, 5, 0.0, {"system/memory_mb": 7.0}, step=5))]
     lines += [encode(Report(Event.BATCH, 1, 1, 5, 0.0, {"system/memory_mb": 8.0}, step=5))]

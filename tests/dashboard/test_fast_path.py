@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 
 from helpers.curves import Curves
 from helpers.lines import lines
+from rnnr import Event
 from rnnr.dashboard import _follower
 from rnnr.dashboard._axis import Pairs
 from rnnr.dashboard._follower import Follower
 from rnnr.dashboard._metrics import packed
 from rnnr.dashboard._run import RunModel
+from rnnr.recording._format import encode
 from rnnr.recording._tail import Damage
+from rnnr.reporting import Report
 
 
 def told(model: RunModel) -> dict[str, Any]:
@@ -65,6 +68,19 @@ def test_a_model_is_the_same_as_one_that_gets_the_reports_one_by_one(
         for row, other in zip(some_rows, rows(slow)[metric], strict=True):
             assert row == pytest.approx(other, nan_ok=True)
     assert repr(vars(fast._progress._throughput)) == repr(vars(slow._progress._throughput))
+
+
+def test_batches_with_more_metrics_than_are_kept_are_the_same_too(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    metrics = {f"m{i}": 0.5 for i in range(1002)}
+    reports = [Report(Event.BATCH, 1, 1, n, 0.5 * n, metrics, step=n) for n in range(1, 9)]
+    path.write_bytes(b"".join(map(encode, reports)))
+    fast, slow = RunModel("a"), RunModel("a")
+    assert not Follower(path, fast).catch_up(10)
+    for report in reports:
+        slow.add(report)
+    assert rows(fast) == rows(slow)
+    assert len(rows(fast)) == 1000
 
 
 @given(

@@ -77,6 +77,7 @@ def test_it_carries_out_messages_and_answers_questions(
     answers = answered(
         monkeypatch,
         {"do": "reserve", "names": ["training"]},
+        {"do": "what a later version does"},
         {"do": "follow", "id": 1, "path": str(path), "name": "a"},
         {"do": "search", "id": 2, "path": str(tmp_path), "name": ""},
         {"do": "leave", "id": 1},

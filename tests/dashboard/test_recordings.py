@@ -214,9 +214,14 @@ def test_a_name_that_a_live_run_takes_is_given_up(tmp_path: Path, recordings: Re
     recordings.leave(1)
     path = recorded(tmp_path / "found.jsonl")
     recordings.look(recordings.search(2, str(tmp_path), ""))
-    assert Asked(recordings).names() == ["left", "found"]
-    recordings.reserve(["found", "left"])
-    assert Asked(recordings).names() == [path.as_posix()]
+    recordings.follow(3, str(path), "kept")
+    recordings.follow(4, str(recorded(tmp_path / "other.jsonl")), "other")
+    recorded(tmp_path / "found.2.jsonl")
+    recordings.look(recordings.search(5, str(tmp_path), ""))
+    assert Asked(recordings).names() == ["left", "kept", "other", "found.2"]
+    recordings.reserve(["found.2", "left"])
+    found = (tmp_path / "found.2.jsonl").as_posix()
+    assert Asked(recordings).names() == ["kept", "other", found]
 
 
 def test_a_disk_that_hangs_holds_up_no_answer(
@@ -292,6 +297,11 @@ def test_an_answer_waits_for_what_is_being_read(
 
     def end() -> None:
         raise End
+
+    read_all, is_more = recordings.read_all, [True, True]
+    monkeypatch.setattr(
+        recordings, "read_all", lambda: read_all() or bool(is_more and is_more.pop())
+    )
 
     with in_thread(read_forever):
         recordings.follow(1, str(path), "a")
