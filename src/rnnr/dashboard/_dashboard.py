@@ -192,7 +192,7 @@ class Dashboard(Attachment):
         Args:
             path: File that a `rnnr.recording.Record` writes or has written, of whatever suffix. Or
                 a folder: all ``*.jsonl`` below it, except in hidden folders and behind links. Or a
-                pattern as of `glob`. A folder and a pattern are looked through again while a page
+                pattern as of ``glob``. A folder and a pattern are looked through again while a page
                 is open, and may have no recordings at first.
             name: Name on the page; the path, if not given. What is found in a folder or by a
                 pattern has its path below that as its name, without ``.jsonl``, after this name

@@ -34,7 +34,7 @@ class Search:
     Those are logged once each. A file without a whole line may become a recording.
 
     Args:
-        path: Existing folder, below which every ``*.jsonl`` counts; or a pattern as of `glob`.
+        path: Existing folder, below which every ``*.jsonl`` counts; or a pattern as of ``glob``.
         clock: Returns a time in seconds that never goes back.
 
     Attributes:

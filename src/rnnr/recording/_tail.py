@@ -28,14 +28,6 @@ class Tail:
     Args:
         path: File that a `rnnr.recording.Record` writes. It need not exist before it is read.
 
-    Attributes:
-        damaged (list[int]): Numbers of the first ten damaged lines, from 1.
-        n_damaged (int): Number of damaged lines, which were skipped or lost a metric.
-        fraction (float): Part of the file that was read, from 0 to 1.
-        is_at_end (bool): Whether the end of the file was reached.
-        is_torn (bool): Whether the file ended in the middle of a line.
-        restarted (int): How often reading started over; earlier reports are of another file.
-
     Raises:
         TypeError: If ``path`` is not a path.
 

@@ -34,12 +34,12 @@ class Curve:
 
     Attributes:
         width (int): Batches in an interval.
-        steps (array): Last step of each closed interval. Closed intervals do not change while
+        steps: Last step of each closed interval. Closed intervals do not change while
             ``rewritten`` stays the same.
-        leasts (array): Least value of each closed interval.
-        greatests (array): Greatest value of each closed interval.
-        means (array): Mean of each closed interval.
-        counts (array): Number of finite values of each closed interval.
+        leasts: Least value of each closed interval.
+        greatests: Greatest value of each closed interval.
+        means: Mean of each closed interval.
+        counts: Number of finite values of each closed interval.
         not_finite (int): Number of values that are not finite, also of those that were dropped.
         rewritten (int): How often closed intervals were dropped or merged.
         version (int): Grows with each change.
