@@ -3,6 +3,7 @@
 import logging
 import re
 from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -27,6 +28,7 @@ from helpers.page import (
     inverse,
     plot,
     points,
+    record,
     says,
     show_recordings,
     trainer_of,
@@ -104,7 +106,7 @@ def fragment(page: Page) -> str:
 
 
 def test_all_settings_are_in_the_address_and_come_back_from_it(
-    dashboard: Dashboard, open_page: PageOpener, tmp_path: Any
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
     configs = {"a, b": {"lr": 0.1}, "c": {"lr": 0.2}}
     show_recordings(dashboard, tmp_path, configs, **{"loss": float, "x, y": float})
@@ -161,7 +163,7 @@ def test_a_broken_address_is_no_harm(dashboard: Dashboard, open_page: PageOpener
 
 
 def test_the_title_tells_how_far(
-    dashboard: Dashboard, open_page: PageOpener, in_background: Submit
+    dashboard: Dashboard, open_page: PageOpener, in_background: Submit, tmp_path: Path
 ) -> None:
     runner = trainer_of(dashboard, loss=inverse)
     page = open_page(dashboard.address)
@@ -170,7 +172,8 @@ def test_the_title_tells_how_far(
     run = in_background(runner.run, range(4), 2)
     held(dashboard, 4)
     expect(page).to_have_title("62 % · training · rnnr")
-    trainer_of(dashboard, name="another", loss=inverse).run(range(3))
+    record(tmp_path / "another.jsonl", loss=inverse)
+    dashboard.follow(tmp_path / "another.jsonl", "another")
     expect(page).to_have_title("1 of 2 running · rnnr")
     dashboard.control.unpause()
     run.result(60)
@@ -258,7 +261,7 @@ def test_on_a_phone_all_is_readable_and_within_reach_of_a_thumb(
 
 
 def test_thirty_runs_fit_on_a_phone(
-    dashboard: Dashboard, open_page: PageOpener, tmp_path: Any
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
     configs = {f"run with a long name {i}": {"lr": i / 7, "width": 2**i} for i in range(30)}
     show_recordings(dashboard, tmp_path, configs, loss=inverse, accuracy=inverse)
@@ -310,7 +313,7 @@ def styles_inside(page: Page, element: Locator) -> list[dict[str, str]]:
 
 
 def test_every_control_has_a_name(
-    dashboard: Dashboard, open_page: PageOpener, tmp_path: Any
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
     show_recordings(dashboard, tmp_path, {"a": {"lr": 1}, "b": {"lr": 2}}, loss=inverse)
     trainer_of(dashboard, loss=inverse).run(range(3))
@@ -333,7 +336,7 @@ def test_every_control_has_a_name(
 
 
 def test_sixty_rounds_of_use_leave_nothing_behind(
-    dashboard: Dashboard, open_page: PageOpener, tmp_path: Any
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
     show_recordings(
         dashboard, tmp_path, {"a": {"lr": 1}, "b": {"lr": 2}}, loss=inverse, margin=float

@@ -66,8 +66,10 @@ export function drawSeries(context, series, scales, { ink, dash, isEpoch, hasBan
   Object.assign(context, { strokeStyle: ink, fillStyle: ink, lineJoin: "bevel", globalAlpha: 1 });
   if (hasBand) {
     context.setLineDash([]);
-    if (isCoarse(part, scales)) fillBand(context, part, scales);
-    else stroke(context, part, [series.least, series.greatest, series.mean], scales, { alpha: BAND, width: 1 });
+    const coarse = isCoarse(part, scales);
+    if (coarse) fillBand(context, part, scales);
+    const raw = coarse ? [series.mean, series.mean, series.mean] : [series.least, series.greatest, series.mean];
+    stroke(context, part, raw, scales, { alpha: coarse ? 2 * BAND : BAND, width: 1 });
   }
   const columns = series.isSmoothed || hasBand ? [series.shown, series.shown, series.shown] : [series.least, series.greatest, series.mean];
   context.setLineDash(dash ? [5 * ratio, 3 * ratio] : []);
