@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from helpers.extras import np
 from rnnr import Event
 from rnnr._frozen import Frozen
-from rnnr.recording._format import DAMAGES, decode, encode
+from rnnr.recording._format import DAMAGES, decode, encode, rows_in
 from rnnr.reporting import Report
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # half of a surrogate pair, too
@@ -266,3 +266,15 @@ def test_a_field_of_the_wrong_type_is_refused_or_has_the_right_one(name: str, va
     assert type(report.epoch) is type(report.n_iters) is type(report.step) is int
     assert type(report.seconds) is float
     assert all(type(number) is float for number in report.metrics.values())
+
+
+def test_what_a_restored_run_writes_again_has_no_times_and_nothing_of_the_machine() -> None:
+    metrics = {"loss": 0.5, "system/cpu_percent": 99.0}
+    (row,) = rows_in(line(metrics=metrics) + line(event="STARTED") + b"damaged")
+    assert row.key == (Event.BATCH, 1, 3)
+    assert json.loads(row.text) == {
+        "event": "BATCH",
+        "epoch": 1,
+        "n_iters": 3,
+        "metrics": {"loss": 0.5},
+    }

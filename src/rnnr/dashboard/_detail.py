@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple, TypeAlias
 
-from rnnr.dashboard._metrics import BATCH, EPOCH, SYSTEM, octets_of
+from rnnr.dashboard._metrics import BATCH, EPOCH, octets_of
 from rnnr.event import BEGINNINGS, ENDS, Event
 from rnnr.recording._batches import Batches
 from rnnr.reporting._report import Report
+from rnnr.reporting._system import SYSTEM
 
 __all__ = ["MOST_VALUES", "Detail", "Metric", "Segment", "Segments"]
 

@@ -12,10 +12,9 @@ from rnnr._numbers import as_json
 from rnnr.reporting._curve import Curve
 from rnnr.reporting._interval import Interval, of_one
 
-__all__ = ["BATCH", "EPOCH", "SYSTEM", "Metrics", "octets_of", "packed"]
+__all__ = ["BATCH", "EPOCH", "Metrics", "octets_of", "packed"]
 
 BATCH, EPOCH = "batch", "epoch"
-SYSTEM = "system/"
 """What the names of metrics of the machine begin with."""
 
 _N_METRICS = 1000

@@ -11,11 +11,12 @@ from typing import Any
 from rnnr._runs import Slot
 from rnnr.attachments._control import ControlStatus
 from rnnr.dashboard._axis import Pairs
-from rnnr.dashboard._metrics import BATCH, EPOCH, SYSTEM, Metrics
+from rnnr.dashboard._metrics import BATCH, EPOCH, Metrics
 from rnnr.dashboard._progress import ENDLESS, Progress
 from rnnr.event import BEGINNINGS, ENDS, Event
 from rnnr.recording._batches import Batches
 from rnnr.reporting._report import Report
+from rnnr.reporting._system import SYSTEM
 from rnnr.state import State
 
 __all__ = ["RunModel"]

@@ -14,6 +14,7 @@ from rnnr._numbers import as_json, numbers_in
 from rnnr.event import Event
 from rnnr.reporting._config import flattened
 from rnnr.reporting._report import Report
+from rnnr.reporting._system import SYSTEM
 
 __all__ = ["DAMAGES", "decode", "encode", "rows_in"]
 
@@ -93,15 +94,18 @@ def decode(line: bytes, leave_out: Callable[[str], object] = _do_nothing) -> Rep
 
 
 def rows_in(data: bytes) -> Iterator[Row]:
-    """Yield the reports on some lines that a run which is restored makes again, without times.
+    """Yield the reports on some lines that a run which is restored makes again.
 
     Those are the reports of batches and of epochs: a run begins, ends and goes on as it comes.
+    Times and metrics of the machine are left out, since they are others each time.
     """
     for line in data.split(b"\n"):
         with suppress(*DAMAGES):
             report, fields = decode(line), loads(line)
             if report.event.counter is not None:
                 kept = {name: one for name, one in fields.items() if name not in _NOT_REPEATED}
+                metrics = fields["metrics"].items()
+                kept["metrics"] = {n: one for n, one in metrics if not n.startswith(SYSTEM)}
                 yield Row((report.event, report.epoch, report.n_iters), dumps(kept))
 
 

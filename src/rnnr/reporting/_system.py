@@ -9,7 +9,10 @@ from pathlib import Path
 
 from rnnr.reporting._gpus import Gpus
 
-__all__ = ["System"]
+__all__ = ["SYSTEM", "System"]
+
+SYSTEM = "system/"
+"""What the names of these metrics begin with."""
 
 _EVERY = 5.0  # seconds between two samples
 _MB = 1e6  # bytes
@@ -59,7 +62,7 @@ class System:
         for read in (own, self._gpus):
             with suppress(Exception):  # a view never breaks a run
                 found.update(read())
-        return {f"system/{name}": value for name, value in found.items()}
+        return {f"{SYSTEM}{name}": value for name, value in found.items()}
 
     def _linux(self) -> dict[str, float]:
         pages = int(self._read("self/statm").split()[1])
