@@ -4,7 +4,7 @@ import logging
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pytest
 
