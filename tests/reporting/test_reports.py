@@ -60,7 +60,18 @@ class TestEvents:
             ("EPOCH_FINISHED", 2, 2, 4, 4),
             ("FINISHED", 2, 2, 4, 4),
         ]
-        assert seen[2] == (Event.BATCH, 1, 2, 1, 0.0, {}, None, 2, 1, False, None, (), {}, {})
+        assert seen[2] == (Event.BATCH, 1, 2, 1, 0.0, {}, None, 2, 1, False, None, (), None, {}, {})
+
+    def test_it_is_told_when_the_run_began_also_when_it_goes_on(self) -> None:
+        runner, times = Runner(), iter([1000.0, 1000.0, 1020.0, 1020.0])
+        stop_at(runner, 1)
+        seen = reported(runner, on=Event.STARTED | Event.RESUMED, clock=lambda: next(times))
+        runner.run("ab")
+        runner.resume()
+        assert [(one.event, one.began, one.seconds) for one in seen] == [
+            (Event.STARTED, 1000.0, 0.0),
+            (Event.RESUMED, 1000.0, 20.0),
+        ]
 
     def test_a_stop_a_resumption_and_a_failure_have_reports(self) -> None:
         runner = Runner()

@@ -225,6 +225,8 @@ class RunModel:
             for each in (self._metrics, self._seconds, self._epochs):
                 each.go_back(report.step)
         self._config = report.config or self._config
+        if not self._is_inner and report.began is not None:
+            self._began = _plausible(report.began)
 
     def _add_metrics(self, report: Report) -> None:
         event, step = report.event, report.step
@@ -261,8 +263,6 @@ class RunModel:
         seconds = _plausible(report.seconds)
         if seconds is not None:
             self._seconds.add(report.step, seconds)
-            if self._began is None and self._is_live:
-                self._began = time.time() - seconds
         if report.event is Event.EPOCH_FINISHED:
             self._epochs.add(report.step, report.epoch)
 

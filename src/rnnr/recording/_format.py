@@ -188,5 +188,6 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "is_inside": _instance(bool),
     "results": _names,
     "error": _optional(_instance(str)),
+    "began": _optional(_number),
     "config": _config,
 }

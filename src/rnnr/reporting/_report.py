@@ -32,6 +32,8 @@ class Report(NamedTuple):
         error (str | None): Traceback of the exception; only at ``Event.FAILED``.
         results (tuple[str, ...]): Names of the metrics from reducers and from the keys that you
             named, not from ``state["stats"]`` of the last batch; only at ``Event.EPOCH_FINISHED``.
+        began (float | None): When the run began, in seconds since 1970; only at ``Event.STARTED``
+            and ``Event.RESUMED``.
         config (Mapping[str, float | str | None]): Configuration of the run, flat; only at
             ``Event.STARTED`` and ``Event.RESUMED``, and only if `reports` was given one.
         intervals (Mapping[str, Interval]): Values of each metric that is a plain float, of all
@@ -51,5 +53,6 @@ class Report(NamedTuple):
     is_inside: bool = False
     error: str | None = None
     results: tuple[str, ...] = ()
+    began: float | None = None
     config: Mapping[str, float | str | None] = Frozen()
     intervals: Mapping[str, Interval] = Frozen()

@@ -247,6 +247,7 @@ class _Reporter:
             around is not state,
             "".join(format_exception(state["error"])) if event is Event.FAILED else None,
             self._results(state) if event is Event.EPOCH_FINISHED else (),
+            began=state[STARTED_AT] if event in BEGINNINGS else None,
             config=self._config if event in BEGINNINGS else _NONE,
             intervals=_NONE if self._values is None else self._values.take(),
         )
