@@ -646,3 +646,21 @@ def test_a_runner_that_has_run_and_is_gone_leaves_its_name_to_the_next() -> None
             dashboard.attach_on(Runner())  # the last one has not run yet
     finally:
         dashboard.close()
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_what_the_reading_process_says_is_on_the_page_once(
+    dashboard: Dashboard, is_running: bool
+) -> None:
+    runner = Runner()
+    dashboard.attach_on(runner)
+
+    def say(_: State) -> None:
+        dashboard._tell(logging.WARNING, "a line is damaged")
+
+    runner.on(Event.BATCH, say)
+    if is_running:
+        runner.run(["a batch"])
+    else:
+        say({})
+    assert [record["text"] for record in dashboard._page.log.last()] == ["a line is damaged"]

@@ -4,6 +4,7 @@ import gc
 import logging
 import weakref
 from collections import UserDict
+from functools import reduce
 from math import inf, isfinite, isnan, nan
 from typing import Any
 
@@ -45,6 +46,17 @@ def trained(story: list[Any], *keys: str, n: int = 7, **others: Any) -> list[Rep
     return seen
 
 
+def whole(report: Report) -> dict[str, Interval]:
+    """Return all values of each metric as one interval."""
+    found = {}
+    for name, parts in report.intervals.items():
+        steps = [step for step, _ in parts]
+        assert steps == sorted({*steps})
+        assert steps[-1] <= report.n_iters
+        found[name] = reduce(Interval.joined, (interval for _, interval in parts))
+    return found
+
+
 def stop_after(runner: Runner, n_iters: int) -> None:
     """Stop a run once, when all handlers of a batch have run."""
 
@@ -69,13 +81,16 @@ def expected(values: list[float]) -> Interval:
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 256])
+@pytest.mark.parametrize("n_parts", [2, 16])
 @given(story=st.lists(STATS, max_size=30), n=st.integers(1, 9))
 def test_they_are_those_of_all_floats_since_the_report_before(
-    at_once: int, story: list[dict[str, Any]], n: int
+    at_once: int, n_parts: int, story: list[dict[str, Any]], n: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_batch_values, "_N_ROWS", at_once)
         patch.setattr(_batch_values, "_N_KINDS", 3)
+        patch.setattr(_batch_values, "_N_PARTS", n_parts)
+        patch.setattr(_batch_values, "_MOST_PARTS", 2 * n_parts)
         seen = trained(story, n=n)
     begin = 0
     for report in seen:
@@ -85,14 +100,36 @@ def test_they_are_those_of_all_floats_since_the_report_before(
                 if type(value) is float:
                     values.setdefault(name, []).append(value)
         begin = report.n_iters
-        told = {name: each._replace(sum=0.0) for name, each in report.intervals.items()}
+        told = {name: each._replace(sum=0.0) for name, each in whole(report).items()}
         assert repr(sorted(told.items())) == repr(
             sorted((name, expected(many)) for name, many in values.items())
         )
         for name, many in values.items():
             finite = [*filter(isfinite, many)]
             if finite and max(map(abs, finite)) < 1e300:
-                assert report.intervals[name].sum == pytest.approx(sum(finite), abs=1e290)
+                assert whole(report)[name].sum == pytest.approx(sum(finite), abs=1e290)
+
+
+def test_each_batch_has_its_own_where_they_are_few() -> None:
+    seen = trained([{"loss": float(i)} for i in range(20)], n=10)
+    assert [[(step, each.last) for step, each in r.intervals["loss"]] for r in seen[:2]] == [
+        [(step, step - 1.0) for step in range(1, 11)],
+        [(step, step - 1.0) for step in range(11, 21)],
+    ]
+
+
+def test_there_are_few_where_batches_are_many() -> None:
+    (report,) = trained([{"loss": 1.0}] * 40_000, on=Event.EPOCH_FINISHED)
+    assert 16 < len(report.intervals["loss"]) <= 64 + 16
+
+
+def test_a_counter_of_numpy_is_one() -> None:
+    runner, seen = Runner(), list[Report]()
+    reports(runner, on=Event.FINISHED, intervals=True).subscribe(seen.append)
+    runner.on(Event.STARTED, lambda state: state.update(n_iters=np.int64(0)))
+    runner.on(Event.BATCH, lambda state: state.update(stats={"loss": state["batch"]}))
+    runner.run([1.0, 2.0])
+    assert [(step, type(step)) for step, _ in seen[0].intervals["loss"]] == [(1, int), (2, int)]
 
 
 def test_without_being_asked_for_there_are_none() -> None:
@@ -105,7 +142,7 @@ def test_without_being_asked_for_there_are_none() -> None:
 
 def test_a_batch_that_is_not_reported_is_in_the_next_interval() -> None:
     seen = trained([{"loss": float(i)} for i in range(10)], n=4)
-    told = [(r.n_iters, r.intervals.get("loss")) for r in seen]
+    told = [(r.n_iters, whole(r).get("loss")) for r in seen]
     assert told == [
         (4, Interval(0.0, 3.0, 6.0, 4, 0, 3.0)),
         (8, Interval(4.0, 7.0, 22.0, 4, 0, 7.0)),
@@ -116,8 +153,8 @@ def test_a_batch_that_is_not_reported_is_in_the_next_interval() -> None:
 def test_the_last_value_is_the_latest_also_when_other_metrics_come_and_go() -> None:
     story = [{"a": 1.0}, {"a": 2.0, "b": 0.0}, {"a": 3.0}, {"a": 4.0, "b": 9.0}, {"a": 5.0}]
     (report,) = trained(story, on=Event.EPOCH_FINISHED)
-    assert report.intervals["a"] == Interval(1.0, 5.0, 15.0, 5, 0, 5.0)
-    assert report.intervals["b"] == Interval(0.0, 9.0, 9.0, 2, 0, 9.0)
+    assert whole(report)["a"] == Interval(1.0, 5.0, 15.0, 5, 0, 5.0)
+    assert whole(report)["b"] == Interval(0.0, 9.0, 9.0, 2, 0, 9.0)
 
 
 def test_named_keys_are_numbers_or_mappings() -> None:
@@ -134,7 +171,7 @@ def test_named_keys_are_numbers_or_mappings() -> None:
             state["scores"] = {"f1": 0.5, "text": "no"}
 
     runner.run([0.1, 0.2, 0.3])
-    intervals = seen[0].intervals
+    intervals = whole(seen[0])
     assert (intervals["loss"].count, intervals["rate"].greatest) == (3, 0.3)
     assert intervals["f1"] == Interval(0.5, 0.5, 0.5, 1, 0, 0.5)
     assert intervals.keys() == {"loss", "rate", "f1"}
@@ -145,7 +182,7 @@ def test_a_named_key_that_is_a_float_is_seen_without_stats() -> None:
     reports(runner, "loss", on=Event.EPOCH_FINISHED, intervals=True).subscribe(seen.append)
     runner.on(Event.BATCH, lambda state: state.update(loss=state["batch"]))
     runner.run([1.0, 5.0])
-    assert seen[0].intervals == {"loss": Interval(1.0, 5.0, 6.0, 2, 0, 5.0)}
+    assert whole(seen[0]) == {"loss": Interval(1.0, 5.0, 6.0, 2, 0, 5.0)}
 
 
 @pytest.mark.parametrize(
@@ -155,7 +192,7 @@ def test_a_named_key_that_is_a_float_is_seen_without_stats() -> None:
 )
 def test_nonsense_does_no_harm(stats: Any, caplog: pytest.LogCaptureFixture) -> None:
     seen = trained([stats, {"loss": 2.0}], on=Event.EPOCH_FINISHED)
-    assert seen[0].intervals == {"loss": Interval(2.0, 2.0, 2.0, 1, 0, 2.0)}
+    assert whole(seen[0]) == {"loss": Interval(2.0, 2.0, 2.0, 1, 0, 2.0)}
     assert caplog.records == []
 
 
@@ -189,15 +226,15 @@ def test_a_value_that_is_not_a_plain_float_is_neither_called_nor_kept() -> None:
 
 def test_a_float_of_numpy_is_a_plain_float_and_one_of_32_bits_is_not() -> None:
     (report,) = trained([{"a": np.float64(0.5), "b": np.float32(1)}], on=Event.EPOCH_FINISHED)
-    assert report.intervals == {"a": Interval(0.5, 0.5, 0.5, 1, 0, 0.5)}
-    assert type(report.intervals["a"].least) is float
+    assert whole(report) == {"a": Interval(0.5, 0.5, 0.5, 1, 0, 0.5)}
+    assert type(whole(report)["a"].least) is float
 
 
 def test_any_mapping_and_any_names_will_do() -> None:
     (report,) = trained(
         [UserDict({"loss": 1.0, 7: 2.0}), {7: 3.0, "loss": 0.5}], on=Event.EPOCH_FINISHED
     )
-    assert {name: each.count for name, each in report.intervals.items()} == {"loss": 2, "7": 2}
+    assert {name: each.count for name, each in whole(report).items()} == {"loss": 2, "7": 2}
 
 
 def test_what_raises_is_logged_once_and_the_run_goes_on(
@@ -212,7 +249,7 @@ def test_what_raises_is_logged_once_and_the_run_goes_on(
 
     caplog.set_level(logging.ERROR)
     seen = trained([{Name(): 1.0}] * 3, on=Event.EPOCH_FINISHED)
-    assert seen[0].intervals == {}
+    assert whole(seen[0]) == {}
     assert len([r for r in caplog.records if r.name == "rnnr.isolation"]) == 1
 
 
@@ -229,11 +266,11 @@ def test_a_new_run_begins_again_and_one_that_goes_on_does_not() -> None:
     stop_after(runner, 2)
     runner.run([1.0, 2.0, 3.0])
     runner.resume()
-    assert seen[-1].intervals["loss"].count == 3
+    assert whole(seen[-1])["loss"].count == 3
     stop_after(runner, 2)
     runner.run([1.0, 2.0, 3.0])
     runner.run([5.0])
-    assert seen[-1].intervals["loss"].count == 1
+    assert whole(seen[-1])["loss"].count == 1
 
 
 def test_a_run_that_was_set_back_does_not_count_what_it_has_forgotten() -> None:
@@ -244,14 +281,14 @@ def test_a_run_that_was_set_back_does_not_count_what_it_has_forgotten() -> None:
     runner.run([1.0, 2.0, 3.0])
     runner.state["n_iters"] = 1
     runner.resume()
-    assert seen[-1].intervals["loss"] == Interval(3.0, 3.0, 3.0, 1, 0, 3.0)
+    assert whole(seen[-1])["loss"] == Interval(3.0, 3.0, 3.0, 1, 0, 3.0)
 
 
 def test_not_a_number_and_infinity_are_counted() -> None:
     (report,) = trained(
         [{"a": nan}, {"a": inf}, {"a": 1e308}, {"a": 1e308}], on=Event.EPOCH_FINISHED
     )
-    interval = report.intervals["a"]
+    interval = whole(report)["a"]
     assert (interval.not_finite, interval.count, interval.mean) == (2, 2, 1e308)
     (report,) = trained([{"a": nan}], on=Event.EPOCH_FINISHED)
-    assert isnan(report.intervals["a"].mean)
+    assert isnan(whole(report)["a"].mean)

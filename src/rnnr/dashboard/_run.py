@@ -245,8 +245,9 @@ class RunModel:
 
     def _add_batches(self, report: Report) -> None:
         metrics, step, intervals = self._metrics, report.step, report.intervals
-        for name, interval in intervals.items():
-            metrics.add_interval(BATCH, name, step, interval)
+        for name, parts in intervals.items():
+            for last, interval in parts:
+                metrics.add_interval(BATCH, name, last, interval)
         is_batch = report.event is Event.BATCH
         for name, value in report.metrics.items():
             if name.startswith(SYSTEM):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import wraps
+from operator import index, itemgetter
 from typing import Any
 
 from rnnr._frozen import Frozen
@@ -12,11 +13,16 @@ from rnnr.state import State
 __all__ = ["BatchValues"]
 
 _N_ROWS = 256  # batches after which their values are reduced
+_N_PARTS = 16  # intervals of what is not reduced when a report is made
+_MOST_PARTS = 64  # intervals of a metric until the next report
 _N_KINDS = 16  # sets of names after which the values are reduced: a run may use ever new ones
 _N_METRICS = 1000  # names of which to keep the interval until the next report
 _FLOATS, _STRINGS = {float}, {str}
 
 Row = tuple[float, ...]
+"""The number of a batch, and its values."""
+
+Parts = list[tuple[int, Interval]]
 
 
 class BatchValues:
@@ -43,10 +49,10 @@ class BatchValues:
         self._failures = failures
         self._n_iters = 0
         self._names: tuple[str, ...] | None = None
-        self._types: list[type] = []  # of their values
+        self._types: list[type] = []  # of a row
         self._rows: list[Row] = []  # of these names; the latest of those that follow
         self._kinds: dict[tuple[str, ...], list[Row]] = {}
-        self._intervals: dict[str, Interval] = {}
+        self._parts: dict[str, Parts] = {}
 
     def add(self, state: State) -> None:
         """Add the values of a batch."""
@@ -56,13 +62,13 @@ class BatchValues:
                 stats = {}
             if self._named:
                 stats = self._with_named(stats, state)
-            names, values = (*stats,), (*stats.values(),)
-            if names != self._names or [*map(type, values)] != self._types:
-                names, values = self._floats(state, names, values)
-            self._rows.append(values)
+            names, row = (*stats,), (state["n_iters"], *stats.values())
+            if names != self._names or [*map(type, row)] != self._types:
+                names, row = self._floats(state, names, row)
+            self._rows.append(row)
             if len(self._rows) >= _N_ROWS:
-                self._reduce()
-            self._n_iters = state["n_iters"]
+                self._reduce(_N_ROWS)
+            self._n_iters = row[0]
         except Exception as error:  # noqa: BLE001  (it is logged: a view never breaks a run)
             self._failures.log("reports cannot read the values of a batch", error)
 
@@ -80,25 +86,30 @@ class BatchValues:
         return add_before
 
     def take(self) -> Frozen:
-        """Return the interval of each metric since this was called last."""
-        self._reduce()
-        intervals = Frozen(self._intervals)
-        self._intervals = {}
-        return intervals
+        """Return the intervals of each metric since this was called last, each with its last step.
+
+        There are at most a few dozen, so that a report takes a bounded time; where batches are
+        slow, each has an interval of its own.
+        """
+        n_rows = max(map(len, self._kinds.values()), default=0)
+        self._reduce(max(1, -(-n_rows // _N_PARTS)))
+        parts, self._parts = self._parts, {}
+        return Frozen({name: (*sorted(each, key=_step),) for name, each in parts.items()})
 
     def begin(self, n_iters: int) -> None:
         """Drop the values of batches that a run which begins or goes on does not have."""
         if n_iters < self._n_iters:
-            self._names, self._rows, self._kinds, self._intervals = None, [], {}, {}
+            self._names, self._rows, self._kinds, self._parts = None, [], {}, {}
 
     def _with_named(self, stats: dict[Any, Any], state: State) -> dict[Any, Any]:
         """Return the values of all keys; that of a key which is a mapping is not a float."""
         return {**stats, **{key: state[key] for key in self._named if key in state}}
 
     def _floats(
-        self, state: State, names: tuple[Any, ...], values: tuple[Any, ...]
+        self, state: State, names: tuple[Any, ...], row: tuple[Any, ...]
     ) -> tuple[tuple[str, ...], Row]:
-        """Return the names and the values of the floats among other values, and go on with them."""
+        """Return the names and the row of the floats among other values, and go on with them."""
+        n_iters, *values = row
         if {*map(type, values)} != _FLOATS or {*map(type, names)} != _STRINGS:
             found = {
                 # float's own method: nothing that a value defines is called, nor is it kept
@@ -106,27 +117,41 @@ class BatchValues:
                 for name, value in self._find(state, self._keys).items()
                 if issubclass(type(value), float)
             }
-            names, values = (*found,), (*found.values(),)
+            names, values = (*found,), [*found.values()]
         if names != self._names:
             self._go_on_with(names)
-        return names, values
+        return names, (index(n_iters), *values)
 
     def _go_on_with(self, names: tuple[str, ...]) -> None:
         if len(self._kinds) >= _N_KINDS:
-            self._reduce()
-        self._names, self._types = names, [float] * len(names)
+            self._reduce(_N_ROWS)
+        self._names, self._types = names, [int, *[float] * len(names)]
         self._rows = self._kinds.pop(names, [])
         self._kinds[names] = self._rows  # at the end, so that the latest values are there
 
-    def _reduce(self) -> None:
+    def _reduce(self, n: int) -> None:
+        """Make an interval of every so many rows."""
         kinds, self._kinds, self._names = self._kinds, {}, None
         for names, rows in kinds.items():
-            for name, column in zip(names, zip(*rows, strict=True), strict=True):
-                self._join(name, interval_of(column))
+            for i in range(0, len(rows), n):
+                steps, *columns = zip(*rows[i : i + n], strict=True)
+                for name, column in zip(names, columns, strict=True):
+                    self._add_part(name, (int(steps[-1]), interval_of(column)))
 
-    def _join(self, name: str, interval: Interval) -> None:
-        before = self._intervals.get(name)
-        if before is not None:
-            self._intervals[name] = before.joined(interval)
-        elif len(self._intervals) < _N_METRICS:
-            self._intervals[name] = interval
+    def _add_part(self, name: str, part: tuple[int, Interval]) -> None:
+        parts = self._parts.get(name)
+        if parts is not None:
+            parts.append(part)
+            if len(parts) >= _MOST_PARTS:
+                parts[:] = _halved(sorted(parts, key=_step))
+        elif len(self._parts) < _N_METRICS:
+            self._parts[name] = [part]
+
+
+_step = itemgetter(0)
+
+
+def _halved(parts: Parts) -> Parts:
+    """Join each interval with its neighbour."""
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    return [(step, before.joined(interval)) for (_, before), (step, interval) in pairs]

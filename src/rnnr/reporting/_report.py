@@ -36,9 +36,10 @@ class Report(NamedTuple):
             and ``Event.RESUMED``.
         config (Mapping[str, float | str | None]): Configuration of the run, flat; only at
             ``Event.STARTED`` and ``Event.RESUMED``, and only if `reports` was given one.
-        intervals (Mapping[str, Interval]): Values of each metric that is a plain float, of all
-            batches since the report before; only if `reports` was asked for them. They are not
-            recorded.
+        intervals (Mapping[str, tuple[tuple[int, Interval], ...]]): Values of each metric that is
+            a plain float, of all batches since the report before, as intervals of some batches,
+            each with the number of its last one; only if `reports` was asked for them. They are
+            not recorded.
     """
 
     event: Event
@@ -55,4 +56,4 @@ class Report(NamedTuple):
     results: tuple[str, ...] = ()
     began: float | None = None
     config: Mapping[str, float | str | None] = Frozen()
-    intervals: Mapping[str, Interval] = Frozen()
+    intervals: Mapping[str, tuple[tuple[int, Interval], ...]] = Frozen()
