@@ -483,7 +483,7 @@ def test_every_value_of_a_recording_is_seen_in_a_zoom(
     page.locator("#smooth").fill("0")
     page.mouse.move(*xy(page, 0.5))
     expect(page.locator("#values .place")).to_have_text("batch 10,200")
-    assert shown_values(page) == [["training", f"{noisy(10_200):.4g}"]]
+    assert shown_values(page) == [["training", f"{noisy(10_200):#.4g}"]]
 
 
 # Large, and as files

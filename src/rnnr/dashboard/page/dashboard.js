@@ -73,6 +73,7 @@ async function ask() {
   if (page.asking || document.hidden) return;
   page.asking = true;
   let again = 2;
+  awaitEnd(hearLast, showLast); // first, since a script may end as soon as it is shown
   try {
     spent.milliseconds = 0;
     const answer = await fetchData(page.cursor);
@@ -80,7 +81,6 @@ async function ask() {
     [page.cursor, again] = [answer.cursor, answer.again ?? again];
     show(answer);
     await fetchInView();
-    awaitEnd(hearLast, showLast);
   } finally {
     page.asking = false;
     page.timer = setTimeout(ask, Math.max(again * 1000, SHARE * spent.milliseconds));
