@@ -137,3 +137,16 @@ def test_only_what_has_the_steps_is_read_again() -> None:
     assert [each.begin for each in segments.between(25, 41)] == [200, 300, 400]
     segments.add(1100, 1200, 4, [15, 16])
     assert [each.begin for each in segments.between(25, 41)] == [200, 300, 400, 1100]
+
+
+def test_of_a_run_inside_another_one_a_later_test_outside_has_no_place(tmp_path: Path) -> None:
+    inside = [
+        encode(Report(Event.EPOCH_FINISHED, 1, 1, 3, 1.0, {"f1": n}, step=n, is_inside=True))
+        for n in (10, 20)
+    ]
+    outside = [
+        encode(Report(event, 1, 1, 0, 0.0, {"f1": 0.5}))
+        for event in (Event.STARTED, Event.EPOCH_FINISHED)
+    ]
+    follower = followed(tmp_path / "run.jsonl", *inside, *outside)
+    assert values(follower, 0, 100) == {10: 10, 20: 20}

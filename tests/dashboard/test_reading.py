@@ -189,6 +189,38 @@ def test_questions_that_do_not_fit_into_the_pipe_are_not_asked(
     assert futures[0].result(GUARD).head["order"]
 
 
+def test_messages_to_a_process_that_hangs_hold_up_nobody_and_come_later(
+    reading: Reading, tmp_path: Path
+) -> None:
+    path = recorded(tmp_path / "a")
+    reading.follow(path, "a")
+    runs(reading)
+    process = process_of(reading)
+    process.send_signal(signal.SIGSTOP)
+    for n in range(200):  # more than fits into the pipe
+        reading.reserve([f"{n} {'x' * 1000}"])
+    reading.follow(path, "b")
+    process.send_signal(signal.SIGCONT)
+    until(lambda: runs(reading).keys() == {"a", "b"})
+
+
+def test_it_finds_modules_where_this_process_does(
+    tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old packages have the names of modules that Python has by now."""
+    (tmp_path / "pathlib.py").write_text("raise ImportError('for Python 2 alone')")
+    monkeypatch.syspath_prepend(str(tmp_path / "first"))
+    sys.path.append(str(tmp_path))
+    reading = Reading(told)
+    try:
+        reading.follow(recorded(tmp_path / "a"), "a")
+        assert runs(reading).keys() == {"a"}
+    finally:
+        sys.path.remove(str(tmp_path))
+        reading.close()
+    assert told == []
+
+
 @pytest.mark.parametrize("is_stopped", [False, True])
 def test_closing_ends_it_and_leaves_no_zombie(
     is_stopped: bool, tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch

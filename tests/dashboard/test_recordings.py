@@ -77,7 +77,9 @@ def test_a_page_gets_all_runs_first_and_later_those_that_have_changed(
     assert len(Asked(recordings).runs()) == 2
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "x.1.2", "{view}.1", "{view}.x.2", "{view}.1.2.3"])
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "x.1.2", "{view}.1", "{view}.x.2", "{view}.1.2.3", "{view}.1." + "9" * 5000]
+)
 def test_a_cursor_that_is_not_ours_gets_everything(
     cursor: str, tmp_path: Path, recordings: Recordings
 ) -> None:

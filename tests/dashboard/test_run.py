@@ -8,6 +8,7 @@ import threading
 from array import array
 from collections.abc import Iterator
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -729,3 +730,57 @@ def test_one_that_is_seen_outside_first_begins_again_on_the_axis_of_the_run_arou
     told(track, report(Event.STARTED), report(Event.BATCH, 1, metrics={"loss": 7.0}))
     told(track, report(Event.STARTED, step=100, is_inside=True))
     assert Page(track).ask().curves == {}
+
+
+def test_a_metric_of_epochs_goes_on_where_its_value_stays_in_the_stats() -> None:
+    runner, track = Runner(), RunModel("a", control_status=lambda: False)
+    reports(runner, intervals=True).subscribe(track.add)
+    stats: dict[str, Any] = {}
+
+    @runner.on(Event.BATCH)
+    def train(state: dict[str, Any]) -> None:
+        stats["loss"] = 1.0
+        state["stats"] = stats
+
+    @runner.on(Event.EPOCH_FINISHED)
+    def evaluate(state: dict[str, Any]) -> None:
+        stats["accuracy"] = state["epoch"] / 10
+
+    runner.run("ab", max_epoch=3)
+    assert curve(track, "accuracy", "epoch") == [(2, 0.1), (4, 0.2), (6, 0.3)]
+    assert latest(track)["epoch", "accuracy"] == 0.3
+
+
+def test_a_value_that_is_read_at_reports_alone_is_read_at_the_end_too() -> None:
+    runner, track = Runner(), RunModel("a", control_status=lambda: False)
+    on = Event.BATCH.first(2) | Event.FINISHED
+    reports(runner, on=on, intervals=True).subscribe(track.add)
+
+    class Tensor(SimpleNamespace):
+        def __float__(self) -> float:
+            return float(self.value)
+
+    @runner.on(Event.BATCH)
+    def train(state: dict[str, Any]) -> None:
+        n = state["n_iters"]
+        state["stats"] = {"loss": Tensor(value=n), "mixed": float(n) if n % 2 else Tensor(value=n)}
+
+    runner.run(range(4))
+    assert curve(track, "loss") == [(1, 1.0), (2, 2.0), (4, 4.0)]
+    assert curve(track, "mixed") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
+
+
+def test_the_first_steps_with_values_that_are_not_finite_are_told() -> None:
+    track = RunModel("a")
+    told(
+        track,
+        *(
+            report(Event.BATCH, i, metrics={"x": math.inf if i % 7 == 0 else 1.0})
+            for i in range(1, 3000)
+        ),
+    )
+    head, _ = track.curve(0, 0, 0) or ({}, b"")
+    assert head["bad"] == [*range(7, 701, 7)]
+    told(track, report(Event.RESUMED, 20))
+    head, _ = track.curve(0, 0, 0) or ({}, b"")
+    assert head["bad"] == [7, 14]

@@ -186,3 +186,11 @@ def test_folders_and_patterns_are_searches_and_files_are_not(tmp_path: Path) -> 
     assert is_search(tmp_path / "*.jsonl")
     for name in ("a.jsonl", "[b].jsonl", "missing.jsonl"):
         assert not is_search(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("beginning", "found"), [(b'{"event": "STARTED", "config": "', ["a"]), (b'{"loss": "', [])]
+)
+def test_a_first_line_may_be_long(tmp_path: Path, beginning: bytes, found: list[str]) -> None:
+    (tmp_path / "a.jsonl").write_bytes(beginning + b"x" * 100_000 + b'"}\n' + LINE)
+    assert names(Search(tmp_path)) == found

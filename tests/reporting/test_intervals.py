@@ -97,8 +97,8 @@ def test_they_are_those_of_all_floats_since_the_report_before(
         values: dict[str, list[float]] = {}
         for stats in story[begin : report.n_iters]:
             for name, value in stats.items():
-                if type(value) is float:
-                    values.setdefault(name, []).append(value)
+                if type(value) in (float, int, bool):
+                    values.setdefault(name, []).append(float(value))
         begin = report.n_iters
         told = {name: each._replace(sum=0.0) for name, each in whole(report).items()}
         assert repr(sorted(told.items())) == repr(
@@ -192,7 +192,7 @@ def test_a_named_key_that_is_a_float_is_seen_without_stats() -> None:
 )
 def test_nonsense_does_no_harm(stats: Any, caplog: pytest.LogCaptureFixture) -> None:
     seen = trained([stats, {"loss": 2.0}], on=Event.EPOCH_FINISHED)
-    assert whole(seen[0]) == {"loss": Interval(2.0, 2.0, 2.0, 1, 0, 2.0)}
+    assert whole(seen[0])["loss"] == Interval(2.0, 2.0, 2.0, 1, 0, 2.0)
     assert caplog.records == []
 
 
@@ -281,7 +281,34 @@ def test_a_run_that_was_set_back_does_not_count_what_it_has_forgotten() -> None:
     runner.run([1.0, 2.0, 3.0])
     runner.state["n_iters"] = 1
     runner.resume()
-    assert whole(seen[-1])["loss"] == Interval(3.0, 3.0, 3.0, 1, 0, 3.0)
+    assert whole(seen[-1])["loss"] == Interval(1.0, 3.0, 4.0, 2, 0, 3.0)
+
+
+def test_a_callback_may_set_it_back_between_two_reports() -> None:
+    runner, seen = Runner(), list[Report]()
+    reports(runner, on=Event.FINISHED, intervals=True).subscribe(seen.append)
+
+    @runner.on(Event.BATCH)
+    def train(state: State) -> None:
+        if state["batch"] == "undo":
+            state["n_iters"] = 2
+        state["stats"] = {"loss": float(state["n_iters"]), f"at {state['n_iters']}": 1.0}
+
+    runner.run(["", "", "", "", "undo", ""])
+    assert [step for step, _ in seen[0].intervals["loss"]] == [1, 2, 3]
+    assert {name for name in seen[0].intervals if name != "loss"} == {"at 1", "at 2", "at 3"}
+
+
+def test_integers_and_truth_values_are_numbers_too() -> None:
+    story = [{"hinge": 0}, {"hinge": 0.5}, {"hinge": True}, {"hinge": 10**400}, {"hinge": 2}]
+    (report,) = trained(story, on=Event.EPOCH_FINISHED)
+    assert whole(report) == {"hinge": Interval(0.0, 2.0, 3.5, 4, 0, 2.0)}
+    assert {type(each.least) for _, each in report.intervals["hinge"]} == {float}
+
+
+def test_a_constant_has_itself_as_its_mean() -> None:
+    (report,) = trained([{"rate": 0.1}] * 1000, on=Event.EPOCH_FINISHED)
+    assert {each.mean for _, each in report.intervals["rate"]} == {0.1}
 
 
 def test_not_a_number_and_infinity_are_counted() -> None:

@@ -105,9 +105,13 @@ class Detail:
         metrics: Metrics to collect.
         first: First step.
         last: Last step.
+        is_inside: Whether the run is inside another one; reports of others have no place.
     """
 
-    def __init__(self, metrics: set[Metric], first: int, last: int) -> None:
+    def __init__(
+        self, metrics: set[Metric], first: int, last: int, *, is_inside: bool = False
+    ) -> None:
+        self._is_inside = is_inside
         self._first, self._last = first, last
         self._found: dict[Metric, tuple[list[int], list[float]]] = {
             metric: ([], []) for metric in metrics
@@ -116,6 +120,8 @@ class Detail:
     def add(self, report: Report) -> None:
         """Add a report, as the model of the run does."""
         event, step = report.event, report.step
+        if report.is_inside != self._is_inside:
+            return
         if event in BEGINNINGS:
             self._go_back(-1 if event is Event.STARTED and not report.is_inside else step)
         for name, value in report.metrics.items():

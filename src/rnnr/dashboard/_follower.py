@@ -68,7 +68,8 @@ class Follower:
             last: Last step.
         """
         metrics = self._model.metrics_at(places)
-        detail = Detail(set(metrics.values()), first, last)
+        is_inside = self._model.is_inside
+        detail = Detail(set(metrics.values()), first, last, is_inside=is_inside)
         try:
             with self._lock:
                 for segment in self._segments.between(first, last):

@@ -130,6 +130,7 @@ class Metrics:
             "closed": len(curve.steps),
             "width": curve.width,
             "version": curve.version,
+            "bad": curve.bad,
         }
         return head, b"".join(columns)
 

@@ -1,5 +1,6 @@
 """A process beside the training that answers questions, and is started again when it has died."""
 
+import json
 import logging
 import os
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from secrets import token_hex
 from threading import Lock, Thread
 from typing import IO, Any, Final
@@ -17,6 +19,12 @@ from rnnr.dashboard._frames import LOG, Answer, answers_in, encoded
 
 __all__ = ["HelperProcess"]
 
+# Where modules are found is as in this process: the standard library before what is installed.
+_RUN: Final = """
+import json, runpy, sys
+sys.path[:] = json.loads(sys.argv.pop())
+runpy.run_module(sys.argv.pop(), run_name="__main__", alter_sys=True)
+"""
 _N_RESTARTS: Final = 3
 _MOST_WAITING = 1 << 15  # bytes of questions without an answer that fit into any pipe
 _FAREWELL = 2.0  # seconds to end by itself
@@ -50,6 +58,7 @@ class HelperProcess:
         self._n_asked = LOG
         self._owner = os.getpid()
         self._process: subprocess.Popen[bytes] | None = None
+        self._outgoing: SimpleQueue[bytes] | None = None
         self._is_over = False
         self._thread = Thread(target=self._run, name="rnnr recordings", daemon=True)
         self._thread.start()
@@ -122,21 +131,24 @@ class HelperProcess:
             if self._is_over:
                 return 0
             process = self._process = _started(self._module, token)
+            outgoing = self._outgoing = SimpleQueue()
             for message in self._prepare():
                 self._write(encoded(message))
             for data, _ in self._waiting.values():
                 self._write(data)
         assert process.stdout is not None  # noqa: S101  (for mypy: it is a pipe)
         assert process.stdin is not None  # noqa: S101
+        writer = Thread(target=_write_all, args=(process.stdin, outgoing), daemon=True)
+        writer.start()
         for answer in answers_in(process.stdout, token):
             self._pass_on(answer)
         with self._lock:
-            self._process = None
+            self._process = self._outgoing = None
             self._cancel()
-            with suppress(OSError):
-                process.stdin.close()
         process.stdout.close()
         process.kill()
+        outgoing.put(b"")
+        writer.join()
         return process.wait()
 
     def _cancel(self) -> None:
@@ -154,23 +166,30 @@ class HelperProcess:
             future.set_result(answer)
 
     def _write(self, data: bytes) -> None:
-        if self._process is not None:
-            pipe: IO[bytes] = self._process.stdin  # type: ignore[assignment]
-            with suppress(OSError, ValueError):  # it has died, which its other pipe tells, too
-                pipe.write(data)
-                pipe.flush()
+        if self._outgoing is not None:
+            self._outgoing.put(data)
+
+
+def _write_all(pipe: IO[bytes], outgoing: "SimpleQueue[bytes]") -> None:
+    """Write what comes, up to nothing; nobody else waits for a process that does not read."""
+    with suppress(OSError):  # it has died, which its other pipe tells, too
+        while data := outgoing.get():
+            pipe.write(data)
+            pipe.flush()
+    with suppress(OSError):
+        pipe.close()
 
 
 def _started(module: str, token: str) -> "subprocess.Popen[bytes]":
     root = str(Path(rnnr.__file__).parents[1])
-    path = [root, *(each for each in sys.path if isinstance(each, str) and each)]
+    path = [each for each in sys.path if isinstance(each, str) and each]
     is_windows = sys.platform == "win32"
+    arguments = [token, str(os.getpid()), module, json.dumps([*path, root])]
     return subprocess.Popen(  # noqa: S603  (Python itself, and a module of ours)
-        [sys.executable, "-P", "-m", module, token, str(os.getpid())],
+        [sys.executable, "-P", "-c", _RUN, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))},
         start_new_session=not is_windows,  # so that Ctrl-C does not reach it
         creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) if is_windows else 0,
     )

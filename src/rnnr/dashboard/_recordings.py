@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
 from itertools import groupby
@@ -28,6 +29,7 @@ _LEFT_ALONE = 15.0  # seconds after a question in which a page is taken to be op
 _PAUSE = 0.2  # seconds between two checks whether to look
 _N_EVENTS: Final = 50
 _MOST: Final = 1000  # recordings that are found
+_COUNTER: Final = re.compile(r"[0-9]{1,18}")
 
 
 class Searching:
@@ -101,6 +103,7 @@ class Recordings:
         self._asked_at = clock()
         self._wanted = self._done = 0  # rounds of reading
         self._n_changes = self._n_events_gone = 0
+        self._is_full = False
         self._view = token_hex(4)
         self._patience = _FRESH
 
@@ -154,7 +157,10 @@ class Recordings:
                 if searching.is_over or any(row.path == path for row in self._rows):
                     continue
                 if len(self._rows) >= _MOST:
-                    logger.warning("There are more than %s recordings; %s is left out", _MOST, path)
+                    if not self._is_full:
+                        message = "There are more than %s recordings; others are left out: %s"
+                        logger.warning(message, _MOST, path)
+                    self._is_full = True
                     continue
                 name = free_name(searching.names_of(path), self._taken())
                 self._add(searching.number, path, name, is_found=True)
@@ -273,7 +279,7 @@ class Recordings:
 
     def _parsed(self, cursor: str) -> tuple[str, int, int]:
         view, *numbers = cursor.split(".")
-        if view == self._view and len(numbers) == 2 and all(map(str.isdecimal, numbers)):
+        if view == self._view and len(numbers) == 2 and all(map(_COUNTER.fullmatch, numbers)):
             return view, int(numbers[0]), int(numbers[1])
         return self._view, 0, -1
 

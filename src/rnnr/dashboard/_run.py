@@ -86,6 +86,11 @@ class RunModel:
             self._not_before = 0.0
             self._asked_at = self._heard_at = 0.0
 
+    @property
+    def is_inside(self) -> bool:
+        """Whether a run inside another run was seen."""
+        return self._is_inner
+
     def note(self, text: str) -> None:
         """Add a text to the events, with the time of day; for a recording, since its run began."""
         now, report = time.time(), self._report
@@ -240,8 +245,9 @@ class RunModel:
                     self._metrics.set_last(EPOCH, name, value)
         elif event in ENDS and self._has_place:
             for name, value in report.metrics.items():  # those that are there at the end alone
-                if (BATCH, name) not in self._metrics and not name.startswith(SYSTEM):
-                    self._metrics.add_later(EPOCH, name, step, value)
+                if not name.startswith(SYSTEM):  # what was read last, or is there at the end alone
+                    of = BATCH if (BATCH, name) in self._metrics else EPOCH
+                    self._metrics.add_later(of, name, step, value)
 
     def _add_batches(self, report: Report) -> None:
         metrics, step, intervals = self._metrics, report.step, report.intervals
@@ -252,7 +258,7 @@ class RunModel:
         for name, value in report.metrics.items():
             if name.startswith(SYSTEM):
                 metrics.add_later(BATCH, name, step, value)
-            elif is_batch and name not in intervals:
+            elif is_batch and (name not in intervals or intervals[name][-1][0] < step):
                 metrics.add(BATCH, name, step, value)
 
     def _note_full(self) -> None:
@@ -273,6 +279,7 @@ class RunModel:
             name: value
             for name, value in report.metrics.items()
             if name in report.results
+            or (EPOCH, name) in self._metrics
             or not ((BATCH, name) in self._metrics or name.startswith(SYSTEM))
         }
 

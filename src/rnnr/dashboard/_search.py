@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ _EVERYTHING: tuple[str, ...] = ("**", f"*{_SUFFIX}")
 _LEAST = 2.0  # seconds between two looks
 _SHARE = 1000  # a look takes at most this part of the time
 _HEAD = 1 << 16  # bytes in which the first report has to be
+_BEGINNING = re.compile(rb'\s*\{\s*"event"')
 _DEEPEST = 50  # folders below each other
 
 
@@ -138,10 +140,10 @@ def _reason_against(path: str) -> str | None:
     with open_file(path) as file:
         head = file.read(_HEAD)
     *lines, rest = head.split(b"\n")
-    if len(head) == _HEAD and not lines:
-        lines = [rest]
     if b"\0" in head:
         return "it is a binary file"
+    if len(head) == _HEAD and not lines:  # a long configuration, say
+        return None if _BEGINNING.match(rest) else "it has no report of rnnr"
     if any(map(_is_report, lines)):
         return None
     return "it has no report of rnnr" if any(map(bytes.strip, lines)) else ""

@@ -1,9 +1,10 @@
 """The plain floats of all batches between two reports, as intervals."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import wraps
 from operator import index, itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from rnnr._frozen import Frozen
 from rnnr._isolate import Failures
@@ -17,7 +18,7 @@ _N_PARTS = 16  # intervals of what is not reduced when a report is made
 _MOST_PARTS = 64  # intervals of a metric until the next report
 _N_KINDS = 16  # sets of names after which the values are reduced: a run may use ever new ones
 _N_METRICS = 1000  # names of which to keep the interval until the next report
-_FLOATS, _STRINGS = {float}, {str}
+_NUMBERS, _STRINGS = {float, int, bool}, {str}
 
 Row = tuple[float, ...]
 """The number of a batch, and its values."""
@@ -63,6 +64,8 @@ class BatchValues:
             if self._named:
                 stats = self._with_named(stats, state)
             names, row = (*stats,), (state["n_iters"], *stats.values())
+            if row[0] <= self._n_iters:
+                self.begin(row[0] - 1)
             if names != self._names or [*map(type, row)] != self._types:
                 names, row = self._floats(state, names, row)
             self._rows.append(row)
@@ -97,9 +100,12 @@ class BatchValues:
         return Frozen({name: (*sorted(each, key=_step),) for name, each in parts.items()})
 
     def begin(self, n_iters: int) -> None:
-        """Drop the values of batches that a run which begins or goes on does not have."""
-        if n_iters < self._n_iters:
-            self._names, self._rows, self._kinds, self._parts = None, [], {}, {}
+        """Drop the values of later batches: a run that begins or is set back does not have them."""
+        if n_iters >= self._n_iters:
+            return
+        self._names, self._rows, self._n_iters = None, [], n_iters
+        self._kinds = _up_to(n_iters, self._kinds)
+        self._parts = _up_to(n_iters, self._parts)
 
     def _with_named(self, stats: dict[Any, Any], state: State) -> dict[Any, Any]:
         """Return the values of all keys; that of a key which is a mapping is not a float."""
@@ -110,14 +116,12 @@ class BatchValues:
     ) -> tuple[tuple[str, ...], Row]:
         """Return the names and the row of the floats among other values, and go on with them."""
         n_iters, *values = row
-        if {*map(type, values)} != _FLOATS or {*map(type, names)} != _STRINGS:
-            found = {
-                # float's own method: nothing that a value defines is called, nor is it kept
-                str(name): float.__add__(value, -0.0)  # type: ignore[operator]
-                for name, value in self._find(state, self._keys).items()
-                if issubclass(type(value), float)
-            }
-            names, values = (*found,), [*found.values()]
+        items: Iterable[tuple[Any, Any]] = zip(names, values, strict=True)
+        if not {*map(type, values)} <= _NUMBERS or {*map(type, names)} != _STRINGS:
+            items = self._find(state, self._keys).items()
+        numbers = ((str(name), _number(value)) for name, value in items)
+        found = {name: number for name, number in numbers if number is not None}
+        names, values = (*found,), [*found.values()]
         if names != self._names:
             self._go_on_with(names)
         return names, (index(n_iters), *values)
@@ -148,7 +152,29 @@ class BatchValues:
             self._parts[name] = [part]
 
 
+def _number(value: Any) -> float | None:
+    """Return a plain number as a float; nothing that a value defines is called, nor is it kept."""
+    kind = type(value)
+    if kind is float:
+        return value  # type: ignore[no-any-return]
+    if issubclass(kind, float):
+        return float.__add__(value, -0.0)
+    if issubclass(kind, int):
+        with suppress(OverflowError):
+            return int.__float__(value)
+    return None
+
+
+_K = TypeVar("_K")
+_T = TypeVar("_T", bound=tuple[Any, ...])
+
 _step = itemgetter(0)
+
+
+def _up_to(step: int, many: dict[_K, list[_T]]) -> dict[_K, list[_T]]:
+    """Return what does not belong to later batches."""
+    kept = {key: [one for one in some if one[0] <= step] for key, some in many.items()}
+    return {key: some for key, some in kept.items() if some}
 
 
 def _halved(parts: Parts) -> Parts:

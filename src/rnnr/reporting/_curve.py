@@ -10,6 +10,7 @@ from rnnr.reporting._interval import Interval, interval_of, of_one
 
 __all__ = ["Curve"]
 
+_N_BAD = 100  # steps of values that are not finite
 _make = tuple.__new__
 _NONE = Interval(nan, nan, 0.0, 0)
 
@@ -40,6 +41,7 @@ class Curve:
         greatests: Greatest value of each closed interval.
         means: Mean of each closed interval.
         counts: Number of finite values of each closed interval.
+        bad: The first hundred steps at which values came that are not finite, alone or with others.
         not_finite (int): Number of values that are not finite, also of those that were dropped.
         rewritten (int): How often closed intervals were dropped or merged.
         version (int): Grows with each change.
@@ -69,6 +71,7 @@ class Curve:
         self.steps, self.leasts, self.greatests, self.means, self.counts = (
             array("d") for _ in range(5)
         )
+        self.bad: list[int] = []
         self.not_finite = self.rewritten = self.version = 0
         self._least, self._greatest = inf, -inf
         self._open: Interval | None = None
@@ -150,7 +153,10 @@ class Curve:
         else:
             self._open = before.joined(interval)
         self._step = step
-        self.not_finite += interval.not_finite
+        if interval.not_finite:
+            self.not_finite += interval.not_finite
+            if len(self.bad) < _N_BAD:
+                self.bad.append(step)
         if interval.count:
             self._extend(interval.least, interval.greatest)
 
@@ -167,6 +173,8 @@ class Curve:
             n_kept -= 1
         for column in self._columns():
             del column[n_kept:]
+        while self.bad and self.bad[-1] > step:
+            self.bad.pop()
         self._least, self._greatest = inf, -inf
         if n_kept:
             self._reopen()

@@ -31,7 +31,9 @@ class Interval(NamedTuple):
     @property
     def mean(self) -> float:
         """Mean of the finite values; NaN if there are none."""
-        return self.sum / self.count if self.count else nan
+        if not self.count:
+            return nan
+        return min(max(self.sum / self.count, self.least), self.greatest)  # a sum is rounded
 
     def joined(self, later: "Interval") -> "Interval":
         """Return the interval of these values and later ones."""
