@@ -248,6 +248,23 @@ def test_a_run_inside_a_run_inside_a_run_shares_its_row(
     expect(page.locator("#strip .run h2 bdi")).to_have_text(list(runners))
 
 
+def detail_until(page: Page, address: str, step: int) -> Any:
+    """Wait until the page has every value of the part that is shown, up to a batch."""
+    return page.evaluate(
+        """async ([address, step]) => {
+            const { detailOf } = await import(`${address}page/curves.js`);
+            const { store } = await import(`${address}page/store.js`);
+            for (let i = 0; i < 200; i += 1) {
+                const detail = detailOf(store.metrics.get("loss")?.[0] ?? {});
+                if (detail?.step[detail.n - 1] >= step) return true;
+                await new Promise((go) => setTimeout(go, 100));
+            }
+            return false;
+        }""",
+        [address, step],
+    )
+
+
 def test_a_recording_that_grows_is_seen_to_its_end_in_a_zoom_also_after_a_failure(
     dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
@@ -257,16 +274,10 @@ def test_a_recording_that_grows_is_seen_to_its_end_in_a_zoom_also_after_a_failur
     dashboard.follow(growing, "training")
     page = open_page(f"{dashboard.address}#zoom=3000~6000", may_complain=True)
     page.route("**/curves?part=*", lambda route: route.abort(), times=1)
-    last = f"""async (step) => {{
-        const {{ detailOf }} = await import("{dashboard.address}page/curves.js");
-        const {{ store }} = await import("{dashboard.address}page/store.js");
-        const detail = detailOf(store.metrics.get("loss")?.[0] ?? {{}});
-        return detail?.step[detail.n - 1] >= step;
-    }}"""
-    page.wait_for_function(last, arg=3900)
+    assert detail_until(page, dashboard.address, 3900)
     with growing.open("a", encoding="utf-8") as file:
         file.writelines(lines[4000:])
-    page.wait_for_function(last, arg=6000)
+    assert detail_until(page, dashboard.address, 6000)
 
 
 def test_a_metric_of_the_last_batch_has_its_chart(
