@@ -184,22 +184,27 @@ def test_values_of_batches_and_of_epochs_have_a_column_each(
 # Values
 
 
-def sign(n: int) -> float:
-    """Return 1 and -1 in turn."""
-    return 1 - n % 2 * 2.0
+def great(n: int) -> float:
+    """Return a constant near the greatest number."""
+    return 1e308
+
+
+def far(n: int) -> float:
+    """Return two values in turn that are further apart than the greatest number."""
+    return -1e308 if n % 2 else 1e308
+
+
+def small(n: int) -> float:
+    """Return zero and the least number above it in turn."""
+    return 5e-324 * (n % 2)
 
 
 def test_values_at_the_limits_of_numbers_are_drawn(
     dashboard: Dashboard, open_page: PageOpener
 ) -> None:
-    metrics: dict[str, Any] = {
-        "great": lambda n: 1e308,
-        "far": lambda n: 1e308 * sign(n),
-        "small": lambda n: 5e-324 * (n % 2),
-    }
-    trainer_of(dashboard, **metrics).run(range(3000))
+    trainer_of(dashboard, great=great, far=far, small=small).run(range(3000))
     page = open_page(dashboard.address)
-    for metric in metrics:
+    for metric in ("great", "far", "small"):
         assert curve(page, "--series-0", metric).any(), metric
         expect(chart(page, metric).locator(".plot")).to_have_attribute("data-note", "")
 
