@@ -20,14 +20,30 @@ export function interpolate(pairs, at, from = 0, to = 1) {
 }
 
 function epochPairs({ epochs, n_batches, n_iters }) {
-  if (epochs.length) return epochs[0][0] > 0 ? [[0, epochs[0][1] - 1], ...epochs] : epochs;
-  return [[0, 0], [n_batches || n_iters || 1, 1]];
+  if (!epochs.length) return [[0, 0], [n_batches || n_iters || 1, 1]];
+  const [end, epoch] = epochs[0];
+  if (end <= 0) return epochs;
+  if (epoch <= 1) return [[0, epoch - 1], ...epochs];
+  const begin = end - epochLength(epochs, n_batches);
+  return [...(begin > 0 ? [[0, 0]] : []), [begin, epoch - 1], ...epochs];
+}
+
+/** Return the batches of the first epoch that is known; a run that was resumed has others before it. */
+function epochLength([[end, epoch], next], n_batches) {
+  if (next?.[0] > end && next[1] > epoch) return (next[0] - end) / (next[1] - epoch);
+  return n_batches || end / epoch;
+}
+
+/** Return pairs of batches and seconds that never fall: a clock may be set back. */
+function rising(clock) {
+  let greatest = -Infinity;
+  return clock.map(([step, seconds]) => [step, (greatest = Math.max(greatest, seconds))]);
 }
 
 const PAIRS = {
   epochs: epochPairs,
-  time: ({ clock }) => clock,
-  clock: ({ clock, began }) => clock.map(([step, seconds]) => [step, seconds + (began ?? NaN)]),
+  time: ({ clock }) => rising(clock),
+  clock: ({ clock, began }) => rising(clock).map(([step, seconds]) => [step, seconds + (began ?? NaN)]),
 };
 
 /** Return the x of the first n steps of a run on the chosen axis. */

@@ -4,7 +4,7 @@ import { settings } from "./settings.js";
 import { differing, entry, store } from "./store.js";
 import { durationText, grouped, numberText, valueText } from "./text.js";
 
-const UP = /(^|[^a-z])(acc|accuracy|f1|auc|auroc|map|ap|bleu|rouge|reward|return|score|precision|recall|iou|dice|psnr|ssim|r2)/i;
+const UP = /(?<!\p{L})(acc|accuracy|f1|auc|auroc|map|ap|bleu|rouge(l|lsum)?|rewards?|returns?|scores?|precision|recall|iou|dice|psnr|ssim|r2)(?!\p{L})/iu; // whole words
 const MANY = 6; // metrics with a column of their own, if all columns are shown
 
 export const isUpward = (metric) => UP.test(metric);

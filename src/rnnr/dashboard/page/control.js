@@ -4,6 +4,7 @@ import { isOver, isUnderWay } from "./facts.js";
 import { postOrder } from "./server.js";
 import { store } from "./store.js";
 import { byId, grouped, setText } from "./text.js";
+import { showTitle } from "./title.js";
 
 const focus = { lost: null, moved: null }; // the button that lost the focus, and the one that has it instead
 let latestText = null;
@@ -44,6 +45,7 @@ const LOST = "the run's process has ended or cannot be reached, asking again…"
 export function showLost() {
   const ended = store.answer && areAllOver();
   showStatus(ended ? `${statusText(store.answer)}; its process has ended` : LOST);
+  showTitle(!ended);
   if (store.answer) showControls(store.answer, false);
 }
 

@@ -77,6 +77,7 @@ function drawCursor(context, { scales, box, curves, ratio }) {
   const some = isMany() ? curves.filter(({ experiment }) => experiment.key === focus.key) : curves;
   for (const { series, ink } of some) {
     const i = nearest(series, cursor.x);
+    if (i < 0) continue;
     for (const [fill, radius] of [[css.card, 4.5], [ink, 3]]) {
       context.fillStyle = fill;
       dot(context, scales.toX(series.x[i]), scales.toY(series.shown[i]), radius * ratio);
@@ -88,11 +89,13 @@ function drawCursor(context, { scales, box, curves, ratio }) {
 function valuesAt(chart) {
   const columns = [];
   const rows = new Map();
+  const ofBatches = new Set(chart.curves.filter(({ of }) => of === "batch").map((curve) => partLabel(runOf(curve))));
   for (const curve of chart.curves) {
     const i = nearest(curve.series, cursor.x);
     if (i < 0) continue;
     const run = runOf(curve);
-    const part = isMany() ? partLabel(run) : curve.of === "epoch" && curve.series.n ? "epoch" : "batch";
+    const both = curve.of === "epoch" && ofBatches.has(partLabel(run)) ? " epoch" : "";
+    const part = isMany() ? partLabel(run) + both : curve.of === "epoch" && curve.series.n ? "epoch" : "batch";
     const key = isMany() ? curve.experiment.key : run.key;
     if (!rows.has(key)) rows.set(key, { key, name: isMany() ? run.name : partLabel(run), ink: curve.ink, cells: new Map(), sortBy: NaN });
     const row = rows.get(key);

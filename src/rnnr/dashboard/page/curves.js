@@ -52,7 +52,7 @@ export function takeDetails(buffer) {
   }
 }
 
-function write({ key, metric, from, n, columns, rewritten, closed, width, version, data }) {
+function write({ key, metric, from, n, columns, rewritten, closed, width, version, bad, data }) {
   const id = `${key}.${metric}`;
   const old = curves.get(id);
   if (old && version < old.version) return; // an answer that was overtaken
@@ -63,9 +63,16 @@ function write({ key, metric, from, n, columns, rewritten, closed, width, versio
   curve.step.set(step, from);
   curve.mean.set(mean, from);
   if (!isOne) curve.least.set(least, from), curve.greatest.set(greatest, from);
+  if (!isOne) mend(curve, from, from + n);
   stamp += 1;
-  Object.assign(curve, { n: from + n, isOne, rewritten, closed, width, version, stamp });
+  Object.assign(curve, { n: from + n, isOne, rewritten, closed, width, version, stamp, bad: Float64Array.from(bad ?? []) });
   curves.set(id, curve);
+}
+
+/** Put a mean between the least and the greatest value where a sum of finite values was beyond the greatest number. */
+function mend({ least, greatest, mean }, from, to) {
+  for (let i = from; i < to; i += 1)
+    if (!Number.isFinite(mean[i]) && Number.isFinite(least[i]) && Number.isFinite(greatest[i])) mean[i] = least[i] / 2 + greatest[i] / 2;
 }
 
 /** Make room for so many rows, of which the first ones are kept. */

@@ -20,17 +20,18 @@ import { connectTheme } from "./theme.js";
 import { showTitle } from "./title.js";
 import { connectToolbar } from "./toolbar.js";
 import { connectTools } from "./tools.js";
-import { connectZoom, showZoom } from "./zoom.js";
+import { askSoon, connectZoom, showZoom } from "./zoom.js";
 import { points } from "./points.js";
 
 const SHARE = 4; // times its own drawing time, the page waits until it asks again
 
-const page = { cursor: null, asking: false, timer: null, fetching: false, missing: false };
+const page = { cursor: null, asking: false, timer: null, fetching: false, missing: false, isNew: false };
 
 function show(answer) {
   const begun = performance.now();
   const changed = new Set(answer.runs.map(({ key }) => key));
-  const isNew = take(answer);
+  const isNew = take(answer) || page.isNew;
+  page.isNew = false;
   byId("handlers").hidden = byId("log-part").hidden = !store.answer.live;
   if (isNew) forgetScale();
   if (isNew || changed.size) showRuns();
@@ -61,6 +62,7 @@ async function fetchInView() {
         redraw(({ metric }) => shownCurves(metric).some(({ key, i }) => asked.has(`${key}.${i}`)));
         drawEnlarged();
         showZoom();
+        askSoon();
       });
     }
   } finally {
@@ -89,7 +91,7 @@ async function ask() {
 
 /** Get what is missing of live runs when their process ends, also of charts that were never in view. */
 async function hearLast(answer, areOthers) {
-  take(answer);
+  page.isNew = take(answer) || page.isNew; // `showLast` takes the same answer again
   const live = [...store.metrics.values()].flat().filter(({ key }) => store.runs.get(key).live !== false);
   return fetchLast(live, areOthers);
 }

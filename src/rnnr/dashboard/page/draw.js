@@ -12,8 +12,8 @@ const MANY = 150; // from so many epochs on only the line is drawn: dots would h
 export function scalesOf({ left, top, width, height, lo, hi, y, isLog }) {
   const [bottom, across] = [top + height, width / (hi - lo)];
   const [f, low, high] = isLog ? [Math.log10, Math.log10(y.lo), Math.log10(y.hi)] : [(v) => v, y.lo, y.hi];
-  const up = height / (high - low);
-  const toY = (value) => Math.min(bottom + height, Math.max(top - height, bottom - (f(value) - low) * up));
+  const up = height / (high / 2 - low / 2); // halves, since the whole may be beyond the greatest number
+  const toY = (value) => Math.min(bottom + height, Math.max(top - height, bottom - (f(value) / 2 - low / 2) * up));
   return { toX: (x) => left + (x - lo) * across, toY: isLog ? (value) => (value > 0 ? toY(value) : NaN) : toY };
 }
 
@@ -112,7 +112,7 @@ export function dot(context, x, y, radius) {
 }
 
 /** Mark what a line cannot show: values beyond the range at the edge, and those that are not finite below. */
-function marks(context, { x, mean, least, greatest, from, to }, { toX }, { top, bottom, y, bad }, ratio, hasMarks) {
+function marks(context, { x, mean, least, greatest, from, to, bad: among }, { toX }, { top, bottom, y, bad }, ratio, hasMarks) {
   const ink = context.fillStyle;
   for (let i = from; i < to; i += 1) {
     if (hasMarks && greatest[i] > y.hi && y.above !== null) context.fillRect(toX(x[i]) - ratio, top, 2 * ratio, 4 * ratio);
@@ -122,6 +122,9 @@ function marks(context, { x, mean, least, greatest, from, to }, { toX }, { top, 
     context.fillRect(toX(x[i]) - ratio, bottom - 3 * ratio, 2 * ratio, 3 * ratio);
     context.fillStyle = ink;
   }
+  context.fillStyle = bad;
+  for (const at of among) context.fillRect(toX(at) - ratio, bottom - 3 * ratio, 2 * ratio, 3 * ratio); // beside finite ones in an interval
+  context.fillStyle = ink;
 }
 
 /** Draw the lines and the texts of both axes. */

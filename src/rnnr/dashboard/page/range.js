@@ -2,6 +2,7 @@
 
 const FAR = 1.5; // times the extent of the middle 90 %: what is further from it is an outlier
 const SAMPLE = 4000;
+const [LEAST, MOST] = [1e-300, Number.MAX_VALUE]; // the least extent that pixels can be told apart in, the greatest value
 
 /** Return the lowest and highest value to show, and the extremes beyond that are not shown. */
 export function valueRange(columns, { clip, isLog, extremes }) {
@@ -50,7 +51,8 @@ function extent(columns, usable) {
 
 function pad(lo, hi) {
   const room = lo === hi ? Math.abs(lo) / 2 || 1 : (hi / 2 - lo / 2) * 0.1;
-  return { lo: Math.max(lo - room, -Number.MAX_VALUE / 4), hi: Math.min(hi + room, Number.MAX_VALUE / 4) };
+  const some = Math.max(room, LEAST);
+  return { lo: Math.max(lo - some, -MOST), hi: Math.min(hi + some, MOST) };
 }
 
 function padLog(lo, hi) {

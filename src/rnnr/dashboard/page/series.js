@@ -31,20 +31,20 @@ export function seriesOf(curve) {
   const made = `${columns.stamp} ${settings.smooth} ${range} ${axis}`;
   const old = cache.get(columns);
   if (old?.made === made) return old;
-  const { n, step, least, greatest, mean, width } = columns;
+  const { n, step, least, greatest, mean, width, bad = [] } = columns;
   const isSmoothed = settings.smooth > 0 && curve.of === "batch" && isNoise(mean, n);
   const shown = isSmoothed ? smooth(step, mean, n, settings.smooth, range) : mean;
-  const series = { made, n, step, x: positions(lead, step, n), least, greatest, mean, shown, isSmoothed, width };
+  const series = { made, n, step, x: positions(lead, step, n), least, greatest, mean, shown, isSmoothed, width, bad: positions(lead, bad, bad.length) };
   cache.set(columns, series);
   return series;
 }
 
-/** Return the first index whose x is not below a place. */
-export function indexAt({ x, n }, at) {
+/** Return the first index whose x is not below a place, or that is beyond it. */
+export function indexAt({ x, n }, at, isBeyond = false) {
   let [low, high] = [0, n];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (x[middle] < at) low = middle + 1;
+    if (x[middle] < at || (isBeyond && x[middle] === at)) low = middle + 1;
     else high = middle;
   }
   return low;
@@ -52,14 +52,21 @@ export function indexAt({ x, n }, at) {
 
 /** Return the indexes in the shown range, with a point beyond each end. */
 export function inRange(series) {
-  return [Math.max(0, indexAt(series, view.lo) - 1), Math.min(series.n, indexAt(series, view.hi) + 1)];
+  return [Math.max(0, indexAt(series, view.lo) - 1), Math.min(series.n, indexAt(series, view.hi, true) + 1)];
+}
+
+/** Return how far a curve stands for values beyond an end: half a step, an interval, or what a hand cannot tell apart. */
+function reach({ x, step, width, n }, i, next) {
+  const least = 0.01 * (view.hi - view.lo);
+  if (n < 2) return Math.max(least, settings.x === "batches" ? width : 0);
+  return Math.max(least, (x[next] - x[i]) * Math.max(0.5, width / (step[next] - step[i])));
 }
 
 /** Return the index nearest to a place, or -1 if the curve does not go so far. */
 export function nearest(series, at) {
   const after = indexAt(series, at);
   if (!series.n) return -1;
-  if (after === 0) return 0;
-  if (after === series.n) return after - 1;
+  if (after === 0) return series.x[0] - at <= reach(series, 0, 1) ? 0 : -1;
+  if (after === series.n) return at - series.x[after - 1] <= reach(series, after - 2, after - 1) ? after - 1 : -1;
   return at - series.x[after - 1] <= series.x[after] - at ? after - 1 : after;
 }

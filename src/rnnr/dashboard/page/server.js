@@ -1,6 +1,6 @@
 // Requests to the server of the page; paths are relative, so the token stays where it is.
 
-import { dropDetails, isStale, takeCurves, takeDetails, wanted } from "./curves.js";
+import { isStale, takeCurves, wanted } from "./curves.js";
 
 const AT_ONCE = 300; // curves in one request, whose address must not grow too long
 
@@ -36,16 +36,17 @@ export async function fetchCurves(curves, came = () => {}) {
   }
 }
 
-/** Ask for every value of curves in a part; the server leaves out what has too many, or is live. */
+/** Return answers with every value of curves in a part, or null if one fails; the server leaves out what has too many, or is live. */
 export async function fetchDetails(curves, from, to) {
-  dropDetails();
+  const buffers = [];
   for (let i = 0; i < curves.length; i += AT_ONCE) {
     const some = curves.slice(i, i + AT_ONCE).map(({ key, i: metric }) => `${key}.${metric}`);
     const response = await get(`curves?part=${from}-${to}&want=${some.join()}`);
     const buffer = await response?.arrayBuffer().catch(() => null);
-    if (!buffer) return;
-    takeDetails(buffer);
+    if (!buffer) return null;
+    buffers.push(buffer);
   }
+  return buffers;
 }
 
 /** Ask for all that is missing of some curves, in one answer: nothing can be asked later. */

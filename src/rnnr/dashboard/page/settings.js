@@ -30,13 +30,31 @@ function write() {
 function text(name, { [name]: value }) {
   if (value === null) return "-";
   if (name === "zoom") return value.join("~");
-  return Array.isArray(value) ? value.map(encodeURIComponent).join() : encodeURIComponent(value);
+  return Array.isArray(value) ? listText(value.map(encoded)) : encoded(value);
+}
+
+/** Return a list in the address: an empty name is not an empty list, and a name "-" is not what stands for none. */
+function listText(names) {
+  if (names.length === 1 && names[0] === "") return ",";
+  return names.length === 1 && names[0] === "-" ? "%2D" : names.join();
+}
+
+/** Return a text for the address; half a pair of surrogates, which URIs cannot hold, is written as %uD800. */
+function encoded(value) {
+  return String(value).replace(/\p{Cs}|\P{Cs}+/gu, (part) =>
+    /\p{Cs}/u.test(part) ? `%u${part.charCodeAt(0).toString(16).toUpperCase()}` : encodeURIComponent(part));
+}
+
+function decoded(part) {
+  const pieces = part.split(/%u([0-9a-f]{4})/i);
+  return pieces.map((piece, i) => (i % 2 ? String.fromCharCode(parseInt(piece, 16)) : decodeURIComponent(piece))).join("");
 }
 
 function parsed(name, part) {
   if (name === "zoom") return zoomOf(part);
+  if (name === "only" && part === "-") return null;
   if (["log", "hide", "only", "fold", "open"].includes(name)) return listOf(part);
-  const value = decodeURIComponent(part);
+  const value = decoded(part);
   if (name === "smooth") return Number.isFinite(+value) ? Math.min(0.999, Math.max(0, +value)) : DEFAULTS.smooth;
   if (name === "clip") return value !== "false";
   return name === "x" && !AXES.includes(value) ? DEFAULTS.x : value;
@@ -47,7 +65,7 @@ function zoomOf(part) {
   return from < to ? [from, to] : null;
 }
 
-const listOf = (part) => (part === "-" ? null : part === "" ? [] : part.split(",").map(decodeURIComponent));
+const listOf = (part) => (part === "" ? [] : [...new Set(part.split(",").map(decoded))]);
 
 function readAddress() {
   const found = {};

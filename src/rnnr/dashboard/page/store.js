@@ -31,10 +31,24 @@ const isWaiting = (run) => run.live !== false && run.status === "waiting";
 
 /** Return the key of the run whose row a run shares; one that has not begun may be an evaluation of a live run. */
 function rootOf(run) {
-  if (store.runs.has(run.part_of)) return run.part_of;
+  const outer = outermost(run);
+  if (outer !== run) return rootOf(outer);
+  if (store.runs.has(run.part_of)) return run.key; // parts of each other
   if (!isWaiting(run)) return run.key;
   const live = store.order.map((key) => store.runs.get(key)).filter((one) => one.live !== false && !store.runs.has(one.part_of));
   return (live.find((one) => !isWaiting(one)) ?? live[0]).key;
+}
+
+/** Return the run that a run is a part of, step by step to the last; in a circle there is none. */
+function outermost(run) {
+  const passed = new Set();
+  let outer = run;
+  while (store.runs.has(outer.part_of)) {
+    if (passed.has(outer)) return run;
+    passed.add(outer);
+    outer = store.runs.get(outer.part_of);
+  }
+  return outer;
 }
 
 function group() {

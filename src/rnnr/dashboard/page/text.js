@@ -28,6 +28,7 @@ export function numberText(value) {
 
 /** Return an entry of a configuration in words. */
 export function valueText(value) {
+  if (Number.isInteger(value)) return String(value); // each digit of a seed counts
   if (typeof value === "number") return String(+value.toPrecision(6));
   return { true: "True", false: "False", null: "None" }[typeof value === "string" ? "" : value] ?? String(value);
 }

@@ -6,9 +6,9 @@ const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 
 
 /** Return a round step (1, 2 or 5 times a power of ten) with about so many ticks between two numbers. */
 export function roundStep(lo, hi, count, least = 0) {
-  const rough = (hi - lo) / Math.max(1, count);
+  const rough = hi / Math.max(1, count) - lo / Math.max(1, count); // the whole may be beyond the greatest number
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough * 0.999) ?? rough;
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough * 0.999 && one < Infinity) ?? rough;
   return Math.max(step, least);
 }
 
@@ -38,7 +38,7 @@ const powerText = (at, digits) => at.toExponential(Math.min(digits, 6)).replace(
 /** Return the ticks of a logarithmic axis: at 1, 2 and 5, at 1 and 3, or at 1 of each power, as there is room. */
 export function logTicks(lo, hi, count) {
   const [first, last] = [Math.floor(Math.log10(lo)), Math.ceil(Math.log10(hi))];
-  const powers = Math.log10(hi / lo);
+  const powers = Math.log10(hi) - Math.log10(lo);
   const factors = powers * 2.5 <= count + 1 ? [1, 2, 5] : powers * 1.5 <= count + 1 ? [1, 3] : [1];
   const stride = Math.max(1, Math.ceil(powers / Math.max(2, count)));
   const ticks = [];

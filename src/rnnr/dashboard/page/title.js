@@ -3,11 +3,14 @@
 import { isUnderWay, percentText } from "./facts.js";
 import { store } from "./store.js";
 
-export function showTitle() {
+/** Show how far the runs are, or that nobody answers any more. */
+export function showTitle(isLost = false) {
   const { experiments } = store;
   const running = experiments.filter(({ lead }) => isUnderWay(lead));
-  document.title = [...gist(experiments, running), "rnnr"].join(" · ");
+  document.title = [...(isLost ? lost(experiments) : gist(experiments, running)), "rnnr"].join(" · ");
 }
+
+const lost = (experiments) => ["no answer", ...(experiments.length > 1 ? [`${experiments.length} runs`] : experiments.map(({ name }) => name))].filter(Boolean);
 
 function gist(experiments, running) {
   if (!experiments.length) return [];

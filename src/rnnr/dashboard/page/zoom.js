@@ -2,12 +2,14 @@
 
 import { placeText, stepAt } from "./axis.js";
 import { curvesInView, redraw, when } from "./charts.js";
-import { curveOf, detailOf, dropDetails } from "./curves.js";
+import { curveOf, detailOf, dropDetails, takeDetails } from "./curves.js";
 import { inRange, seriesOf } from "./series.js";
 import { fetchDetails } from "./server.js";
 import { change, settings, whenChanged } from "./settings.js";
 import { runOf } from "./store.js";
 import { byId, grouped, setText } from "./text.js";
+
+const AGAIN = 2_000; // milliseconds after which the page asks again when it got no answer
 
 let timer = null;
 let asked = ""; // what the details are of
@@ -43,19 +45,29 @@ export function showZoom() {
 }
 
 /** Ask for every value of the curves in view, once the zoom and the view rest. */
-function askSoon() {
+export function askSoon(milliseconds = 150) {
   clearTimeout(timer);
-  if (settings.zoom) timer = setTimeout(ask, 150);
+  if (settings.zoom) timer = setTimeout(ask, milliseconds);
+}
+
+/** Return what names the details of a curve: there are more when a part grows that reaches to its end. */
+function nameOf(curve, to) {
+  const { step, n, version } = curveOf(curve);
+  return `${curve.key}.${curve.i}${step[n - 1] <= to ? ` ${version}` : ""}`;
 }
 
 async function ask() {
   const curves = settings.zoom ? curvesInView().filter((curve) => !runOf(curve).live && !(curveOf(curve)?.isOne ?? true)) : [];
   const steps = curves.flatMap(({ experiment: { lead } }) => settings.zoom.map((x) => stepAt(lead, x))).filter(Number.isFinite);
   const [from, to] = [Math.max(0, Math.floor(Math.min(...steps)) - 1), Math.ceil(Math.max(...steps)) + 1];
-  const what = `${from} ${to} ${curves.map(({ key, i }) => `${key}.${i}`).join()}`;
+  const what = `${from} ${to} ${curves.map((curve) => nameOf(curve, to)).join()}`;
   if (!curves.length || !steps.length || what === asked) return showZoom();
   asked = what;
-  await fetchDetails(curves, from, to);
+  const answers = await fetchDetails(curves, from, to);
+  if (asked !== what) return; // there is another zoom
+  if (!answers) return (asked = ""), askSoon(AGAIN);
+  dropDetails();
+  answers.forEach(takeDetails);
   redraw();
   showZoom();
 }
@@ -69,7 +81,7 @@ export function connectZoom() {
     showZoom();
     askSoon();
   });
-  when("seen", askSoon);
+  when("seen", () => askSoon());
   showZoom();
   askSoon();
 }
