@@ -3,7 +3,7 @@
 import { positions } from "./axis.js";
 import { curveOf, detailOf } from "./curves.js";
 import { settings } from "./settings.js";
-import { isNoise, smooth } from "./smooth.js";
+import { isNoise, smooth, spikes } from "./smooth.js";
 
 export const view = { lo: 0, hi: 1, whole: { lo: 0, hi: 1, steps: 1 } }; // the range that all charts show
 
@@ -53,6 +53,23 @@ export function indexAt({ x, n }, at) {
 /** Return the indexes in the shown range, with a point beyond each end. */
 export function inRange(series) {
   return [Math.max(0, indexAt(series, view.lo) - 1), Math.min(series.n, indexAt(series, view.hi) + 1)];
+}
+
+/** Return the places of a smoothed curve where a value is far from it, each with that value. */
+export function spikesOf(series) {
+  series.spikes ??= series.isSmoothed ? spikes(series) : [];
+  const { least, greatest, shown } = series;
+  series.peaks ??= Float64Array.from(series.spikes, (i) => (greatest[i] - shown[i] > shown[i] - least[i] ? greatest : least)[i]);
+  return { at: series.spikes, values: series.peaks };
+}
+
+/** Return whether an interval has values that differ. */
+export const hasRange = ({ least, greatest }, i) => greatest[i] > least[i];
+
+/** Return the first and the last batch of an interval. */
+export function batchesAt({ step, least, mean, width }, i) {
+  const last = step[i] ?? 0;
+  return [least === mean ? last : Math.floor((last - 1) / width) * width + 1, last];
 }
 
 /** Return the index nearest to a place, or -1 if the curve does not go so far. */
