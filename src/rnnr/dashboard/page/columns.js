@@ -46,7 +46,7 @@ function metricColumn(metric, sub, which, isUp) {
   const value = (experiment) => valueOf(experiment, metric, which);
   const what = { least: "the least value", greatest: "the greatest value", last: "the latest value" }[which];
   const title = `${what} of ${metric}${part && ` of ${part}`}${which === "last" ? "" : " in the whole run"}; press to sort, and again to turn the order`;
-  return { id: `${sub}:${metric}`, label: metric, sub: part ? `· ${part} ${sub}` : sub, title, isNumber: true, isUp, value, text: (experiment) => shown(value(experiment)) };
+  return { id: `${sub}:${metric}`, label: metric, sub: part ? `·\u00a0${part} ${sub}` : sub, title, isNumber: true, isUp, value, text: (experiment) => shown(value(experiment)) };
 }
 
 function bestColumn(metric) {

@@ -22,6 +22,14 @@ function columnsOf(curve) {
   return detail || curveOf(curve);
 }
 
+/** Return whether a curve is noise, as it was found when it had about as many values. */
+function isNoisy(columns) {
+  const { mean, n, rewritten } = columns;
+  const known = columns.noise;
+  if (!known || known.rewritten !== rewritten || n < known.n || n > 1.02 * known.n) columns.noise = { rewritten, n, is: isNoise(mean, n) };
+  return columns.noise.is;
+}
+
 export function seriesOf(curve) {
   const columns = columnsOf(curve);
   if (!columns) return null;
@@ -32,7 +40,7 @@ export function seriesOf(curve) {
   const old = cache.get(columns);
   if (old?.made === made) return old;
   const { n, step, least, greatest, mean, width } = columns;
-  const isSmoothed = settings.smooth > 0 && curve.of === "batch" && isNoise(mean, n);
+  const isSmoothed = settings.smooth > 0 && curve.of === "batch" && isNoisy(columns);
   const shown = isSmoothed ? smooth(step, mean, n, settings.smooth, range) : mean;
   const series = { made, n, step, x: positions(lead, step, n), least, greatest, mean, shown, isSmoothed, width };
   cache.set(columns, series);

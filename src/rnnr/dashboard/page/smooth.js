@@ -6,7 +6,7 @@
 const STRIDE = 8;
 const ROUGH = 1.5; // eight middle steps of a schedule are as long as the middle one over eight points, and not so many times
 const SPIKE = 6; // times the usual distance from the smoothed curve
-const SAMPLE = 500; // steps of which the middle one is taken, so that one spike or a divergence does not count
+const SAMPLE = 200; // steps of which the middle one is taken, so that one spike or a divergence does not count
 
 /** Return the running mean of the first n values; what is not finite stays as it is. */
 export function smooth(x, y, n, w, range) {
@@ -28,7 +28,7 @@ export function smooth(x, y, n, w, range) {
   return shown;
 }
 
-/** Return the middle one of the steps over so many points, of a sample of them; a gap is no step. */
+/** Return the middle one of the steps over so many points, of a sample of them; gaps do not count. */
 function middleStep(y, n, stride) {
   const every = Math.max(1, Math.ceil((n - stride) / SAMPLE));
   const steps = [];
