@@ -4,9 +4,9 @@
 // thinned. Here w is the share kept over a thousandth of the range; with a thousand even points they are the same.
 
 const STRIDE = 8;
-const ROUGH = 1.5; // eight middle steps of a schedule are as long as the middle one over eight points, and not so many times
+const ROUGH = 1.5; // a path over eight points that is so many times as long as the straight way is rough
 const SPIKE = 6; // times the usual distance from the smoothed curve
-const SAMPLE = 200; // steps of which the middle one is taken, so that one spike or a divergence does not count
+const SAMPLE = 200; // places at which a curve is looked at: each has one vote, so neither a spike nor a divergence decides
 
 /** Return the running mean of the first n values; what is not finite stays as it is. */
 export function smooth(x, y, n, w, range) {
@@ -28,34 +28,18 @@ export function smooth(x, y, n, w, range) {
   return shown;
 }
 
-/** Return the middle one of the steps over so many points, of a sample of them; gaps do not count. */
-function middleStep(y, n, stride) {
-  const every = Math.max(1, Math.ceil((n - stride) / SAMPLE));
-  const steps = [];
-  for (let i = 0; i + stride < n; i += every) {
-    const step = Math.abs(y[i + stride] - y[i]);
-    if (step < Infinity) steps.push(step);
-  }
-  return Float64Array.from(steps).sort()[steps.length >> 1] ?? 0;
-}
-
 /** Return whether the first n values are noise, which smoothing helps to read; a schedule would only lag. */
 export function isNoise(y, n) {
-  const near = n > 2 * STRIDE ? middleStep(y, n, 1) : 0;
-  return near > 0 ? STRIDE * near >= ROUGH * middleStep(y, n, STRIDE) : n > 2 * STRIDE && turns(y, n);
-}
-
-/** Return whether the first n values, of which most stay as they are, go up and down more often than in one way. */
-function turns(y, n) {
-  let [moves, turned, before] = [0, 0, 0];
-  for (let i = 1; i < n; i += 1) {
-    const way = Math.sign(y[i] - y[i - 1]);
-    if (!way) continue;
-    moves += 1;
-    if (way === -before) turned += 1;
-    before = way;
+  if (n <= 2 * STRIDE) return false;
+  let [rough, straight] = [0, 0];
+  for (let i = 0; i + STRIDE < n; i += Math.max(1, Math.ceil((n - STRIDE) / SAMPLE))) {
+    let path = 0;
+    for (let j = i; j < i + STRIDE; j += 1) path += Math.abs(y[j + 1] - y[j]);
+    if (!(path > 0 && path < Infinity)) continue; // it rests, or has a gap
+    if (path >= ROUGH * Math.abs(y[i + STRIDE] - y[i])) rough += 1;
+    else straight += 1;
   }
-  return moves > STRIDE && 2 * turned > moves;
+  return rough > straight;
 }
 
 /** Return where a value is much further from the curve before it than usual, near it and in the whole curve. */
