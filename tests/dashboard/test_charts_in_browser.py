@@ -104,10 +104,33 @@ def test_smoothing_leaves_gaps_and_constants_as_they_are(blank: Page) -> None:
         ([n / 100 for n in range(100)], False),
         ([1 / (n + 1) for n in range(100)], False),
         ([min(n, 20) / 20 * (1 + math.cos(n / 30)) for n in range(100)], False),
+        ([1 + math.cos(math.pi * n / 100) for n in range(100)], False),
+        ([0.1 ** (n // 25) for n in range(100)], False),
+        ([noisy(n) for n in range(48)] + [1e6] + [noisy(n) for n in range(49, 100)], True),
+        ([noisy(n) for n in range(80)] + [2.0**n for n in range(20)], True),
+        ([noisy(n) for n in range(60)] + [nan] * 40, True),
+        ([noisy(n) if n % 3 == 0 else 1.0 for n in range(100)], True),
+        ([float(n % 5 == 0) for n in range(100)], True),
+        ([1.0, 2.0], False),
         ([0.5] * 100, False),
         ([noisy(n) for n in range(9)], False),
     ],
-    ids=["noise", "line", "loss", "schedule", "constant", "few"],
+    ids=[
+        "noise",
+        "line",
+        "loss",
+        "schedule",
+        "cosine",
+        "stairs",
+        "a spike",
+        "divergence",
+        "end in NaN",
+        "rests",
+        "hits",
+        "two values",
+        "constant",
+        "few",
+    ],
 )
 def test_only_noise_is_smoothed(values: list[float], is_noise: bool, blank: Page) -> None:
     assert call(blank, "smooth", "isNoise", values, len(values)) == is_noise
@@ -305,6 +328,69 @@ def test_the_least_and_greatest_stand_behind_a_smoothed_curve(
     assert extent(0.9) > band * 0.9
 
 
+def spiked(dashboard: Dashboard, open_page: PageOpener, folder: Path, spike: float) -> Page:
+    """Return a page with three noisy runs, of which the second has a spike in its middle."""
+    for i in range(3):
+        value = lambda n, i=i: spike if (i, n) == (1, 400) else noisy(n) / 10 + 3 * i  # noqa: E731
+        record(folder / f"{i}.jsonl", 800, loss=value)
+        dashboard.follow(folder / f"{i}.jsonl", f"run {i}")
+    page = open_page(dashboard.address)
+    for i in range(3):
+        await_points(page, 800, run=f"run {i}")
+    return page
+
+
+def test_a_spike_among_several_runs_has_a_dot_at_its_place(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    page = spiked(dashboard, open_page, tmp_path, 9.0)
+    found = curve(page, "--series-1")
+    columns, rows = middles(found[: TOP + 40])
+    assert abs(columns.mean() - (LEFT + (found.shape[1] - LEFT - RIGHT) / 2)) < 3
+    assert 3 <= len(columns) <= 6
+    assert np.ptp(rows) < 4
+
+
+def test_a_spike_beyond_a_chart_of_several_runs_is_marked_at_its_edge_until_a_zoom_shows_it(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    page = spiked(dashboard, open_page, tmp_path, 1e6)
+    clipped = re.compile("are clipped")
+    expect(plot(page)).to_have_attribute("aria-label", clipped)
+    found = curve(page, "--series-1")
+    assert abs(np.flatnonzero(found[: TOP + 3].any(axis=0)).mean() - found.shape[1] / 2) < 40
+    drag(page, 0.4, 0.6)
+    page.mouse.move(2, 2)
+    expect(plot(page)).not_to_have_attribute("aria-label", clipped)
+    expect(page.locator("#clip")).to_be_checked()
+
+
+def test_the_only_run_that_is_shown_has_its_least_and_greatest_behind_it(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    page = spiked(dashboard, open_page, tmp_path, 3.1)
+    page.get_by_role("button", name="run 1", exact=True).click()
+    page.mouse.move(2, 2)
+    line, band = (curve(page, "--series-1", least=least).any(axis=1).sum() for least in (0.9, 0.2))
+    assert line < band / 2
+
+
+def test_where_a_run_becomes_not_finite_is_a_mark_of_its_colour(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    for i in range(2):
+        value = lambda n, i=i: nan if i and n > 50 else n / 100 + i  # noqa: E731
+        record(tmp_path / f"{i}.jsonl", 100, loss=value)
+        dashboard.follow(tmp_path / f"{i}.jsonl", f"run {i}")
+    page = open_page(dashboard.address)
+    await_points(page, 100, run="run 1")
+    low = slice(-BOTTOM - 9, -BOTTOM + 2)
+    columns = np.flatnonzero(curve(page, "--series-1", least=0.9)[low].any(axis=0))
+    middle = LEFT + (plot(page).bounding_box()["width"] - LEFT - RIGHT) * 51 / 100  # type: ignore[index]
+    assert columns.mean() == pytest.approx(middle, abs=3)
+    assert np.flatnonzero(curve(page, "--bad")[low].any(axis=0)).max() > middle + 50
+
+
 def test_a_logarithmic_axis_is_for_one_chart_and_leaves_out_what_has_no_logarithm(
     dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
@@ -367,6 +453,39 @@ def test_the_raw_value_stands_beside_the_smoothed_one(
     assert name == "training"
     assert smoothed != raw
     assert 0.8 < float(smoothed) < 1.2
+
+
+def test_the_raw_value_of_an_interval_is_its_least_and_its_greatest(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    record(tmp_path / "one.jsonl", 2000, loss=noisy, rate=float)
+    dashboard.follow(tmp_path / "one.jsonl", "training")
+    page = open_page(dashboard.address)
+    expect(page.locator("#strip .badge")).to_have_text("finished")
+    assert intervals(page)["width"] == 2
+    page.mouse.move(*xy(page, 0.5))
+    expect(page.locator("#values .place")).to_have_text(re.compile("^batches [0-9,]+ to [0-9,]+$"))
+    first, last = map(
+        int,
+        re.findall(r"\d+", (page.locator("#values .place").text_content() or "").replace(",", "")),
+    )
+    assert (first % 2, last) == (1, first + 1)
+    ((_, smoothed, raw),) = shown_values(page)
+    least, greatest = sorted(map(noisy, (first, last)))
+    assert raw == f"{least:#.4g} … {greatest:#.4g}"
+    assert "…" not in smoothed
+
+
+def test_runs_that_are_not_finite_come_first_in_the_table_at_the_cursor(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    for name, value in {"a": 1.0, "b": nan, "c": 2.0}.items():
+        record(tmp_path / f"{name}.jsonl", loss=lambda n, value=value: value if n > 2 else 1.5)
+        dashboard.follow(tmp_path / f"{name}.jsonl", name)
+    page = open_page(dashboard.address)
+    await_points(page, 6, run="c")
+    page.mouse.move(*xy(page, 0.7))
+    assert shown_values(page) == [["b", "not finite"], ["c", "2"], ["a", "1"]]
 
 
 def test_arrow_keys_move_the_cursor_and_what_they_find_is_spoken(
@@ -526,9 +645,9 @@ def test_the_values_of_the_runs_that_are_shown_are_saved_as_csv(
         page.get_by_role("button", name="save the values: loss").click()
     assert download.value.suggested_filename == "loss.csv"
     rows = list(csv.reader(StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
-    assert rows[0] == ["run", "part", "batch", "value"]
-    assert [[a, b, int(c), float(d)] for a, b, c, d in rows[1:]] == [
-        [name, "training", n, factor * n]
+    assert rows[0] == ["run", "part", "batch", "value", "least", "greatest"]
+    assert [[a, b, int(c), *map(float, some)] for a, b, c, *some in rows[1:]] == [
+        [name, "training", n, factor * n, factor * n, factor * n]
         for factor, name in ((1, 'say "a", b'), (2, "b"))
         for n in range(1, 7)
     ]

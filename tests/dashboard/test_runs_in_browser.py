@@ -1,5 +1,6 @@
 """The runs on the page in a real browser: how far they are, how they are picked and compared."""
 
+import os
 import re
 import sys
 from collections.abc import Collection
@@ -316,6 +317,14 @@ def test_what_is_not_a_number_is_sorted_last(
         ("finish", ["c", "b", "a"]),
         ("B", ["b"]),
         ("nobody", []),
+        ("lr > 0.001", ["c", "b"]),
+        ("^[ab]$", ["b", "a"]),
+        ("!b", ["c", "a"]),
+        ("!lr=0.1 !a", ["c"]),
+        ("loss>6", ["c", "b"]),
+        ("accuracy >= 0.18", ["c"]),
+        ("nan", []),
+        ("no end", []),
         ("weight>3", []),
     ],
 )
@@ -326,6 +335,65 @@ def test_runs_are_filtered_by_words_and_by_their_configuration(
     assert names(three) == left
     expect(three.locator("#n-runs")).to_have_text(f"{len(left)} of 3")
     assert inks(three) == [name in left for name in "abc"]
+
+
+def test_a_filter_that_names_nothing_says_so(three: Page) -> None:
+    three.locator("#filter").fill("foo>1")
+    expect(three.locator("#no-runs")).to_have_text('no entry or metric named "foo"')
+    three.locator("#filter").fill("nobody")
+    expect(three.locator("#no-runs")).to_have_text("No run is found.")
+    three.locator("#filter").fill("")
+    expect(three.locator("#no-runs")).to_be_hidden()
+
+
+def test_runs_are_filtered_by_the_status_of_their_training_and_by_nan(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    record(whole, loss=lambda n: nan if n == 3 else 1.0)
+    lines = record(cut, loss=inverse)
+    cut.write_text("".join(lines[:5]), encoding="utf-8")
+    record(tmp_path / "cut.validation.jsonl", loss=inverse)
+    os.utime(cut, (0, 0))
+    dashboard.follow(tmp_path)
+    page = open_page(dashboard.address)
+    expect(page.locator("#rows tr")).to_have_count(2)
+    expect(row(page, "whole").locator(".state")).to_have_attribute("aria-label", "finished")
+    for text, left in {"finished": ["whole"], "!finished": ["cut"], "nan": ["whole"]}.items():
+        page.locator("#filter").fill(text)
+        assert names(page) == left
+    head = page.get_by_role("button", name="loss · validation")
+    assert head.count() == 0  # "whole" has no validation
+
+
+def test_one_failure_among_several_runs_is_folded(
+    dashboard: Dashboard, open_page: PageOpener
+) -> None:
+    trainer_of(dashboard, name="good", loss=inverse).run(range(3))
+    runner = trainer_of(dashboard, name="bad", loss=lambda n: 1 / (n - 3))
+    with pytest.raises(ZeroDivisionError):
+        runner.run(range(3))
+    page = open_page(dashboard.address)
+    failure = page.locator("#failure")
+    expect(failure.locator("summary")).to_have_text("1 run failed: bad")
+    expect(failure.locator("pre")).to_be_hidden()
+    failure.locator("summary").click()
+    expect(failure.locator("pre")).to_be_visible()
+
+
+def test_only_a_metric_with_a_known_direction_has_a_best_value_until_it_is_sorted_by(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    show_recordings(dashboard, tmp_path, {"a": {"rate": 1}, "b": {"rate": 2}}, rate=float)
+    page = open_page(dashboard.address)
+    await_points(page, 6, "rate", run="b")
+    expect(page.locator("#rows .best")).to_have_count(0)
+    head = page.get_by_role("button", name="rate best")
+    expect(head).to_have_attribute("title", re.compile("^the least value of rate in the whole run"))
+    head.click()
+    expect(page.locator("#rows .best")).to_have_count(1)
+    page.get_by_role("button", name="All columns").click()
+    expect(page.get_by_role("button", name="rate (config)")).to_be_visible()
 
 
 def test_a_dot_hides_a_run_and_its_name_shows_it_alone(three: Page) -> None:
@@ -415,6 +483,7 @@ def test_an_evaluation_and_its_training_are_one_row(
     page.mouse.move(box["x"] + 150, box["y"] + 150)
     expect(page.locator("#values tbody tr")).to_have_count(2)
     expect(page.locator("#values thead th")).to_have_count(3)
+    expect(page.locator("#heads button").nth(1)).to_have_text("loss · validation best↑")
 
 
 def test_two_hundred_runs_are_shown(

@@ -4,7 +4,7 @@ import { xTicks } from "./axis.js";
 import { colourOf, css } from "./colours.js";
 import { drawAxes, drawSeries, scalesOf } from "./draw.js";
 import { valueRange } from "./range.js";
-import { inRange, seriesOf, view } from "./series.js";
+import { inRange, seriesOf, spikesOf, view } from "./series.js";
 import { settings } from "./settings.js";
 import { shownCurves } from "./shown.js";
 import { isMany, lastOf, partLabel, runOf } from "./store.js";
@@ -13,6 +13,7 @@ import { linearTicks, logTicks } from "./ticks.js";
 
 const MARGIN = { left: 56, right: 12, top: 8, bottom: 26 };
 const WITH_VALUES = 6; // curves whose latest values the heading has
+const WITH_RUNS = 3; // experiments whose latest values the heading has
 
 export function makeChart(metric) {
   const chart = { metric, isNear: false, scales: null };
@@ -29,11 +30,13 @@ export function makeChart(metric) {
 /** Return the curves of a chart that are shown, each with what is drawn of it. */
 export function drawnCurves(metric) {
   const many = isMany();
-  return shownCurves(metric).flatMap((curve) => {
+  const curves = shownCurves(metric);
+  const isOne = curves.every(({ experiment }) => experiment === curves[0].experiment);
+  return curves.flatMap((curve) => {
     const series = seriesOf(curve);
     if (!series?.n || Number.isNaN(series.x[0])) return [];
     const isEpoch = curve.of === "epoch";
-    return [{ ...curve, series, isEpoch, ink: colourOf(curve.experiment, curve.part), dash: many && curve.part > 0, hasBand: !many && !isEpoch }];
+    return [{ ...curve, series, isEpoch, ink: colourOf(curve.experiment, curve.part), dash: many && curve.part > 0, hasBand: isOne && !isEpoch && !(many && curve.part > 0) }];
   });
 }
 
@@ -87,14 +90,21 @@ function rangeOf(curves, isLog) {
   const parts = curves.map((curve) => ({ ...curve, part: inRange(curve.series) }));
   const raw = parts.flatMap(({ series, part }) => [[series.least, ...part], [series.greatest, ...part]]);
   const drawn = parts.flatMap(({ series, part, hasBand }) =>
-    series.isSmoothed && !hasBand ? [[series.shown, ...part]] : [[series.least, ...part], [series.greatest, ...part]]);
-  return valueRange(drawn, { clip: settings.clip, isLog, extremes: raw });
+    series.isSmoothed && !hasBand ? [[series.shown, ...part], peaksIn(series, part)] : [[series.least, ...part], [series.greatest, ...part]]);
+  return valueRange(drawn, { clip: settings.clip && !settings.zoom, isLog, extremes: raw });
+}
+
+function peaksIn(series, [from, to]) {
+  const { at, values } = spikesOf(series);
+  const some = values.filter((_, j) => at[j] >= from && at[j] < to);
+  return [some, 0, some.length];
 }
 
 /** Show the latest values in the heading if there are few curves, and say them to who cannot see the chart. */
 function showValues(chart) {
   const curves = shownCurves(chart.metric);
-  const few = curves.length <= WITH_VALUES ? curves : [];
+  const n = new Set(curves.map(({ experiment }) => experiment)).size;
+  const few = curves.length <= WITH_VALUES && n <= WITH_RUNS ? curves : [];
   const texts = curves.slice(0, 12).map((curve) => [labelOf(curve), numberText(lastOf(curve))]);
   const ranged = chart.y?.above == null ? "" : `; values up to ${numberText(chart.y.above)} are clipped`;
   const label = `${chart.metric}: ${texts.map((text) => text.join(" ")).join(", ") || "nothing shown"}${ranged}`;
@@ -118,8 +128,9 @@ export function labelOf(curve) {
 }
 
 function valueItem(curve) {
-  const mark = element("span", { className: "mark", ariaHidden: "true" });
-  mark.style.background = colourOf(curve.experiment, curve.part);
+  const isLine = isMany() && curve.experiment.parts.length > 1; // the parts of a run have one colour
+  const mark = element("span", { className: isLine ? `line${curve.part ? " dashed" : ""}` : "mark", ariaHidden: "true" });
+  mark.style[isLine ? "color" : "background"] = colourOf(curve.experiment, curve.part);
   return element("li", { title: labelOf(curve) + (curve.of === "epoch" ? ", of epochs" : "") }, mark, element("span", { className: "name" }, element("bdi", {}, labelOf(curve)), " "), element("span", { className: "value" }));
 }
 

@@ -2,6 +2,7 @@
 
 import { draw, makeChart, release } from "./chart.js";
 import { wholeRange } from "./axis.js";
+import { searcher } from "./pattern.js";
 import { view } from "./series.js";
 import { change, settings, toggled } from "./settings.js";
 import { shownCurves, shownExperiments } from "./shown.js";
@@ -22,16 +23,6 @@ export const when = (what, listener) => hooks[what].push(listener);
 const tell = (what, ...some) => hooks[what].forEach((listener) => listener(...some));
 
 export const groupOf = (metric) => (metric.indexOf("/") > 0 ? metric.slice(0, metric.indexOf("/")) : "metrics");
-
-/** Return the test of a search: it searches by a pattern, or by plain text where that is not a pattern. */
-export function searcher(query) {
-  try {
-    const pattern = new RegExp(query, "i");
-    return (metric) => pattern.test(metric);
-  } catch {
-    return (metric) => metric.toLowerCase().includes(query.toLowerCase());
-  }
-}
 
 const watcher = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {

@@ -1,26 +1,17 @@
 // The columns of the table of runs, and how its rows are sorted.
 
+import { wordsOf } from "./filter.js";
+import { partOf, valueOf } from "./metrics.js";
 import { settings } from "./settings.js";
-import { differing, entry, store } from "./store.js";
+import { differing, entry, partLabel, store } from "./store.js";
 import { durationText, grouped, numberText, valueText } from "./text.js";
 
 const UP = /(?<!\p{L})(acc|accuracy|f1|auc|auroc|map|ap|bleu|rouge(l|lsum)?|rewards?|returns?|scores?|precision|recall|iou|dice|psnr|ssim|r2)(?!\p{L})/iu; // whole words
 const MANY = 6; // metrics with a column of their own, if all columns are shown
 
+const DOWN = /(^|[^a-z])(err|error|mse|mae|rmse|nll|ppl|perplexity|cer|wer|fid|regret|cost)($|[^a-z])|loss/i;
+
 export const isUpward = (metric) => UP.test(metric);
-
-/** Return the value of a metric for an experiment: of its last part that has it, and of epochs before batches. */
-function valueOf({ parts }, metric, which) {
-  for (const { metrics } of [...parts].reverse()) {
-    const at = metrics.names.map((name, i) => (name === metric ? i : -1)).filter((i) => i >= 0);
-    const i = at.find((one) => metrics.of[one] === "epoch") ?? at[0];
-    if (i !== undefined) return asNumber(metrics[which][i]);
-  }
-  return undefined;
-}
-
-const WORDS = { NaN, Infinity, "-Infinity": -Infinity };
-const asNumber = (value) => (typeof value === "string" ? WORDS[value] : value);
 
 /** Return the two metrics that tell most of a run: one that grows as it gets better, and the loss. */
 function mainMetrics() {
@@ -37,25 +28,43 @@ export function sorting() {
   return first === undefined ? { id: "", isDown: false } : { id: `best:${first}`, isDown: isUpward(first) };
 }
 
+/** Return whether more of a metric is better, or undefined if neither its name nor the user's sorting tells. */
+function directionOf(metric, id) {
+  if (isUpward(metric) || DOWN.test(metric)) return isUpward(metric);
+  return settings.sort.startsWith(`${id} ~`) ? sorting().isDown : undefined;
+}
+
+/** Return the label of the part whose values a column has: "validation", or "" for the training or several parts. */
+function partText(metric) {
+  const parts = store.experiments.map((experiment) => [experiment, partOf(experiment, metric)]).filter(([, run]) => run);
+  const labels = new Set(parts.map(([{ lead }, run]) => (run === lead ? "" : partLabel(run))));
+  return labels.size === 1 ? [...labels][0] : "";
+}
+
+function metricColumn(metric, sub, which, isUp) {
+  const part = partText(metric);
+  const value = (experiment) => valueOf(experiment, metric, which);
+  const what = { least: "the least value", greatest: "the greatest value", last: "the latest value" }[which];
+  const title = `${what} of ${metric}${part && ` of ${part}`}${which === "last" ? "" : " in the whole run"}; press to sort, and again to turn the order`;
+  return { id: `${sub}:${metric}`, label: metric, sub: part ? `·\u00a0${part} ${sub}` : sub, title, isNumber: true, isUp, value, text: (experiment) => shown(value(experiment)) };
+}
+
 function bestColumn(metric) {
   const id = `best:${metric}`;
   const { id: sorted, isDown } = sorting();
   const isUp = sorted === id ? isDown : isUpward(metric); // a press turns what is the best
-  const value = (experiment) => valueOf(experiment, metric, isUp ? "greatest" : "least");
-  return { id, label: metric, sub: "best", isNumber: true, isUp, value, text: (experiment) => shown(value(experiment)) };
+  return metricColumn(metric, "best", isUp ? "greatest" : "least", directionOf(metric, id) === undefined ? undefined : isUp);
 }
 
-function lastColumn(metric) {
-  const value = (experiment) => valueOf(experiment, metric, "last");
-  return { id: `last:${metric}`, label: metric, sub: "last", isNumber: true, isUp: isUpward(metric), value, text: (experiment) => shown(value(experiment)) };
-}
+const lastColumn = (metric) => metricColumn(metric, "last", "last", directionOf(metric, `last:${metric}`));
 
 const shown = (value) => (value === undefined ? "" : Number.isNaN(value) ? "NaN" : numberText(value === Infinity ? "Infinity" : value === -Infinity ? "-Infinity" : value));
 
 function configColumn(name) {
   const value = ({ lead }) => entry(lead, name);
   const isNumber = store.experiments.every((one) => ["number", "undefined"].includes(typeof value(one)));
-  return { id: `config:${name}`, label: name, isNumber, isConfig: true, value, text: (one) => (value(one) === undefined ? "" : valueText(value(one))) };
+  const label = store.metrics.has(name) ? `${name} (config)` : name;
+  return { id: `config:${name}`, label, isNumber, isConfig: true, value, text: (one) => (value(one) === undefined ? "" : valueText(value(one))) };
 }
 
 const NAME = { id: "name", label: "Run", value: ({ name }) => name };
@@ -69,10 +78,11 @@ export function columns() {
   if (settings.columns === "all") return [...metrics, ...rest.slice(0, MANY).map(lastColumn), BATCH, TIME, ...differing().map(configColumn)];
   const named = differing().filter((name) => isNamed(name)).map(configColumn);
   const others = [...rest.map(lastColumn), BATCH, TIME].filter(({ id }) => id === sorting().id);
-  return [...metrics, ...others, ...named];
+  const [colouring, further] = [true, false].map((is) => named.filter(({ id }) => (id === `config:${settings.colour}`) === is));
+  return [...colouring, ...metrics, ...others, ...further]; // beside the name it is never cut
 }
 
-const isNamed = (name) => settings.colour === name || settings.sort.startsWith(`config:${name} ~`) || settings.filter.split(/\s+/).some((word) => /^[<>=!]/.test(word.slice(name.length)) && word.startsWith(name));
+const isNamed = (name) => settings.colour === name || settings.sort.startsWith(`config:${name} ~`) || wordsOf(settings.filter).some((word) => word.startsWith(name) && /^[<>=!]/.test(word.slice(name.length)));
 
 /** Return experiments in the order of the table; what is not a number comes last. */
 export function sorted(experiments, all) {

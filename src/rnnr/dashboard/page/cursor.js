@@ -1,13 +1,14 @@
 // One cursor in all charts, with a sorted table of the values there, and the highlighted run.
 
-import { placeText } from "./axis.js";
+import { placeText, stepAt } from "./axis.js";
 import { near, when } from "./charts.js";
 import { css } from "./colours.js";
 import { dot, drawSeries } from "./draw.js";
-import { nearest } from "./series.js";
+import { batchesAt, hasRange, nearest } from "./series.js";
 import { focus, highlight, whenFocused } from "./shown.js";
 import { isMany, partLabel, runOf } from "./store.js";
-import { byId, element, numberText, setText } from "./text.js";
+import { settings } from "./settings.js";
+import { byId, element, grouped, numberText, setText } from "./text.js";
 
 const REACH = 24; // pixels within which a curve is the nearest
 const ROWS = 15; // of the table at most
@@ -97,16 +98,36 @@ function valuesAt(chart) {
     const both = curve.of === "epoch" && ofBatches.has(partLabel(run)) ? " epoch" : "";
     const part = isMany() ? partLabel(run) + both : curve.of === "epoch" && curve.series.n ? "epoch" : "batch";
     const key = isMany() ? curve.experiment.key : run.key;
-    if (!rows.has(key)) rows.set(key, { key, name: isMany() ? run.name : partLabel(run), ink: curve.ink, cells: new Map(), sortBy: NaN });
+    if (!rows.has(key)) rows.set(key, { key, name: isMany() ? run.name : partLabel(run), ink: curve.ink, cells: new Map(), sortBy: NaN, isLost: false });
     const row = rows.get(key);
     const put = (column, value) => row.cells.has(column) || (columns.includes(column) || columns.push(column), row.cells.set(column, value));
     if (isMany() && curve.part === 0) row.name = curve.experiment.name;
-    put(part, curve.series.shown[i]);
-    if (curve.series.isSmoothed) put(`${part} raw`, curve.series.mean[i]);
+    put(part, valueText(curve.series.shown[i]));
+    if (curve.series.isSmoothed || hasRange(curve.series, i)) put(`${part} raw`, rawText(curve.series, i));
+    if (Number.isNaN(curve.series.mean[i])) row.isLost = true;
     if (Number.isNaN(row.sortBy)) row.sortBy = curve.series.shown[i];
   }
-  const sorted = [...rows.values()].sort((a, b) => (Number.isNaN(a.sortBy) - Number.isNaN(b.sortBy)) || b.sortBy - a.sortBy);
-  return { columns, rows: sorted };
+  return { columns, rows: [...rows.values()].sort(inOrder) };
+}
+
+/** What is not finite comes first, and then the greatest. */
+const inOrder = (a, b) => b.isLost - a.isLost || Number.isNaN(a.sortBy) - Number.isNaN(b.sortBy) || b.sortBy - a.sortBy;
+
+const rawText = (series, i) =>
+  hasRange(series, i) ? `${numberText(series.least[i])} … ${numberText(series.greatest[i])}` : valueText(series.mean[i]);
+
+/** Return the place of the cursor in words, and the batches of the widest interval there if it has several. */
+function whereText({ curves }, x) {
+  let [from, to] = [0, 0];
+  for (const { series, experiment: { key, lead } } of curves) {
+    if (focus.key !== null && key !== focus.key) continue;
+    const [first, last] = batchesAt(series, nearest(series, x));
+    const isThere = Math.abs(stepAt(lead, x) - last) <= last - first + 1; // a curve may have ended
+    if (isThere && last - first > to - from) [from, to] = [first, last];
+  }
+  if (to === from) return placeText(x);
+  const batches = `batches ${grouped(from)} to ${grouped(to)}`;
+  return settings.x === "batches" ? batches : `${placeText(x)} · ${batches}`;
 }
 
 function showTable() {
@@ -115,24 +136,25 @@ function showTable() {
   table.hidden = x === null || !chart?.curves?.length || !chart.scales;
   if (table.hidden) return;
   const { columns, rows } = valuesAt(chart);
+  const where = whereText(chart, x);
   const at = Math.max(0, rows.findIndex(({ key }) => key === focus.key) - (ROWS >> 1));
   const first = Math.max(0, Math.min(at, rows.length - ROWS));
   const some = rows.slice(first, first + ROWS);
   const head = element("tr", {}, element("th", {}), ...columns.map((name) => element("th", { scope: "col", className: "number" }, columns.length > 1 ? name : "")));
   const more = [[first, "above"], [rows.length - first - some.length, "below"]].filter(([n]) => n > 0).map(([n, where]) => `${n} ${where}`);
   table.replaceChildren(
-    element("p", { className: "place" }, placeText(x)),
+    element("p", { className: "place" }, where),
     element("table", {}, element("thead", {}, head), element("tbody", {}, ...some.map((row) => rowOf(row, columns)))),
     element("p", { className: "more" }, more.join(" · ")),
   );
   place(table, chart, x);
-  if (cursor.isByKey) setText(byId("spoken"), `${placeText(x)}: ${some.map((row) => `${row.name} ${[...row.cells.values()].map(numberText).join(" ")}`).join(", ")}`);
+  if (cursor.isByKey) setText(byId("spoken"), `${where}: ${some.map((row) => `${row.name} ${[...row.cells.values()].join(" ")}`).join(", ")}`);
 }
 
 function rowOf({ key, name, ink, cells }, columns) {
   const mark = element("span", { className: "mark" });
   mark.style.background = ink;
-  const values = columns.map((column) => element("td", { className: "number" }, cells.has(column) ? valueText(cells.get(column)) : ""));
+  const values = columns.map((column) => element("td", { className: "number" }, cells.get(column) ?? ""));
   return element("tr", { className: key === focus.key ? "focus" : "" }, element("th", { scope: "row" }, mark, element("bdi", {}, name)), ...values);
 }
 

@@ -3,9 +3,10 @@
 // A line is one device pixel wide: without a GPU a wider one costs eight times as much. In each column of pixels the
 // least and the greatest value are drawn, so a spike of one batch in a hundred thousand is seen.
 
-import { inRange } from "./series.js";
+import { inRange, spikesOf } from "./series.js";
 
 const BAND = 0.24; // how much of its colour a band has
+const APART = 8; // pixels from which a value is told apart from its curve
 const MANY = 150; // from so many epochs on only the line is drawn: dots would hide it
 
 /** Return what turns values into pixels; the plot is a box on the canvas. */
@@ -77,7 +78,20 @@ export function drawSeries(context, series, scales, { ink, dash, isEpoch, hasBan
   context.setLineDash([]);
   const radius = 2.5 * ratio;
   for (const i of dotted({ ...part, mean: series.shown }, isEpoch && hasDots && to - from <= MANY)) dot(context, scales.toX(series.x[i]), scales.toY(series.shown[i]), radius);
+  if (series.isSmoothed && !hasBand) drawSpikes(context, series, part, scales, box, ratio);
   marks(context, part, scales, box, ratio, hasMarks);
+}
+
+/** Draw a dot where a value is far from the smoothed curve, or a mark at the edge if it is clipped. */
+function drawSpikes(context, series, { from, to }, { toX, toY }, { top, bottom, y }, ratio) {
+  const { at, values } = spikesOf(series);
+  at.forEach((i, j) => {
+    if (i < from || i >= to) return;
+    const [px, py] = [toX(series.x[i]), toY(values[j])];
+    if (y.above !== null && values[j] > y.hi) context.fillRect(px - ratio, top, 2 * ratio, 4 * ratio);
+    else if (y.below !== null && values[j] < y.lo) context.fillRect(px - ratio, bottom - 4 * ratio, 2 * ratio, 4 * ratio);
+    else if (Math.abs(py - toY(series.shown[i])) > APART * ratio) dot(context, px, py, 2 * ratio);
+  });
 }
 
 /** Return whether intervals of several values are wider than a pixel or so. */
@@ -111,16 +125,20 @@ export function dot(context, x, y, radius) {
   context.fill();
 }
 
-/** Mark what a line cannot show: values beyond the range at the edge, and those that are not finite below. */
+/** Mark what a line cannot show: values beyond the range at the edge, and below those that are not finite, most where they begin. */
 function marks(context, { x, mean, least, greatest, from, to, bad: among }, { toX }, { top, bottom, y, bad }, ratio, hasMarks) {
   const ink = context.fillStyle;
   for (let i = from; i < to; i += 1) {
     if (hasMarks && greatest[i] > y.hi && y.above !== null) context.fillRect(toX(x[i]) - ratio, top, 2 * ratio, 4 * ratio);
     if (hasMarks && least[i] < y.lo && y.below !== null) context.fillRect(toX(x[i]) - ratio, bottom - 4 * ratio, 2 * ratio, 4 * ratio);
     if (Number.isFinite(mean[i])) continue;
+    const px = toX(x[i]);
+    const isFirst = i === 0 || Number.isFinite(mean[i - 1]);
     context.fillStyle = bad;
-    context.fillRect(toX(x[i]) - ratio, bottom - 3 * ratio, 2 * ratio, 3 * ratio);
+    if (isFirst) context.fillRect(px - 4 * ratio, bottom - 8 * ratio, 8 * ratio, 8 * ratio);
+    else context.fillRect(px - ratio, bottom - 2 * ratio, 2 * ratio, 2 * ratio);
     context.fillStyle = ink;
+    if (isFirst) context.fillRect(px - 2 * ratio, bottom - 6 * ratio, 4 * ratio, 4 * ratio);
   }
   context.fillStyle = bad;
   for (const at of among) context.fillRect(toX(at) - ratio, bottom - 3 * ratio, 2 * ratio, 3 * ratio); // beside finite ones in an interval

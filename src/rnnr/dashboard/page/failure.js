@@ -1,20 +1,22 @@
 // The runs that have failed, and why.
 
+import { isMany } from "./store.js";
 import { element, byId, grouped } from "./text.js";
 
 export function showFailures(runs) {
   const failed = runs.filter((run) => run.status === "failed");
-  const shown = JSON.stringify(failed.map((run) => [run.name, run.error]));
+  const isFolded = failed.length > 1 || (failed.length === 1 && isMany());
+  const shown = JSON.stringify([isFolded, failed.map((run) => [run.name, run.error])]);
   if (byId("failure").dataset.shown === shown) return; // new nodes would lose the reader's selection
   byId("failure").dataset.shown = shown;
   byId("failure").hidden = !failed.length;
-  byId("failure").replaceChildren(...(failed.length > 1 ? [together(failed)] : failed.flatMap(failure)));
+  byId("failure").replaceChildren(...(isFolded ? [together(failed)] : failed.flatMap(failure)));
 }
 
-/** Return several failures, folded: thirty tracebacks would hide the charts. */
+/** Return failures among several runs, folded: tracebacks would hide the charts. */
 function together(failed) {
   const names = failed.slice(0, 8).flatMap(({ name }, i) => [i ? ", " : "", element("bdi", {}, name)]);
-  const summary = element("summary", {}, element("h2", {}, `${failed.length} runs failed: `, ...names, failed.length > 8 ? ", …" : ""));
+  const summary = element("summary", {}, element("h2", {}, `${failed.length} ${failed.length === 1 ? "run" : "runs"} failed: `, ...names, failed.length > 8 ? ", …" : ""));
   return element("details", {}, summary, ...failed.flatMap(failure));
 }
 

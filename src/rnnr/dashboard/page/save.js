@@ -1,22 +1,26 @@
 // A chart as a file: its values as CSV, or its picture as PNG.
 
 import { drawnCurves, labelOf, paint } from "./chart.js";
-import { css } from "./colours.js";
+import { css, rampColour, scale } from "./colours.js";
 import { fetchCurves } from "./server.js";
+import { settings } from "./settings.js";
 import { shownCurves } from "./shown.js";
-import { partLabel, runOf } from "./store.js";
+import { isMany, partLabel, runOf } from "./store.js";
+import { valueText } from "./text.js";
 
 const [WIDTH, HEIGHT, RATIO, LINE] = [900, 420, 2, 20];
-const MOST = 40; // names in the legend
+const MOST = 40; // runs in the legend
+const SAMPLE = 20; // pixels of a line in the legend
 
 const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 /** Return the values of the curves that are shown, a line each. */
 export function csvOf(metric) {
-  const lines = ["run,part,batch,value"];
+  const lines = ["run,part,batch,value,least,greatest"];
   for (const { experiment, series, key } of drawnCurves(metric)) {
     const start = [experiment.name, partLabel(runOf({ key }))].map(quoted).join();
-    for (let i = 0; i < series.n; i += 1) lines.push(`${start},${series.step[i]},${series.mean[i]}`);
+    const { step, mean, least, greatest } = series;
+    for (let i = 0; i < series.n; i += 1) lines.push([start, step[i], mean[i], least[i], greatest[i]].join());
   }
   return `${lines.join("\r\n")}\r\n`;
 }
@@ -30,9 +34,9 @@ export async function savePng(metric) {
   await fetchCurves(shownCurves(metric));
   const canvas = document.createElement("canvas");
   const curves = drawnCurves(metric);
-  const names = [...new Map(curves.map((curve) => [labelOf(curve), curve])).entries()];
+  const names = legendOf(curves);
   const perLine = 4;
-  const lines = Math.ceil(Math.min(names.length, MOST) / perLine);
+  const lines = Math.ceil(names.length / perLine);
   const top = (36 + lines * LINE) * RATIO;
   Object.assign(canvas, { width: WIDTH * RATIO, height: top + HEIGHT * RATIO });
   const context = canvas.getContext("2d");
@@ -43,16 +47,35 @@ export async function savePng(metric) {
   canvas.toBlob((blob) => offer(blob, `${metric}.png`), "image/png");
 }
 
+/** Return what the legend tells: parts, or runs or what colours them, and the lines of their parts. */
+function legendOf(curves) {
+  const unique = (nameOf, what) => [...new Map(curves.map((curve) => [nameOf(curve), { name: nameOf(curve), ...what(curve) }])).values()];
+  if (!isMany()) return unique(labelOf, ({ ink }) => ({ ink }));
+  const by = scale();
+  const lines = unique((curve) => partLabel(runOf(curve)), ({ dash }) => ({ ink: css.muted, dash }));
+  const runs = by ? coloured(by) : unique(({ experiment }) => experiment.name, ({ ink }) => ({ ink }));
+  const some = runs.length > MOST ? [...runs.slice(0, MOST - 1), { name: `and ${runs.length - MOST + 1} more`, ink: css.card }] : runs;
+  return [...some, ...(lines.length > 1 || lines.some(({ dash }) => dash) ? lines : [])];
+}
+
+function coloured({ kinds, lo, hi, isLog }) {
+  if (kinds) return kinds.map((name, i) => ({ name, ink: css.series[i % css.series.length] }));
+  return [{ name: `${settings.colour} ${valueText(lo)} to ${valueText(hi)}${isLog ? " (log)" : ""}`, isRamp: true }];
+}
+
 function drawLegend(context, metric, names, perLine) {
   Object.assign(context, { fillStyle: css.ink, textBaseline: "middle", font: `600 ${15 * RATIO}px ${css.font}` });
   context.fillText(metric.slice(0, 100), 14 * RATIO, 18 * RATIO);
   context.font = `${12 * RATIO}px ${css.font}`;
-  names.slice(0, MOST).forEach(([name, { ink }], i) => {
+  names.forEach(({ name, ink, dash, isRamp }, i) => {
     const [x, y] = [(14 + (i % perLine) * (WIDTH / perLine)) * RATIO, (42 + Math.floor(i / perLine) * LINE) * RATIO];
-    context.fillStyle = ink;
-    context.fillRect(x, y - RATIO, 16 * RATIO, 2 * RATIO);
+    const [width, height] = [(isRamp ? 60 : SAMPLE) * RATIO, (isRamp ? 10 : 2) * RATIO];
+    for (let at = 0; at < width; at += RATIO) {
+      context.fillStyle = isRamp ? rampColour(at / width) : ink;
+      if (!dash || at % (8 * RATIO) < 5 * RATIO) context.fillRect(x + at, y - height / 2, RATIO, height);
+    }
     context.fillStyle = css.ink;
-    context.fillText(i === MOST - 1 && names.length > MOST ? `and ${names.length - MOST + 1} more` : name.slice(0, 28), x + 22 * RATIO, y);
+    context.fillText(name.slice(0, 26), x + width + 6 * RATIO, y);
   });
 }
 

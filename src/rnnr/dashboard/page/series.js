@@ -3,7 +3,7 @@
 import { positions } from "./axis.js";
 import { curveOf, detailOf } from "./curves.js";
 import { settings } from "./settings.js";
-import { isNoise, smooth } from "./smooth.js";
+import { isNoise, smooth, spikes } from "./smooth.js";
 
 export const view = { lo: 0, hi: 1, whole: { lo: 0, hi: 1, steps: 1 } }; // the range that all charts show
 
@@ -22,6 +22,14 @@ function columnsOf(curve) {
   return detail || curveOf(curve);
 }
 
+/** Return whether a curve is noise, as it was found when it had about as many values. */
+function isNoisy(columns) {
+  const { mean, n, rewritten } = columns;
+  const known = columns.noise;
+  if (!known || known.rewritten !== rewritten || n < known.n || n > 1.02 * known.n) columns.noise = { rewritten, n, is: isNoise(mean, n) };
+  return columns.noise.is;
+}
+
 export function seriesOf(curve) {
   const columns = columnsOf(curve);
   if (!columns) return null;
@@ -32,7 +40,7 @@ export function seriesOf(curve) {
   const old = cache.get(columns);
   if (old?.made === made) return old;
   const { n, step, least, greatest, mean, width, bad = [] } = columns;
-  const isSmoothed = settings.smooth > 0 && curve.of === "batch" && isNoise(mean, n);
+  const isSmoothed = settings.smooth > 0 && curve.of === "batch" && isNoisy(columns);
   const shown = isSmoothed ? smooth(step, mean, n, settings.smooth, range) : mean;
   const series = { made, n, step, x: positions(lead, step, n), least, greatest, mean, shown, isSmoothed, width, bad: positions(lead, bad, bad.length) };
   cache.set(columns, series);
@@ -60,6 +68,23 @@ function reach({ x, step, width, n }, i, next) {
   const least = 0.01 * (view.hi - view.lo);
   if (n < 2) return Math.max(least, settings.x === "batches" ? width : 0);
   return Math.max(least, (x[next] - x[i]) * Math.max(0.5, width / (step[next] - step[i])));
+}
+
+/** Return the places of a smoothed curve where a value is far from it, each with that value. */
+export function spikesOf(series) {
+  series.spikes ??= series.isSmoothed ? spikes(series) : [];
+  const { least, greatest, shown } = series;
+  series.peaks ??= Float64Array.from(series.spikes, (i) => (greatest[i] - shown[i] > shown[i] - least[i] ? greatest : least)[i]);
+  return { at: series.spikes, values: series.peaks };
+}
+
+/** Return whether an interval has values that differ. */
+export const hasRange = ({ least, greatest }, i) => greatest[i] > least[i];
+
+/** Return the first and the last batch of an interval. */
+export function batchesAt({ step, least, mean, width }, i) {
+  const last = step[i] ?? 0;
+  return [least === mean ? last : Math.floor((last - 1) / width) * width + 1, last];
 }
 
 /** Return the index nearest to a place, or -1 if the curve does not go so far. */

@@ -2,6 +2,7 @@
 
 import { colourOf } from "./colours.js";
 import { bestOf, columns, sorted, sorting } from "./columns.js";
+import { unknownNames } from "./filter.js";
 import { facts, percentText, statusOf } from "./facts.js";
 import { change, settings } from "./settings.js";
 import { focus, highlight, isListed, isPicked, showAll, solo, toggle, whenFocused } from "./shown.js";
@@ -67,13 +68,13 @@ let headings = "";
 
 function showHead(all) {
   const { id, isDown } = sorting();
-  const made = JSON.stringify([id, isDown, all.map((column) => column.id)]);
+  const made = JSON.stringify([id, isDown, all.map(({ id: one, label, sub, isUp }) => [one, label, sub, isUp])]);
   if (made === headings) return;
   headings = made;
   const cell = (column) => {
     const isSorted = column.id === id;
     const arrow = isSorted ? (isDown ? "↓" : "↑") : "";
-    const button = element("button", { type: "button" }, element("bdi", {}, column.label), element("small", {}, column.sub ? ` ${column.sub}` : ""), arrow);
+    const button = element("button", { type: "button", title: column.title ?? "" }, element("bdi", {}, column.label), element("small", {}, (column.sub ? ` ${column.sub}` : "") + arrow));
     button.addEventListener("click", () => sortBy(column));
     const heading = element("th", { scope: "col", className: column.isNumber ? "number" : "" }, button);
     if (isSorted) heading.setAttribute("aria-sort", isDown ? "descending" : "ascending");
@@ -98,11 +99,19 @@ export function showTable() {
   });
   const body = byId("rows");
   if (body.children.length !== roots.length || roots.some((root, i) => body.children[i] !== root)) putInOrder(body, roots);
+  byId("no-runs").hidden = listed.length > 0;
+  setText(byId("no-runs"), listed.length ? "" : noneText());
   const n = listed.filter(isPicked).length;
   setText(byId("n-runs"), `${n} of ${store.experiments.length}`);
   Object.assign(byId("all-runs"), { checked: n > 0 && n === listed.length, indeterminate: n > 0 && n < listed.length });
   setText(byId("columns"), settings.columns === "all" ? "Less" : "All columns");
   document.body.classList.toggle("wide", settings.columns === "all");
+}
+
+/** Say why no run is listed. */
+function noneText() {
+  const unknown = unknownNames(settings.filter).map((name) => `"${name}"`);
+  return unknown.length ? `no entry or metric named ${unknown.join(" or ")}` : "No run is found.";
 }
 
 function putInOrder(body, roots) {
