@@ -1,4 +1,4 @@
-"""The plain floats of all batches between two reports, as intervals."""
+"""The plain numbers of all batches between two reports, as intervals."""
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -27,10 +27,10 @@ Parts = list[tuple[int, Interval]]
 
 
 class BatchValues:
-    """Collects the floats of each batch, at some 100 ns for each of them.
+    """Collects the numbers of each batch, at some 100 ns for each float.
 
-    It looks at floats alone, and holds nothing else: reading a tensor would wait for the GPU, and
-    keeping it would keep its memory.
+    It looks at floats and integers of Python alone, and holds nothing else: reading a tensor would
+    wait for the GPU, and keeping it would keep its memory.
 
     Args:
         keys: Keys of the state to look at; each is a float, or a mapping that holds some.

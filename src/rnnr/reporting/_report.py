@@ -37,9 +37,9 @@ class Report(NamedTuple):
         config (Mapping[str, float | str | None]): Configuration of the run, flat; only at
             ``Event.STARTED`` and ``Event.RESUMED``, and only if `reports` was given one.
         intervals (Mapping[str, tuple[tuple[int, Interval], ...]]): Values of each metric that is
-            a plain float, of all batches since the report before, as intervals of some batches,
-            each with the number of its last one; only if `reports` was asked for them. They are
-            not recorded.
+            a float or an integer of Python, of all batches since the report before, as intervals
+            of some batches, each with the number of its last one; only if `reports` was asked for
+            them. They are not recorded.
     """
 
     event: Event

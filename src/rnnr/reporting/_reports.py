@@ -74,8 +74,9 @@ def reports(
         on: Event at which to report, or a `rnnr.Selection`; every event, if not given.
         clock: Returns the time in seconds since 1970.
         intervals: Whether each report has the least, the greatest, the sum and the count of each
-            metric that is a plain float, of all batches since the report before, also of those that
-            ``on`` does not select. It takes some 100 ns a batch for each metric.
+            metric that is a float or an integer of Python, of all batches since the report before,
+            also of those that ``on`` does not select, in intervals of some batches. It takes some
+            100 ns a batch for each metric.
         config: Configuration of the runs, which is in the reports of ``STARTED`` and ``RESUMED`` as
             it is now: a mapping, which may be nested, a dataclass, an ``argparse.Namespace``, a
             named tuple, or an object with attributes. Values that are neither numbers, texts, truth
