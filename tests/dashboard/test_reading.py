@@ -352,3 +352,12 @@ def test_modules_of_the_working_directory_are_not_taken_for_those_of_python(
     reading.follow(recorded(tmp_path / "a"), "a")
     assert runs(reading).keys() == {"a"}
     assert told == []
+
+
+def test_one_that_is_closed_before_it_has_begun_is_not_started(reading: Reading) -> None:
+    reading.follow(Path("absent"), "a")
+    helper = reading._process
+    assert helper is not None
+    helper.close()
+    assert helper._run_once() == 0
+    assert helper._process is None
