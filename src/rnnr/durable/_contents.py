@@ -149,7 +149,7 @@ class Values:
     def cut_logs(self, objects: Mapping[str, Any], folder: Folder) -> None:
         """Cut the logs back, once everything else is in its place.
 
-        The rows are kept before they are cut: whoever made the snapshot, none is lost.
+        The rows are kept before they are cut, so that a hostile snapshot destroys none.
 
         Args:
             objects: The named objects.
@@ -217,7 +217,7 @@ def _named(name: str) -> Iterator[None]:
 
 
 def _state_in(value: Any, name: str) -> Any:
-    """Return the state of an object that was saved, whoever wrote it."""
+    """Return the state of an object that was saved; of a hostile snapshot, any value."""
     return Placer().place(None, value.state, (name,)) if isinstance(value, FoundObject) else value
 
 

@@ -107,7 +107,7 @@ class FileSaver:
         return stateless(step, self._reserve_on)
 
     def _could_write(self, path: str, newest: Path) -> bool:
-        """Return whether a path looks like one of ours: whoever made the state, no other goes."""
+        """Return whether a path may be one of ours: a hostile state may name any other."""
         folder = _normal(self._folder)
         is_inside = folder in _normal(path).parents or folder not in _normal(newest).parents
         return is_inside and _normal(path).name.endswith(self._ending)
