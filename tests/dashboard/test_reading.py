@@ -361,3 +361,14 @@ def test_one_that_is_closed_before_it_has_begun_is_not_started(reading: Reading)
     helper.close()
     assert helper._run_once() == 0
     assert helper._process is None
+
+
+def test_a_question_to_a_process_that_dies_is_cancelled(reading: Reading, tmp_path: Path) -> None:
+    reading.follow(recorded(tmp_path / "a"), "a")
+    runs(reading)
+    process, helper = process_of(reading), reading._process
+    assert helper is not None
+    process.send_signal(signal.SIGSTOP)
+    future = helper.ask({"ask": "data", "cursor": ""})
+    process.kill()
+    until(future.cancelled)
