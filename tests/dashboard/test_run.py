@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from helpers.curves import Curves, Row
 from rnnr import Event, Runner
-from rnnr.attachments import ControlStatus
+from rnnr.attachments import Control, ControlStatus
 from rnnr.dashboard import _metrics
 from rnnr.dashboard._metrics import packed
 from rnnr.dashboard._run import RunModel
@@ -201,7 +201,7 @@ def test_a_metric_has_a_row_only_where_it_had_a_value() -> None:
 
 
 def test_a_spike_between_two_reports_is_seen() -> None:
-    runner, track = Runner(), RunModel("a", control_status=lambda: False)
+    runner, track = Runner(), RunModel("a", control=Control())
     on = Event.BATCH.every(1000) | Event.FINISHED
     reports(runner, on=on, intervals=True).subscribe(track.add)
 
@@ -311,11 +311,11 @@ def test_metrics_of_the_machine_are_of_batches_at_whatever_event_they_come() -> 
     assert summary(track)["metrics"]["of"] == ["batch"]
 
 
-@pytest.mark.parametrize("control_status", [None, lambda: False], ids=["recorded", "live"])
-def test_a_run_tells_when_it_began(control_status: Any) -> None:
-    track = RunModel("a", control_status=control_status)
+@pytest.mark.parametrize("control", [None, Control()], ids=["recorded", "live"])
+def test_a_run_tells_when_it_began(control: Control | None) -> None:
+    track = RunModel("a", control=control)
     answer = told(track, report(Event.STARTED, 0, began=1000.0), report(Event.BATCH, 1))
-    assert (answer["live"], answer["began"]) == (control_status is not None, 1000.0)
+    assert (answer["live"], answer["began"]) == (control is not None, 1000.0)
     older = told(RunModel("a"), report(Event.STARTED, 0))  # from a file of an earlier version
     assert older["began"] is None
     odd = told(RunModel("a"), report(Event.STARTED, 0, began=math.inf))
@@ -484,8 +484,9 @@ class Live:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.status: ControlStatus | bool = False
-        self.track = RunModel("a", control_status=lambda: self.status, clock=lambda: self.now)
+        self.status = ControlStatus.NONE
+        control: Any = self  # has a status, as a control does
+        self.track = RunModel("a", control=control, clock=lambda: self.now)
         self.n_iters = 0
         self.add(Event.STARTED)
         self.add(Event.EPOCH_STARTED)
@@ -517,7 +518,7 @@ class TestWhatIsToldOfALiveRun:
         live.add(Event.BATCH, 0.5)
         live.status, live.now = ControlStatus.PAUSED, live.now + 4000
         assert live.asked(*KNOWN, "seconds_left") == ["paused", None, 0, None]
-        live.status = False
+        live.status = ControlStatus.NONE
         assert live.asked("silent") == [0]
         live.add(Event.BATCH, 0.5)
         assert live.asked(*KNOWN) == ["running", None, 0]
@@ -580,7 +581,7 @@ class TestWhatIsToldOfALiveRun:
 
 
 class TestWants:
-    def test_after_the_first_hundred_it_wants_twenty_a_second(self) -> None:
+    def test_after_the_first_hundred_it_wants_ten_a_second(self) -> None:
         now = 0.0
         track = RunModel("a", clock=lambda: now)
         wanted = []
@@ -590,7 +591,7 @@ class TestWants:
                 wanted.append(i)
                 track.add(report(Event.BATCH, i))
         assert wanted[:101] == [*range(101)]
-        assert {later - one for one, later in pairwise(wanted[101:])} == {13}
+        assert {later - one for one, later in pairwise(wanted[101:])} == {26}
 
     def test_a_report_that_takes_long_is_made_less_often(self) -> None:
         clock = itertools.count(0.0, 0.125).__next__  # each look takes an eighth of a second
@@ -733,7 +734,7 @@ def test_one_that_is_seen_outside_first_begins_again_on_the_axis_of_the_run_arou
 
 
 def test_a_metric_of_epochs_goes_on_where_its_value_stays_in_the_stats() -> None:
-    runner, track = Runner(), RunModel("a", control_status=lambda: False)
+    runner, track = Runner(), RunModel("a", control=Control())
     reports(runner, intervals=True).subscribe(track.add)
     stats: dict[str, Any] = {}
 
@@ -752,7 +753,7 @@ def test_a_metric_of_epochs_goes_on_where_its_value_stays_in_the_stats() -> None
 
 
 def test_a_value_that_is_read_at_reports_alone_is_read_at_the_end_too() -> None:
-    runner, track = Runner(), RunModel("a", control_status=lambda: False)
+    runner, track = Runner(), RunModel("a", control=Control())
     on = Event.BATCH.first(2) | Event.FINISHED
     reports(runner, on=on, intervals=True).subscribe(track.add)
 

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from secrets import token_urlsafe
 from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
@@ -21,7 +21,7 @@ from rnnr._isolate import isolate
 from rnnr._logs._path import as_path, check_file
 from rnnr._runs import Slot, slot_around
 from rnnr.attachments._attachment import Attachment
-from rnnr.attachments._control import Control, ControlStatus
+from rnnr.attachments._control import Control
 from rnnr.dashboard._log import handlers_of
 from rnnr.dashboard._page import Page, PageRunner
 from rnnr.dashboard._reading import Reading
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Dashboard"]
 
 logger = logging.getLogger("rnnr.dashboard")
-
-_NONE = ControlStatus.NONE  # its lookup would double the cost of a check at each batch
 
 
 class Dashboard(Attachment):
@@ -156,7 +154,7 @@ class Dashboard(Attachment):
             OSError: If the port is in use, or may not be used.
         """
         check_runner(runner)
-        model = RunModel(name, control_status=self._control_status)
+        model = RunModel(name, control=self.control)
         # made first: it checks the keys before the page is opened
         source = reports(
             runner,
@@ -287,10 +285,6 @@ class Dashboard(Attachment):
         with self._lock:
             del self._attached[name]
             self._page.leave(name)
-
-    def _control_status(self) -> ControlStatus | Literal[False]:
-        status = self._page.control.status  # at each batch, so without the property
-        return status is not _NONE and status
 
     def _tell(self, level: int, text: str) -> None:
         """Log what the process that reads recordings has to say, and show it on the page."""

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from rnnr._runs import Slot
-from rnnr.attachments._control import ControlStatus
+from rnnr.attachments._control import Control, ControlStatus
 from rnnr.dashboard._axis import Pairs
 from rnnr.dashboard._metrics import BATCH, EPOCH, Metrics
 from rnnr.dashboard._progress import ENDLESS, Progress
@@ -23,13 +23,16 @@ __all__ = ["RunModel"]
 
 _N_EVENTS = 50
 _N_FIRST = 100  # number of first batches after which batches are reported less often
-_LEAST_SECONDS = 0.05  # between two of the later reports
+_LEAST_SECONDS = 0.1  # between two of the later reports
 _REST = 100  # times as long as it takes to add a report, until the next one
 
 _SILENT = 30.0  # seconds without a line after which the process of a recording may be dead
 _LATE = 1.0  # seconds without a requested report after which no speed is shown
 _STALE = 10.0  # seconds without any report after which no speed is shown
 _USUAL = 3.0  # up to so many times the usual interval, a report is not late
+
+_NO_CONTROL = Control()  # of a recorded run, and of one that was detached
+_NOTHING = ControlStatus.NONE  # its lookup would double the cost of `wants` at each batch
 
 _STATUS = {Event.FINISHED: "finished", Event.STOPPED: "stopped", Event.FAILED: "failed"}
 _OVER = frozenset(_STATUS.values())
@@ -42,8 +45,7 @@ class RunModel:
 
     Args:
         name: Name of the runner on the page.
-        control_status: Returns the status of the control, or false if it does nothing; ``None`` for
-            a recorded run.
+        control: What controls the run; ``None`` for a recorded run.
         clock: Returns a time in seconds that never goes back.
 
     Attributes:
@@ -57,14 +59,14 @@ class RunModel:
         self,
         name: str,
         *,
-        control_status: Callable[[], ControlStatus | bool] | None = None,
+        control: Control | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.around: Slot | None = None
         self.events: deque[tuple[float, str, str]] = deque(maxlen=_N_EVENTS)
-        self._is_live = control_status is not None
-        self._control_status = control_status or _no_status
+        self._is_live = control is not None
+        self._control = control or _NO_CONTROL
         self.n_events = 0
         self.heard_at = 0.0
         self.read: float | None = None
@@ -107,9 +109,9 @@ class RunModel:
         per second is limited: a report takes ten times as long when all else sleeps. During a pause
         the page must be exact. No batch of a run inside another run has a place on a chart.
         """
-        if not self._is_inner and self._clock() >= self._not_before:
+        if self._is_asked or (self._clock() >= self._not_before and not self._is_inner):
             return True
-        return self._is_asked or bool(self._control_status())
+        return self._control.status is not _NOTHING
 
     def ask(self) -> None:
         """Request a report of the next batch, whether or not it is time."""
@@ -119,7 +121,7 @@ class RunModel:
 
     def leave(self) -> None:
         """Expect no more reports, and keep those that there are; the control is gone, too."""
-        self._control_status, self.read = _no_status, None
+        self._control, self.read = _NO_CONTROL, None
         self.ask()
 
     def add(self, report: Report) -> None:
@@ -135,7 +137,7 @@ class RunModel:
             self._add_metrics(report)
             if not self._is_inner:
                 self._add_to_axis(report)
-            self._progress.add(report, is_paused=bool(self._control_status()))
+            self._progress.add(report, is_paused=self._control.status is not _NOTHING)
             self._status = _STATUS.get(report.event, "running")
             self._report = report
             self._error = report.error
@@ -338,7 +340,7 @@ class RunModel:
         if not self._is_live:
             is_dead = silent > max(_SILENT, _USUAL * self._progress.longest_gap)
             return "silent" if is_dead else "running"
-        control = self._control_status()
+        control = self._control.status
         if control is ControlStatus.STOPPING and not report.is_inside:  # an inner run is finished
             return "stopping"
         return "paused" if control is ControlStatus.PAUSED else "running"
@@ -362,7 +364,3 @@ def _is_plausible(number: float) -> bool:
 def _text(report: Report) -> str:
     of = "" if report.max_epoch >= ENDLESS else f" of {report.max_epoch}"
     return f"{report.event.name} · epoch {report.epoch}{of}, {report.n_iters} batches"
-
-
-def _no_status() -> bool:
-    return False

@@ -1,6 +1,6 @@
 """The plain numbers of all batches between two reports, as intervals."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import wraps
 from operator import index, itemgetter
@@ -20,7 +20,7 @@ _N_KINDS = 16  # sets of names after which the values are reduced: a run may use
 _N_METRICS = 1000  # names of which to keep the interval until the next report
 _NUMBERS, _STRINGS = {float, int, bool}, {str}
 
-Row = tuple[float, ...]
+Row = list[float]
 """The number of a batch, and its values."""
 
 Parts = list[tuple[int, Interval]]
@@ -49,42 +49,44 @@ class BatchValues:
         self._find = find
         self._failures = failures
         self._n_iters = 0
-        self._names: tuple[str, ...] | None = None
+        self._names: list[str] | None = None
         self._types: list[type] = []  # of a row
         self._rows: list[Row] = []  # of these names; the latest of those that follow
         self._kinds: dict[tuple[str, ...], list[Row]] = {}
         self._parts: dict[str, Parts] = {}
 
-    def add(self, state: State) -> None:
-        """Add the values of a batch."""
-        try:
-            stats = state.get(self._key)
-            if type(stats) is not dict:
-                stats = {}
-            if self._named:
-                stats = self._with_named(stats, state)
-            names, row = (*stats,), (state["n_iters"], *stats.values())
-            if row[0] <= self._n_iters:
-                self.begin(row[0] - 1)
-            if names != self._names or [*map(type, row)] != self._types:
-                names, row = self._floats(state, names, row)
-            self._rows.append(row)
-            if len(self._rows) >= _N_ROWS:
-                self._reduce(_N_ROWS)
-            self._n_iters = row[0]
-        except Exception as error:  # noqa: BLE001  (it is logged: a view never breaks a run)
-            self._failures.log("reports cannot read the values of a batch", error)
-
-    def before(self, handler: Callable[[State], object]) -> Callable[[State], None]:
-        """Return a handler that adds the values of a batch before another handler gets it.
+    def before(
+        self, test: Callable[[State], object], handler: Callable[[State], object]
+    ) -> Callable[[State], None]:
+        """Return a handler that adds the values of a batch before another handler may get it.
 
         One handler costs less than two, above all while handlers are timed.
+
+        Args:
+            test: Returns whether the other handler gets a batch.
+            handler: The other handler.
         """
+        key, is_plain = self._key, not self._named
 
         @wraps(handler, updated=())
         def add_before(state: State) -> None:
-            self.add(state)
-            handler(state)
+            try:
+                stats = state.get(key)
+                if not is_plain or type(stats) is not dict:
+                    stats = self._with_named(stats, state)
+                names, row = [*stats], [state["n_iters"], *stats.values()]
+                if row[0] <= self._n_iters:
+                    self.begin(row[0] - 1)
+                if names != self._names or [*map(type, row)] != self._types:
+                    names, row = self._floats(state, names, row)
+                self._rows.append(row)
+                if len(self._rows) >= _N_ROWS:
+                    self._reduce(_N_ROWS)
+                self._n_iters = row[0]
+            except Exception as error:  # noqa: BLE001  (it is logged: a view never breaks a run)
+                self._failures.log("reports cannot read the values of a batch", error)
+            if test(state):
+                handler(state)
 
         return add_before
 
@@ -107,13 +109,12 @@ class BatchValues:
         self._kinds = _up_to(n_iters, self._kinds)
         self._parts = _up_to(n_iters, self._parts)
 
-    def _with_named(self, stats: dict[Any, Any], state: State) -> dict[Any, Any]:
+    def _with_named(self, stats: Any, state: State) -> dict[Any, Any]:
         """Return the values of all keys; that of a key which is a mapping is not a float."""
-        return {**stats, **{key: state[key] for key in self._named if key in state}}
+        named = {key: state[key] for key in self._named if key in state}
+        return {**stats, **named} if type(stats) is dict else named
 
-    def _floats(
-        self, state: State, names: tuple[Any, ...], row: tuple[Any, ...]
-    ) -> tuple[tuple[str, ...], Row]:
+    def _floats(self, state: State, names: list[Any], row: list[Any]) -> tuple[list[str], Row]:
         """Return the names and the row of the floats among other values, and go on with them."""
         n_iters, *values = row
         items: Iterable[tuple[Any, Any]] = zip(names, values, strict=True)
@@ -121,26 +122,27 @@ class BatchValues:
             items = self._find(state, self._keys).items()
         numbers = ((str(name), _number(value)) for name, value in items)
         found = {name: number for name, number in numbers if number is not None}
-        names, values = (*found,), [*found.values()]
+        names = [*found]
         if names != self._names:
             self._go_on_with(names)
-        return names, (index(n_iters), *values)
+        return names, [index(n_iters), *found.values()]
 
-    def _go_on_with(self, names: tuple[str, ...]) -> None:
+    def _go_on_with(self, names: list[str]) -> None:
         if len(self._kinds) >= _N_KINDS:
             self._reduce(_N_ROWS)
+            self._kinds.clear()
         self._names, self._types = names, [int, *[float] * len(names)]
-        self._rows = self._kinds.pop(names, [])
-        self._kinds[names] = self._rows  # at the end, so that the latest values are there
+        self._rows = self._kinds.pop((*names,), [])
+        self._kinds[*names,] = self._rows  # at the end, so that the latest values are there
 
     def _reduce(self, n: int) -> None:
         """Make an interval of every so many rows."""
-        kinds, self._kinds, self._names = self._kinds, {}, None
-        for names, rows in kinds.items():
+        for names, rows in self._kinds.items():
             for i in range(0, len(rows), n):
                 steps, *columns = zip(*rows[i : i + n], strict=True)
                 for name, column in zip(names, columns, strict=True):
                     self._add_part(name, (int(steps[-1]), interval_of(column)))
+            rows.clear()
 
     def _add_part(self, name: str, part: tuple[int, Interval]) -> None:
         parts = self._parts.get(name)
@@ -166,7 +168,7 @@ def _number(value: Any) -> float | None:
 
 
 _K = TypeVar("_K")
-_T = TypeVar("_T", bound=tuple[Any, ...])
+_T = TypeVar("_T", bound=Sequence[Any])
 
 _step = itemgetter(0)
 

@@ -116,7 +116,7 @@ class HandlerTimes:
             return handler
         if getattr(handler, "is_untimed", False) is True:  # a mock has every attribute
             return partial(self._skip, handler)
-        clock = self._clock
+        clock, drawing = self._clock, self._drawing
         key = event, *described(handler)
         taken = self._taken.setdefault(key, [0, 0.0])
         if not is_own(handler):
@@ -126,7 +126,10 @@ class HandlerTimes:
         def timed(state: State) -> None:
             begin = clock()
             if is_batch and state["n_iters"] != self._batch:
-                self._begin_batch(begin, state["n_iters"])
+                self._batch = state["n_iters"]
+                if self._latest is not None:
+                    drawing[0] += 1
+                    drawing[1] += begin - self._latest
             try:
                 handler(state)
             finally:
@@ -140,12 +143,6 @@ class HandlerTimes:
     def _skip(self, handler: Callback, state: State) -> None:
         handler(state)
         self._latest = self._clock()
-
-    def _begin_batch(self, now: float, n_iters: int) -> None:
-        self._batch = n_iters
-        if self._latest is not None:
-            self._drawing[0] += 1
-            self._drawing[1] += now - self._latest
 
     def _is_ours(self, handler: Callback) -> bool:
         if isinstance(handler, MethodType):

@@ -134,11 +134,11 @@ def reports(
                 observer.on_next(report)
 
         vars(emit)["__wrapped__"] = observer.on_next  # a table of handlers names the observer
-        handlers = {
-            event: only_if(test, partial(emit, event)) for event, test in on.predicates().items()
-        }
+        tests = on.predicates()
+        handlers = {event: only_if(test, partial(emit, event)) for event, test in tests.items()}
         if values is not None:
-            handlers[Event.BATCH] = values.before(handlers.get(Event.BATCH, _do_nothing))
+            test = tests.get(Event.BATCH, _never)
+            handlers[Event.BATCH] = values.before(test, partial(emit, Event.BATCH))
         return CompositeDisposable(
             runner._slot.watch(),
             *(
@@ -274,8 +274,8 @@ class _Reporter:
         return self._n_batches
 
 
-def _do_nothing(_: State) -> None:
-    """Report no batch."""
+def _never(_: State) -> bool:
+    return False
 
 
 def _reduced(state: State) -> tuple[str, ...]:
