@@ -16,7 +16,7 @@ const WITH_VALUES = 6; // curves whose latest values the heading has
 const WITH_RUNS = 3; // experiments whose latest values the heading has
 
 export function makeChart(metric) {
-  const chart = { metric, isNear: false, scales: null };
+  const chart = { metric, isNear: false, scales: null, size: { width: 0, height: 0 } };
   chart.values = element("ul", { className: "legend" });
   chart.tools = element("div", { className: "tools" });
   const heading = element("div", { className: "heading" }, element("h3", {}, element("bdi", {}, metric)), chart.values, chart.tools);
@@ -43,7 +43,7 @@ export function drawnCurves(metric) {
 /** Draw a chart again. */
 export function draw(chart) {
   const ratio = Math.min(2, devicePixelRatio || 1);
-  const [width, height] = [Math.round(chart.plot.clientWidth * ratio), Math.round(chart.plot.clientHeight * ratio)];
+  const [width, height] = [Math.round(chart.size.width * ratio), Math.round(chart.size.height * ratio)];
   if (!width || !height) return;
   for (const canvas of [chart.base, chart.top])
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });

@@ -35,6 +35,16 @@ const watcher = new IntersectionObserver((entries) => {
   tell("seen");
 }, { rootMargin: "150px" });
 
+/** Note the sizes of the plots: to ask for one while texts change takes a layout of the page. */
+const sizes = new ResizeObserver((entries) => {
+  for (const { target, contentRect } of entries) {
+    const chart = charts.get(target.parentNode?.dataset.metric);
+    if (chart?.plot !== target) continue;
+    chart.size = contentRect;
+    if (chart.isNear) drawSoon(chart);
+  }
+});
+
 export const near = () => [...charts.values()].filter(({ isNear }) => isNear);
 export const curvesInView = () => near().flatMap(({ metric }) => shownCurves(metric));
 
@@ -97,11 +107,13 @@ function make(metric) {
   charts.set(metric, chart);
   tell("made", chart);
   watcher.observe(chart.root);
+  sizes.observe(chart.plot);
   return chart;
 }
 
 function remove(metric, chart) {
   watcher.unobserve(chart.root);
+  sizes.unobserve(chart.plot);
   dirty.delete(chart);
   release(chart);
   chart.root.remove();
@@ -136,5 +148,3 @@ function drawNext() {
   spent.milliseconds += performance.now() - begun;
   if (dirty.size) frame = requestAnimationFrame(drawNext);
 }
-
-new ResizeObserver(() => redraw()).observe(byId("charts"));

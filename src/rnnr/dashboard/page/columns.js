@@ -13,8 +13,15 @@ const DOWN = /(^|[^a-z])(err|error|mse|mae|rmse|nll|ppl|perplexity|cer|wer|fid|r
 
 export const isUpward = (metric) => UP.test(metric);
 
+let main = { of: null }; // what `mainMetrics` has found, which each column asks for
+
 /** Return the two metrics that tell most of a run: one that grows as it gets better, and the loss. */
 function mainMetrics() {
+  if (main.of !== store.metrics) main = { of: store.metrics, ...findMainMetrics() };
+  return main;
+}
+
+function findMainMetrics() {
   const names = [...store.metrics.keys()].filter((name) => !name.startsWith("system/"));
   const first = names.find(isUpward) ?? names.find((name) => /loss/i.test(name)) ?? names[0];
   const second = names.find((name) => /loss/i.test(name)) ?? names.find((name) => name !== first);

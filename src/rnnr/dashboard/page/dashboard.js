@@ -25,7 +25,7 @@ import { points } from "./points.js";
 
 const SHARE = 4; // times its own drawing time, the page waits until it asks again
 
-const page = { cursor: null, asking: false, timer: null, fetching: false, missing: false, isNew: false };
+const page = { cursor: null, asking: false, timer: null, fetching: false, missing: false, isNew: false, changed: new Set() };
 
 function show(answer) {
   const begun = performance.now();
@@ -43,8 +43,16 @@ function show(answer) {
   if (answer.events) showLines("events", answer.events);
   if (answer.log) showLines("log", answer.log);
   if (isNew) arrange();
-  if (isNew || changed.size) redraw(({ metric }) => isNew || shownCurves(metric).some(({ key }) => changed.has(key)));
+  for (const key of changed) page.changed.add(key);
+  if (isNew) redraw();
+  else if (changed.size && !curvesInView().some(isStale)) redrawChanged(); // else when the curves are there
   spent.milliseconds += performance.now() - begun;
+}
+
+/** Draw the charts again that have a curve of a run that has changed, or one that was asked for. */
+function redrawChanged(asked = new Set()) {
+  redraw(({ metric }) => shownCurves(metric).some(({ key, i }) => page.changed.has(key) || asked.has(`${key}.${i}`)));
+  page.changed.clear();
 }
 
 /** Ask for the curves in view that have changed, and draw them as they come. */
@@ -59,7 +67,7 @@ async function fetchInView() {
       if (!curves.length) break;
       const asked = new Set(curves.map(({ key, i }) => `${key}.${i}`));
       await fetchCurves(curves, () => {
-        redraw(({ metric }) => shownCurves(metric).some(({ key, i }) => asked.has(`${key}.${i}`)));
+        redrawChanged(asked);
         drawEnlarged();
         showZoom();
         askSoon();
