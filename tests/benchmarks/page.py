@@ -12,7 +12,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import sleep
@@ -22,7 +22,9 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 from helpers.browser import launch
 from rnnr import Event, Runner, State
 from rnnr.dashboard import Dashboard
+from rnnr.dashboard._polling import PollingRate
 
+INTERVAL = 0.5  # seconds between two updates of a page, however long the answers take
 SECONDS = 10.0  # of measuring
 N_RUNS, N_METRICS = 3, 200
 
@@ -85,16 +87,27 @@ def write(path: Path, n_batches: int) -> None:
 
 
 def cpu_seconds(browser: BrowserContext) -> float:
-    """Return the processor time of the main thread of the browser's busiest page."""
+    """Return the processor time of the main threads of the browser's pages."""
     browser.pages[0].title()
-    times = [0.0]
+    seconds = 0.0
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        command = path.read_bytes() if path.exists() else b""
-        if b"--type=renderer" in command and os.stat(path).st_uid == os.getuid():
-            task = path.parent / "task" / path.parent.name / "stat"
-            fields = task.read_text().rpartition(")")[2].split()
-            times.append((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
-    return sum(times)
+        with suppress(OSError):  # it has ended meanwhile
+            if b"--type=renderer" in path.read_bytes() and is_ours(path.parent):
+                fields = fields_of(path.parent / "task" / path.parent.name)
+                seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds
+
+
+def is_ours(process: Path) -> bool:
+    """Return whether this process has started another one, or what has."""
+    while process.name not in ("0", str(os.getpid())):
+        process = process.parent / fields_of(process)[1]
+    return process.name != "0"
+
+
+def fields_of(process: Path) -> list[str]:
+    """Return what follows the name in the status of a process or a thread."""
+    return (process / "stat").read_text().rpartition(")")[2].split()
 
 
 def first_drawing(page: Page, address: str) -> float:
@@ -108,15 +121,19 @@ def first_drawing(page: Page, address: str) -> float:
 
 def live(browser: BrowserContext) -> Iterator[tuple[str, str]]:
     """Measure live runs with many metrics."""
+    PollingRate.seconds = lambda *_, **__: INTERVAL  # type: ignore[method-assign]
     with trainings() as dashboard:
-        page = browser.new_page()
+        page, updates = browser.new_page(), list[str]()
+        page.on("request", lambda request: updates.append(request.url))
         page.add_init_script(OBSERVE)
         yield "first drawing", f"{first_drawing(page, dashboard.address):.2f} s"
         sleep(3)
         page.evaluate("window.tasks.length = 0")
         before = cpu_seconds(browser)
-        sleep(SECONDS)
+        updates.clear()
+        page.wait_for_timeout(SECONDS * 1000)
         yield "busy", f"{(cpu_seconds(browser) - before) / SECONDS:.1%}"
+        yield "updates a second", f"{sum('/data?' in url for url in updates) / SECONDS:.1f}"
         longest = page.evaluate("Math.max(0, ...window.tasks)")
         yield "longest task", f"{longest:.0f} ms" if longest else "below 50 ms"
         yield "nodes", str(page.evaluate("document.querySelectorAll('*').length"))
