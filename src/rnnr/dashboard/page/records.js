@@ -24,19 +24,9 @@ function handlerRow({ run, event, name, where, calls, seconds, share }) {
   );
 }
 
-/** Put all of rnnr's handlers of a run into one row. */
-function together(handlers) {
-  const rows = new Map();
-  for (const { run, calls, seconds, share } of handlers) {
-    const row = rows.get(run) ?? { run, event: "", name: "rnnr's own", n: 0, calls: 0, seconds: 0, share: 0 };
-    rows.set(run, { ...row, n: row.n + 1, calls: row.calls + (calls ?? 0), seconds: row.seconds + (seconds ?? 0), share: row.share + (share ?? 0) });
-  }
-  return [...rows.values()].map((row) => ({ ...row, where: `${row.n} ${row.n === 1 ? "handler" : "handlers"}` }));
-}
-
 export function showHandlers(handlers) {
   const own = (handlers ?? []).filter((handler) => handler.own !== false);
-  const ours = together((handlers ?? []).filter((handler) => handler.own === false));
+  const ours = (handlers ?? []).filter((handler) => handler.own === false);
   const [table, empty] = byId("handlers").querySelectorAll("table, p");
   table.tBodies[0].replaceChildren(...[...own, ...ours].map(handlerRow));
   table.hidden = !handlers?.length;
