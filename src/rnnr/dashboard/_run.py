@@ -97,8 +97,8 @@ class RunModel:
         seconds = _plausible(report.seconds) if report else 0.0
         clock = time.strftime("%H:%M:%S", time.localtime(now))
         since = "" if seconds is None else f"+{seconds:.1f} s"
-        self.n_events += 1
         self.events.append((now, clock if self._is_live else since, text))
+        self.n_events += 1  # last: who has read it finds the event
 
     def wants(self, state: State) -> bool:  # noqa: ARG002  (a test of states)
         """Return whether to report a batch: it is time, or a page has asked.
