@@ -203,6 +203,7 @@ class RunModel:
         self._report = batches.report(len(batches) - 1)
         self._error = None
         self._n_batches += len(batches)
+        self._note_full()
 
     def _begin_again(self) -> None:
         """Begin to collect the metrics of a new run."""
@@ -245,7 +246,7 @@ class RunModel:
                     self._metrics.set_last(EPOCH, name, value)
         elif event in ENDS and self._has_place:
             for name, value in report.metrics.items():  # those that are there at the end alone
-                if not name.startswith(SYSTEM):  # what was read last, or is there at the end alone
+                if not name.startswith(SYSTEM):  # which are added at every event
                     of = BATCH if (BATCH, name) in self._metrics else EPOCH
                     self._metrics.add_later(of, name, step, value)
 
