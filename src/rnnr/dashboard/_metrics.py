@@ -15,7 +15,7 @@ from rnnr.reporting._interval import Interval, of_one
 __all__ = ["BATCH", "EPOCH", "Metrics", "octets_of", "packed"]
 
 BATCH, EPOCH = "batch", "epoch"
-"""What the names of metrics of the machine begin with."""
+"""Kinds of metrics: those that have a value for each batch, and those of whole epochs."""
 
 _N_METRICS = 1000
 _N_FULL, _FULL, _SMALL = 400, 1000, 200  # curves with all intervals, and their numbers
