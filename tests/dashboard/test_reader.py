@@ -68,6 +68,24 @@ def until(is_so: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+def test_what_is_sent_a_second_time_while_the_process_is_started_is_followed_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(_reader, "Recordings", Bad)
+    path = tmp_path / "a"
+    path.touch()
+    answers = answered(
+        monkeypatch,
+        *[{"do": "follow", "id": 1, "path": str(path), "name": "a"}] * 2,
+        *[{"do": "search", "id": 2, "path": str(tmp_path), "name": ""}] * 2,
+        {"ask": "data", "cursor": "", "number": 5},
+    )
+    (data,) = [each for each in answers if each.number]
+    ((number, keys),) = data.head["order"]
+    assert (number, len(keys)) == (1, 1)
+    assert data.head["searching"] == [str(tmp_path)]
+
+
 def test_it_carries_out_messages_and_answers_questions(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
