@@ -5,14 +5,13 @@ import io
 import logging
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers.threads import GUARD
+from helpers.threads import until
 from rnnr.dashboard import _reader
 from rnnr.dashboard._frames import Answer, answers_in, begin, encoded, questions_in, write_answer
 from rnnr.dashboard._recordings import Recordings
@@ -59,13 +58,6 @@ def answered(monkeypatch: pytest.MonkeyPatch, *messages: dict[str, Any]) -> list
     with pytest.raises(Ended):
         _reader.main("token", os.getppid())
     return [*answers_in(io.BytesIO(answers.getvalue()), "token")]
-
-
-def until(is_so: Callable[[], object]) -> None:
-    end = time.monotonic() + GUARD
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_what_is_sent_a_second_time_while_the_process_is_started_is_followed_once(
