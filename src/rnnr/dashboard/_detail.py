@@ -48,7 +48,7 @@ class Segments:
 
     def __init__(self) -> None:
         self._segments: list[Segment] = []
-        self._greatest = -1
+        self._last_step = -1
 
     def add(self, begin: int, end: int, n_lines: int, steps: Sequence[int]) -> None:
         """Add lines that were read.
@@ -62,11 +62,11 @@ class Segments:
         """
         if not steps:
             return
-        is_set_back = self._greatest > steps[0] or any(
+        is_set_back = self._last_step > steps[0] or any(
             later < step for step, later in pairwise(steps)
         )
         new = Segment(begin, end, n_lines, min(steps), max(steps), is_set_back)
-        self._greatest = steps[-1]
+        self._last_step = steps[-1]
         last = self._segments[-1] if self._segments else None
         if last is not None and last.n_lines < _N_LINES:
             self._segments[-1] = Segment(
@@ -80,7 +80,7 @@ class Segments:
     def clear(self) -> None:
         """Forget all: another run has begun, or the file is a different one."""
         self._segments.clear()
-        self._greatest = -1
+        self._last_step = -1
 
     def between(self, first: int, last: int) -> list[Segment]:
         """Return what has to be read for two steps and those between.
