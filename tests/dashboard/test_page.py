@@ -17,7 +17,6 @@ from rnnr.dashboard._metrics import packed
 from rnnr.dashboard._page import Page, PageRunner
 from rnnr.dashboard._run import RunModel
 from rnnr.dashboard._wants import MOST_OCTETS
-from rnnr.operators import do, pipeline, select
 from rnnr.reporting import HandlerTimes, Report, reports
 
 
