@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # elsewhere it may be missing: the fixtures import it
     from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, Request
 
 __all__ = [
+    "PARKED",
     "PageOpener",
     "Visit",
     "browser",
@@ -39,6 +40,16 @@ _FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync"
 )
 _MILLISECONDS = 20_000  # after which what does not come is missing; other work slows the machine
+
+PARKED = """async (n) => {
+    for (let i = 0; i < 200; i += 1) {
+        const { held, pending } = await navigator.locks.query();
+        if (held.length === 1 && pending.length === n - 1) return true;
+        await new Promise((go) => setTimeout(go, 50));
+    }
+    return false;
+}"""
+"""Waits until one window of a browser parks a request for all of them."""
 
 _COMMANDS = (
     "chromium chromium-browser google-chrome google-chrome-stable google-chrome-beta "
