@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from helpers.browser import browser, open_page, playwright
+from helpers.browser import Visit, browser, open_page, playwright
+from rnnr import Runner
 
-if TYPE_CHECKING:  # it needs Tornado, which may be missing
+if TYPE_CHECKING:  # they need Playwright and Tornado, which may be missing
+    from playwright.sync_api import BrowserContext, Page
+
     from rnnr.dashboard import Dashboard
 
-__all__ = ["browser", "dashboard", "in_background", "open_page", "playwright"]
+__all__ = ["blank", "browser", "dashboard", "in_background", "open_page", "playwright"]
 
 
 @pytest.fixture
-def dashboard() -> Iterator[Dashboard]:
-    """A dashboard that is closed after the test."""
+def dashboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dashboard]:
+    """A dashboard that is closed after the test, without waiting for pages that are gone."""
     from rnnr.dashboard import Dashboard
 
     dashboard = Dashboard()
     yield dashboard
+    monkeypatch.setattr("rnnr.dashboard._farewell._SECONDS", 0.0)  # it may not know yet
     dashboard.close()
 
 
@@ -32,3 +36,16 @@ def in_background(dashboard: Dashboard) -> Iterator[Callable[..., Future[None]]]
     with ThreadPoolExecutor() as threads:
         yield threads.submit
         dashboard.control.stop()
+
+
+@pytest.fixture(scope="module")
+def blank(browser: BrowserContext) -> Iterator[Page]:
+    """A page without a run, to call functions of its modules."""
+    from rnnr.dashboard import Dashboard
+
+    dashboard = Dashboard()
+    dashboard.attach_on(Runner())
+    page = Visit(browser, dashboard.address).page
+    yield page
+    page.close()
+    dashboard.close()

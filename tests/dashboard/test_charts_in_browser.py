@@ -19,9 +19,9 @@ pytest.importorskip("PIL")
 pytest.importorskip("numpy")
 
 from PIL import Image
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
-from helpers.browser import PageOpener, Visit
+from helpers.browser import PageOpener
 from helpers.extras import np
 from helpers.page import (
     BOTTOM,
@@ -54,17 +54,6 @@ from rnnr.dashboard import Dashboard
 def noisy(n: int) -> float:
     """Return a loss that is noise around 1."""
     return 1 + (n * 7919 % 100 - 50) / 100
-
-
-@pytest.fixture(scope="module")
-def blank(browser: BrowserContext) -> Iterator[Page]:
-    """A page without a run, to call functions of its modules."""
-    dashboard = Dashboard()
-    dashboard.attach_on(Runner())
-    page = Visit(browser, dashboard.address).page
-    yield page
-    page.close()
-    dashboard.close()
 
 
 # Pure functions, against Python
@@ -682,6 +671,7 @@ def test_the_axis_is_batches_epochs_time_or_clock(
         ("Batches", r"batch 200"),
         ("Epochs", r"epoch 1\.00"),
         ("Time", r"after [\d.]+ s"),
+        ("Clock", r"\d\d:\d\d:\d\d"),
     ]:
         page.get_by_text(name, exact=True).click()
         expect(page.get_by_role("radio", name=name)).to_be_checked()
@@ -689,19 +679,6 @@ def test_the_axis_is_batches_epochs_time_or_clock(
         page.keyboard.press("End")
         expect(page.locator("#values .place")).to_have_text(re.compile(rf"^{text}$"))
         assert shown_values(page) == [["training", "200"]]
-
-
-def test_the_axis_is_the_time_of_day_of_a_live_run(
-    dashboard: Dashboard, open_page: PageOpener
-) -> None:
-    trainer_of(dashboard, loss=float).run(range(3))
-    page = open_page(dashboard.address)
-    await_points(page, 3)
-    page.get_by_text("Clock", exact=True).click()
-    plot(page).focus()
-    page.keyboard.press("End")
-    expect(page.locator("#values .place")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
-    assert shown_values(page) == [["training", "3"]]
 
 
 def test_only_charts_in_view_are_asked_for(dashboard: Dashboard, open_page: PageOpener) -> None:
