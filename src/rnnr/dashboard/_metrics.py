@@ -5,7 +5,6 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from math import nan
 from typing import Any
 
 from rnnr._numbers import as_json
@@ -36,7 +35,7 @@ class Metrics:
     def __init__(self) -> None:
         self._places: dict[tuple[str, str], int] = {}
         self._curves: list[Curve] = []
-        self._last: list[float] = []
+        self._last: list[float | None] = []
         self.is_full = False
 
     def __contains__(self, key: tuple[str, str]) -> bool:
@@ -81,9 +80,12 @@ class Metrics:
             self._curves[place].version += 1
 
     def go_back(self, step: int) -> None:
-        """Drop what is beyond a step."""
-        for curve in self._curves:
+        """Drop what is beyond a step; the latest value is where the curve ends then."""
+        for place, curve in enumerate(self._curves):
+            before = curve.version
             curve.go_back(step)
+            if curve.version != before:
+                self._last[place] = None if curve.open is None else curve.open[1].mean
 
     def columns(self) -> dict[str, list[Any]]:
         """Return what a page needs to know of each metric."""
@@ -91,7 +93,7 @@ class Metrics:
         return {
             "names": [name for _, name in self._places],
             "of": [of for of, _ in self._places],
-            "last": [*map(as_json, self._last)],
+            "last": [last if last is None else as_json(last) for last in self._last],
             "least": [as_json(curve.least) for curve in curves],
             "greatest": [as_json(curve.greatest) for curve in curves],
             "not_finite": [curve.not_finite for curve in curves],
@@ -144,7 +146,7 @@ class Metrics:
             return None
         self._places[of, name] = n
         self._curves.append(Curve(_limit(n)))
-        self._last.append(nan)
+        self._last.append(None)
         return n
 
 
