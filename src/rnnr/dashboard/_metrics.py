@@ -4,7 +4,7 @@ import json
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rnnr._numbers import as_json
@@ -41,6 +41,10 @@ class Metrics:
     def __contains__(self, key: tuple[str, str]) -> bool:
         """Return whether there is a metric of a kind and a name."""
         return key in self._places
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Return an iterator over the kinds and names of the metrics, in order."""
+        return iter(self._places)
 
     def add(self, of: str, name: str, step: int, value: float) -> None:
         """Add a value of a batch or an epoch to the metric of a name."""

@@ -183,6 +183,11 @@ class RunModel:
             found = {place: self._metrics.at(place) for place in places}
         return {place: metric for place, metric in found.items() if metric is not None}
 
+    def names_of_batches(self) -> set[str]:
+        """Return the names of the metrics of batches."""
+        with self._lock:
+            return {name for of, name in self._metrics if of == BATCH}
+
     def curve(self, place: int, rewritten: int, closed: int) -> tuple[dict[str, Any], bytes] | None:
         """Return the rows of a curve that a page lacks, as `Metrics.rows` does."""
         with self._lock:
