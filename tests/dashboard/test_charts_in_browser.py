@@ -49,6 +49,7 @@ from helpers.page import (
 )
 from rnnr import Event, Runner, State
 from rnnr.dashboard import Dashboard
+from rnnr.recording import Record
 
 
 def noisy(n: int) -> float:
@@ -592,6 +593,25 @@ def test_every_value_of_a_recording_is_seen_in_a_zoom(
     page.mouse.move(*xy(page, 0.5))
     expect(page.locator("#values .place")).to_have_text("batch 10,200")
     assert shown_values(page) == [["training", f"{noisy(10_200):#.4g}"]]
+
+
+def test_a_zoom_between_two_values_of_a_recording_shows_the_line_that_joins_them(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    runner = Runner()
+
+    @runner.on(Event.BATCH)
+    def measure(state: State) -> None:
+        n = state["n_iters"]
+        state["stats"] = {"loss": 1 / n} | ({} if n % 5 else {"rare": float(n)})
+
+    with Record(tmp_path / "one.jsonl").attach_on(runner):
+        runner.run(range(6000))
+    dashboard.follow(tmp_path / "one.jsonl", "training")
+    page = open_page(f"{dashboard.address}#smooth=0&zoom=3002~3003")
+    with page.expect_response("**/curves?part=*"):
+        expect(page.locator("#strip .badge")).to_have_text("finished")
+    assert curve(page, "--series-0", "rare").any()
 
 
 # Large, and as files
