@@ -642,6 +642,14 @@ def test_a_click_enlarges_a_chart_and_escape_leaves(
     expect(dialog).to_be_hidden()
 
 
+def saved_csv(page: Page) -> list[list[str]]:
+    """Save the values of a chart, and return the rows of the file."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="save the values: loss").click()
+    assert download.value.suggested_filename == "loss.csv"
+    return list(csv.reader(StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
+
+
 def test_the_values_of_the_runs_that_are_shown_are_saved_as_csv(
     dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
@@ -650,16 +658,17 @@ def test_the_values_of_the_runs_that_are_shown_are_saved_as_csv(
     await_points(page, 6, run="c")
     page.get_by_role("button", name="show c").click()
     chart(page).hover()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="save the values: loss").click()
-    assert download.value.suggested_filename == "loss.csv"
-    rows = list(csv.reader(StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
-    assert rows[0] == ["run", "part", "batch", "value", "least", "greatest"]
-    assert [[a, b, int(c), *map(float, some)] for a, b, c, *some in rows[1:]] == [
+    head, *rows = saved_csv(page)
+    assert head == ["run", "part", "batch", "value", "least", "greatest"]
+    assert [[a, b, int(c), *map(float, some)] for a, b, c, *some in rows] == [
         [name, "training", n, factor * n, factor * n, factor * n]
         for factor, name in ((1, 'say "a", b'), (2, "b"))
         for n in range(1, 7)
     ]
+    page.evaluate("location.hash = 'zoom=2~4.5'")
+    expect(page.locator("#zoom")).to_be_visible()
+    _, *rows = saved_csv(page)
+    assert [row[2] for row in rows] == ["2", "3", "4"] * 3
 
 
 def test_a_chart_is_saved_as_a_picture_of_twice_the_size(
