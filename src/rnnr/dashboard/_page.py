@@ -78,9 +78,10 @@ class Page:
         return self._changes(self._refreshed(), cursor)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return all that the page shows, without reading or measuring anything."""
+        """Return all that the page shows, and measure nothing for it."""
         with self._lock:
-            return self._changes(dict(self._runners), "")[0]
+            runners = dict(self._runners)
+        return self._changes(runners, "")[0]
 
     def _changes(self, runners: dict[str, PageRunner], cursor: str) -> tuple[dict[str, Any], str]:
         had, has = self._parsed(cursor), self._counts(runners)
