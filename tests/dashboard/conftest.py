@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from helpers.browser import Visit, browser, open_page, playwright
+from helpers.browser import Visit, browser, close_at_once, open_page, playwright
 from rnnr import Runner
 
 if TYPE_CHECKING:  # they need Playwright and Tornado, which may be missing
@@ -20,14 +20,13 @@ __all__ = ["blank", "browser", "dashboard", "in_background", "open_page", "playw
 
 
 @pytest.fixture
-def dashboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dashboard]:
-    """A dashboard that is closed after the test, without waiting for pages that are gone."""
+def dashboard() -> Iterator[Dashboard]:
+    """A dashboard that is closed after the test."""
     from rnnr.dashboard import Dashboard
 
     dashboard = Dashboard()
     yield dashboard
-    monkeypatch.setattr("rnnr.dashboard._farewell._SECONDS", 0.0)  # it may not know yet
-    dashboard.close()
+    close_at_once(dashboard)
 
 
 @pytest.fixture
@@ -48,4 +47,4 @@ def blank(browser: BrowserContext) -> Iterator[Page]:
     page = Visit(browser, dashboard.address).page
     yield page
     page.close()
-    dashboard.close()
+    close_at_once(dashboard)

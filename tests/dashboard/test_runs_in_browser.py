@@ -18,7 +18,7 @@ pytest.importorskip("numpy")
 
 from playwright.sync_api import Page, expect
 
-from helpers.browser import PageOpener
+from helpers.browser import PageOpener, close_at_once
 from helpers.page import (
     FRAMES,
     GUARD,
@@ -210,7 +210,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("three")
     show_recordings(dashboard, folder, CONFIGS, loss=float, accuracy=lambda n: n / 100)
     yield dashboard.address
-    dashboard.close()
+    close_at_once(dashboard)
 
 
 @pytest.fixture

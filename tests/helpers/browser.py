@@ -23,11 +23,14 @@ import pytest
 if TYPE_CHECKING:  # elsewhere it may be missing: the fixtures import it
     from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, Request
 
+    from rnnr.dashboard import Dashboard
+
 __all__ = [
     "PARKED",
     "PageOpener",
     "Visit",
     "browser",
+    "close_at_once",
     "first_that_starts",
     "launch",
     "open_page",
@@ -156,6 +159,13 @@ class Visit:
 
     def _told(self, message: ConsoleMessage) -> None:
         self.complaints.append(f"{message.type}: {message.text}")
+
+
+def close_at_once(dashboard: Dashboard) -> None:
+    """Close a dashboard whose pages are closed, which it may not have noticed yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rnnr.dashboard._farewell._SECONDS", 0.0)
+        dashboard.close()
 
 
 PageOpener: TypeAlias = "Callable[..., Page]"
