@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from helpers.browser import browser, open_page, playwright
+from helpers.browser import Visit, browser, close_at_once, open_page, playwright
+from rnnr import Runner
 
-if TYPE_CHECKING:  # it needs Tornado, which may be missing
+if TYPE_CHECKING:  # they need Playwright and Tornado, which may be missing
+    from playwright.sync_api import BrowserContext, Page
+
     from rnnr.dashboard import Dashboard
 
-__all__ = ["browser", "dashboard", "in_background", "open_page", "playwright"]
+__all__ = ["blank", "browser", "dashboard", "in_background", "open_page", "playwright"]
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def dashboard() -> Iterator[Dashboard]:
 
     dashboard = Dashboard()
     yield dashboard
-    dashboard.close()
+    close_at_once(dashboard)
 
 
 @pytest.fixture
@@ -32,3 +35,16 @@ def in_background(dashboard: Dashboard) -> Iterator[Callable[..., Future[None]]]
     with ThreadPoolExecutor() as threads:
         yield threads.submit
         dashboard.control.stop()
+
+
+@pytest.fixture(scope="module")
+def blank(browser: BrowserContext) -> Iterator[Page]:
+    """A page without a run, to call functions of its modules."""
+    from rnnr.dashboard import Dashboard
+
+    dashboard = Dashboard()
+    dashboard.attach_on(Runner())
+    page = Visit(browser, dashboard.address).page
+    yield page
+    page.close()
+    close_at_once(dashboard)

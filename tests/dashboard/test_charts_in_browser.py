@@ -19,9 +19,9 @@ pytest.importorskip("PIL")
 pytest.importorskip("numpy")
 
 from PIL import Image
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
-from helpers.browser import PageOpener, Visit
+from helpers.browser import PageOpener
 from helpers.extras import np
 from helpers.page import (
     BOTTOM,
@@ -49,22 +49,12 @@ from helpers.page import (
 )
 from rnnr import Event, Runner, State
 from rnnr.dashboard import Dashboard
+from rnnr.recording import Record
 
 
 def noisy(n: int) -> float:
     """Return a loss that is noise around 1."""
     return 1 + (n * 7919 % 100 - 50) / 100
-
-
-@pytest.fixture(scope="module")
-def blank(browser: BrowserContext) -> Iterator[Page]:
-    """A page without a run, to call functions of its modules."""
-    dashboard = Dashboard()
-    dashboard.attach_on(Runner())
-    page = Visit(browser, dashboard.address).page
-    yield page
-    page.close()
-    dashboard.close()
 
 
 # Pure functions, against Python
@@ -605,6 +595,25 @@ def test_every_value_of_a_recording_is_seen_in_a_zoom(
     assert shown_values(page) == [["training", f"{noisy(10_200):#.4g}"]]
 
 
+def test_a_zoom_between_two_values_of_a_recording_shows_the_line_that_joins_them(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    runner = Runner()
+
+    @runner.on(Event.BATCH)
+    def measure(state: State) -> None:
+        n = state["n_iters"]
+        state["stats"] = {"loss": 1 / n} | ({} if n % 5 else {"rare": float(n)})
+
+    with Record(tmp_path / "one.jsonl").attach_on(runner):
+        runner.run(range(6000))
+    dashboard.follow(tmp_path / "one.jsonl", "training")
+    page = open_page(f"{dashboard.address}#smooth=0&zoom=3002~3003")
+    with page.expect_response("**/curves?part=*"):
+        expect(page.locator("#strip .badge")).to_have_text("finished")
+    assert curve(page, "--series-0", "rare").any()
+
+
 # Large, and as files
 
 
@@ -633,6 +642,14 @@ def test_a_click_enlarges_a_chart_and_escape_leaves(
     expect(dialog).to_be_hidden()
 
 
+def saved_csv(page: Page) -> list[list[str]]:
+    """Save the values of a chart, and return the rows of the file."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="save the values: loss").click()
+    assert download.value.suggested_filename == "loss.csv"
+    return list(csv.reader(StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
+
+
 def test_the_values_of_the_runs_that_are_shown_are_saved_as_csv(
     dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
@@ -641,16 +658,17 @@ def test_the_values_of_the_runs_that_are_shown_are_saved_as_csv(
     await_points(page, 6, run="c")
     page.get_by_role("button", name="show c").click()
     chart(page).hover()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="save the values: loss").click()
-    assert download.value.suggested_filename == "loss.csv"
-    rows = list(csv.reader(StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
-    assert rows[0] == ["run", "part", "batch", "value", "least", "greatest"]
-    assert [[a, b, int(c), *map(float, some)] for a, b, c, *some in rows[1:]] == [
+    head, *rows = saved_csv(page)
+    assert head == ["run", "part", "batch", "value", "least", "greatest"]
+    assert [[a, b, int(c), *map(float, some)] for a, b, c, *some in rows] == [
         [name, "training", n, factor * n, factor * n, factor * n]
         for factor, name in ((1, 'say "a", b'), (2, "b"))
         for n in range(1, 7)
     ]
+    page.evaluate("location.hash = 'zoom=2~4.5'")
+    expect(page.locator("#zoom")).to_be_visible()
+    _, *rows = saved_csv(page)
+    assert [row[2] for row in rows] == ["2", "3", "4"] * 3
 
 
 def test_a_chart_is_saved_as_a_picture_of_twice_the_size(
@@ -682,6 +700,7 @@ def test_the_axis_is_batches_epochs_time_or_clock(
         ("Batches", r"batch 200"),
         ("Epochs", r"epoch 1\.00"),
         ("Time", r"after [\d.]+ s"),
+        ("Clock", r"\d\d:\d\d:\d\d"),
     ]:
         page.get_by_text(name, exact=True).click()
         expect(page.get_by_role("radio", name=name)).to_be_checked()
@@ -689,19 +708,6 @@ def test_the_axis_is_batches_epochs_time_or_clock(
         page.keyboard.press("End")
         expect(page.locator("#values .place")).to_have_text(re.compile(rf"^{text}$"))
         assert shown_values(page) == [["training", "200"]]
-
-
-def test_the_axis_is_the_time_of_day_of_a_live_run(
-    dashboard: Dashboard, open_page: PageOpener
-) -> None:
-    trainer_of(dashboard, loss=float).run(range(3))
-    page = open_page(dashboard.address)
-    await_points(page, 3)
-    page.get_by_text("Clock", exact=True).click()
-    plot(page).focus()
-    page.keyboard.press("End")
-    expect(page.locator("#values .place")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
-    assert shown_values(page) == [["training", "3"]]
 
 
 def test_only_charts_in_view_are_asked_for(dashboard: Dashboard, open_page: PageOpener) -> None:

@@ -98,6 +98,17 @@ def test_values_of_epochs_of_the_end_and_of_the_machine_are_there(tmp_path: Path
     assert found == [{1: 0.5}, {2: 0.25, 4: 0.5, 6: 1.0}, {5: 7.0}, {6: 2.0}]
 
 
+def test_a_last_batch_that_only_the_end_tells_of_is_one_of_the_batches(tmp_path: Path) -> None:
+    def report(event: Event, step: int, value: float, *results: str) -> bytes:
+        return encode(Report(event, 1, 1, step, 0.0, {"loss": value}, step=step, results=results))
+
+    lines = [report(Event.BATCH, 1, 0.5), report(Event.EPOCH_FINISHED, 1, 0.75, "loss")]
+    lines += [report(Event.BATCH, 2, 0.25), report(Event.STOPPED, 3, 0.125)]
+    follower = followed(tmp_path / "run.jsonl", *lines)
+    found = [values(follower, 0, 9, place) for place in range(2)]
+    assert found == [{1: 0.5, 2: 0.25, 3: 0.125}, {1: 0.75}]
+
+
 def test_a_curve_with_too_many_values_and_one_that_is_not_there_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,6 +81,7 @@ def test_batches_with_more_metrics_than_are_kept_are_the_same_too(tmp_path: Path
         slow.add(report)
     assert rows(fast) == rows(slow)
     assert len(rows(fast)) == 1000
+    assert [text for *_, text in fast.events] == [text for *_, text in slow.events] != []
 
 
 @given(

@@ -34,7 +34,7 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Page, Playwright, expect
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from helpers.browser import PageOpener, Visit, launch
+from helpers.browser import PARKED, PageOpener, Visit, launch
 from helpers.digits import digits
 from helpers.page import (
     DESKTOP,
@@ -59,8 +59,9 @@ from helpers.page import (
     trainer_of,
 )
 from helpers.paths import ROOT
+from helpers.threads import until
 from rnnr import Event, Runner, State
-from rnnr.dashboard import Dashboard
+from rnnr.dashboard import Dashboard, _farewell
 
 PICTURES = ROOT / "docs" / "images"
 PAGE = ROOT / "src" / "rnnr" / "dashboard" / "page"
@@ -610,17 +611,6 @@ runner.run(range(777))
 """
 
 
-PARKED = """async (n) => {
-    for (let i = 0; i < 200; i += 1) {
-        const { held, pending } = await navigator.locks.query();
-        if (held.length === 1 && pending.length === n - 1) return true;
-        await new Promise((go) => setTimeout(go, 50));
-    }
-    return false;
-}"""
-"""Waits until one window of a browser parks a request for all of them."""
-
-
 @pytest.mark.parametrize("n_windows", [1, 2])
 def test_when_the_process_has_ended_all_curves_are_there(
     n_windows: int, open_page: PageOpener
@@ -647,6 +637,24 @@ def test_when_the_process_has_ended_all_curves_are_there(
         for i in (0, 1, 30, 59):
             await_step(page, 777, f"m{i}")
             assert max(intervals(page, f"m{i}")["greatest"]) == 777 / (i + 1)
+
+
+def test_a_page_that_waits_twice_is_waited_for_once(
+    dashboard: Dashboard, open_page: PageOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page asks again before its first request is answered, so that there is no gap."""
+    monkeypatch.setattr(_farewell, "_SECONDS", GUARD)
+    trainer_of(dashboard, loss=inverse).run(range(3))
+    page = open_page(dashboard.address, may_complain=True)
+    page.clock.install()
+    page.reload()
+    await_points(page, 3)
+    server = dashboard._server
+    assert server is not None
+    page.clock.fast_forward(20_000)
+    until(lambda: len(server._farewell._waiting) == 2)
+    dashboard.close()
+    assert not server._thread.is_alive()
 
 
 def test_a_reload_keeps_the_history(dashboard: Dashboard, open_page: PageOpener) -> None:
@@ -677,11 +685,11 @@ def test_a_page_that_nobody_sees_does_not_ask(dashboard: Dashboard, open_page: P
     }"""
     page.evaluate(show, True)
     page.clock.run_for(1_000)  # what was asked before may still be answered
-    n_asked = sum(not url.endswith("end") for url in asked)  # the end is waited for all the same
+    n_asked = sum("/end?" not in url for url in asked)  # the end is waited for all the same
     runner.run(range(3))
     page.clock.run_for(3_600_000)
     assert points(page) is None
-    assert sum(not url.endswith("end") for url in asked) == n_asked
+    assert sum("/end?" not in url for url in asked) == n_asked
     with page.expect_response("**/data*"):
         page.evaluate(show, False)
     await_points(page, 3)

@@ -2,7 +2,6 @@
 
 import json
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ pytest.importorskip("tornado")
 pytest.importorskip("PIL")
 pytest.importorskip("numpy")
 
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
-from helpers.browser import PageOpener, Visit
+from helpers.browser import PageOpener
 from helpers.page import (
     Submit,
     await_points,
@@ -33,18 +32,6 @@ from rnnr import Event, Runner, State
 from rnnr.attachments import MeanReducer
 from rnnr.dashboard import Dashboard
 
-
-@pytest.fixture(scope="module")
-def blank(browser: BrowserContext) -> Iterator[Page]:
-    """A page without a run, to call functions of its modules."""
-    dashboard = Dashboard()
-    dashboard.attach_on(Runner())
-    page = Visit(browser, dashboard.address).page
-    yield page
-    page.close()
-    dashboard.close()
-
-
 # Names
 
 
@@ -59,15 +46,6 @@ def test_a_run_called_minus_can_be_hidden_in_the_address(
     other = open_page(page.evaluate("location.href"))
     await_points(other, 6, run="b")
     expect(other.locator("#n-runs")).to_have_text("1 of 2")
-
-
-def test_an_address_with_minus_for_lists_is_no_harm(
-    dashboard: Dashboard, open_page: PageOpener
-) -> None:
-    trainer_of(dashboard, loss=inverse).run(range(3))
-    page = open_page(f"{dashboard.address}#hide=-&log=-&open=-&fold=-&only=-")
-    await_points(page, 3)
-    plot(page)
 
 
 def test_names_that_are_no_text_stay_in_the_address(
@@ -121,29 +99,25 @@ def test_whole_words_tell_whether_the_greatest_is_the_best(
 # Places on the axis
 
 
-@pytest.mark.parametrize(
-    ("epochs", "n_batches", "step", "at"),
-    [
-        ([[500, 5], [600, 6]], None, 401, 4.01),
-        ([[500, 5], [600, 6]], None, 450, 4.5),
-        ([[500, 5]], 100, 450, 4.5),
-        ([[500, 5]], None, 450, 4.5),
-        ([[30, 1], [60, 2]], 30, 15, 0.5),
-        ([[130, 1], [160, 2]], 30, 65, 0.5),
-    ],
-)
+PLACES: list[tuple[list[list[int]], int | None, int, float]] = [
+    ([[500, 5], [600, 6]], None, 401, 4.01),
+    ([[500, 5], [600, 6]], None, 450, 4.5),
+    ([[500, 5]], 100, 450, 4.5),
+    ([[500, 5]], None, 450, 4.5),
+    ([[30, 1], [60, 2]], 30, 15, 0.5),
+    ([[130, 1], [160, 2]], 30, 65, 0.5),
+]
+"""Ends of epochs, batches of an epoch, a batch, and its place among the epochs."""
+
+
 def test_a_batch_of_a_run_that_was_resumed_has_its_place_among_the_epochs(
-    epochs: list[list[int]],
-    n_batches: int | None,
-    step: int,
-    at: float,
-    dashboard: Dashboard,
-    open_page: PageOpener,
+    dashboard: Dashboard, open_page: PageOpener
 ) -> None:
     dashboard.attach_on(Runner())
     page = open_page(f"{dashboard.address}#x=epochs")
-    lead = {"epochs": epochs, "n_batches": n_batches, "n_iters": epochs[-1][0], "clock": []}
-    assert call(page, "axis", "xAt", lead, step) == pytest.approx(at)
+    for epochs, n_batches, step, at in PLACES:
+        lead = {"epochs": epochs, "n_batches": n_batches, "n_iters": epochs[-1][0], "clock": []}
+        assert call(page, "axis", "xAt", lead, step) == pytest.approx(at)
 
 
 def test_a_curve_does_not_go_back_when_the_clock_does(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from helpers.clock import Clock
+from helpers.clock import Clock, ticking
 from helpers.curves import Curves, unpacked
 from rnnr import Event, Runner, State
 from rnnr.attachments import ControlStatus, MeanReducer
@@ -17,8 +17,7 @@ from rnnr.dashboard._metrics import packed
 from rnnr.dashboard._page import Page, PageRunner
 from rnnr.dashboard._run import RunModel
 from rnnr.dashboard._wants import MOST_OCTETS
-from rnnr.operators import do, pipeline, select
-from rnnr.reporting import HandlerTimes, Report
+from rnnr.reporting import HandlerTimes, Report, reports
 
 
 def shown(runner: Runner | None = None, **others: Any) -> PageRunner:
@@ -344,18 +343,27 @@ class TestMeasuring:
         }
         assert rows[1]["share"] == pytest.approx(19 / sum(range(20)))
 
-    def test_handlers_of_rnnr_are_told_apart_from_those_of_the_user(self) -> None:
-        runner, view = Runner(), steering()
-        MeanReducer("mean").attach_on(runner)
-        runner.on(Event.BATCH, pipeline(select("batch"), do(print)))
-        for i in range(20):
-            runner.on(Event.BATCH, lambda state, i=i: state.update(output=i))  # type: ignore[misc]
-        view.show("a", shown(runner))
-        view.updates("")
-        runner.run([1])
+    def test_all_handlers_of_rnnr_are_one_row_of_their_run(self) -> None:
+        view, ours = steering(), []
+        for name in ("a", "b", "c"):
+            runner = Runner()
+            runner.on(Event.BATCH, lambda state: state.update(output=1.0))
+            if name != "c":  # the table has no row of nothing
+                MeanReducer("mean").attach_on(runner)
+                reports(runner).subscribe(lambda _: None)
+            times = HandlerTimes(runner, clock=ticking(1.0))
+            view.show(name, PageRunner(RunModel(name), times=times))
+            view.updates("")
+            runner.run([1, 2])
+            ours.append([each for each in times.slowest_first() if not each.is_own])
         rows = view.updates("")[0]["handlers"]
-        assert [row["event"] for row in rows if not row["own"]] == ["EPOCH_FINISHED"]
-        assert len([row for row in rows if row["own"]]) == 4
+        together = [row for row in rows if not row["own"]]
+        assert [row["run"] for row in together] == ["a", "b"]
+        for row, handlers in zip(together, ours, strict=False):
+            assert row["name"] == "rnnr's own"
+            assert row["where"] == f"{len(handlers)} handler{'s' if len(handlers) > 1 else ''}"
+            assert row["calls"] == sum(each.calls for each in handlers)
+            assert row["seconds"] == sum(each.seconds for each in handlers)
 
 
 def test_while_a_run_comes_to_a_halt_pages_ask_soon() -> None:

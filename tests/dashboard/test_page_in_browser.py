@@ -154,9 +154,8 @@ def test_all_settings_are_in_the_address_and_come_back_from_it(
 
 def test_a_broken_address_is_no_harm(dashboard: Dashboard, open_page: PageOpener) -> None:
     trainer_of(dashboard, loss=inverse).run(range(3))
-    page = open_page(
-        f"{dashboard.address}#x=toString&smooth=NaN&zoom=9~1&log=%E0%A4%A&__proto__=1&q=("
-    )
+    broken = "x=toString&smooth=NaN&zoom=9~1&log=%E0%A4%A&__proto__=1&q=("
+    page = open_page(f"{dashboard.address}#{broken}&hide=-&open=-&fold=-&only=-")
     await_points(page, 3)
     expect(page.get_by_role("radio", name="Batches")).to_be_checked()
     expect(page.locator("#smoothed")).to_have_text("0.9")

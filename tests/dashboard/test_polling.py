@@ -105,13 +105,6 @@ def test_who_is_in_a_hurry_waits_no_longer_than_that() -> None:
     assert machine.answer("a", 1.0, at_most=7.0) == 5.0
 
 
-def test_what_slows_nobody_down_is_not_counted() -> None:
-    machine = Machine()
-    before = machine.answer("a", 0.001)
-    assert [machine.answer("a", 1.0, at_most=0.0) for _ in range(100)] == [0.0] * 100
-    assert machine.answer("a", 0.001) == pytest.approx(before)
-
-
 def test_newcomers_have_names_of_their_own() -> None:
     pace = PollingRate()
     assert len({pace.newcomer() for _ in range(100)}) == 100

@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("tornado")
 
-from helpers.browser import PageOpener
+from helpers.browser import PARKED, PageOpener
 
 GUARD = 120.0
 """Seconds after which a process that hangs fails its test."""
@@ -159,6 +159,7 @@ def test_a_process_ends_with_its_run_although_a_browser_looks_at_it(
 
     page = open_page(process.address, may_complain=True)  # when the process has gone
     expect(page.locator("#status")).to_have_text("running")
+    assert page.evaluate(PARKED, 1)
     assert process.end() == (0, "1 batches\n", "")
     expect(page.locator("#status")).to_have_text("training finished; its process has ended")
     expect(page.locator(".percent")).to_have_text("100 %")

@@ -160,6 +160,25 @@ def test_an_epoch_that_is_set_back_behind_its_beginning_has_no_negative_length()
     assert told(*(one._replace(n_batches=None) for one in reports))["n_batches"] is None
 
 
+@pytest.mark.parametrize(
+    ("epoch", "n_iters", "fraction"),
+    [(2, 15, 1.5 / 4), (2, 20, 2 / 4), (1, 5, 0.5 / 4), (1, 10, 1 / 4), (3, 25, 2.5 / 4)],
+    ids=["an epoch that had finished", "its end", "the first epoch", "its end", "the last epoch"],
+)
+def test_a_run_that_is_set_back_has_done_what_is_before_that(
+    epoch: int, n_iters: int, fraction: float
+) -> None:
+    seen = [report(Event.STARTED, epoch=0, max_epoch=4)]
+    for done in (0, 1, 2):
+        seen += [
+            report(Event.EPOCH_STARTED, 10 * done, done + 1, max_epoch=4),
+            report(Event.BATCH, 10 * done + 9, done + 1, max_epoch=4),
+            *([report(Event.EPOCH_FINISHED, 10 * done + 10, done + 1)] if done < 2 else []),
+        ]
+    back = report(Event.RESUMED, n_iters, epoch, max_epoch=4)
+    assert told(*seen, back)["fraction"] == fraction
+
+
 def everything(progress: Progress) -> dict[str, Any]:
     return {**vars(progress), "_throughput": vars(progress._throughput)}
 

@@ -5,14 +5,13 @@ import io
 import logging
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers.threads import GUARD
+from helpers.threads import until
 from rnnr.dashboard import _reader
 from rnnr.dashboard._frames import Answer, answers_in, begin, encoded, questions_in, write_answer
 from rnnr.dashboard._recordings import Recordings
@@ -61,11 +60,22 @@ def answered(monkeypatch: pytest.MonkeyPatch, *messages: dict[str, Any]) -> list
     return [*answers_in(io.BytesIO(answers.getvalue()), "token")]
 
 
-def until(is_so: Callable[[], object]) -> None:
-    end = time.monotonic() + GUARD
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+def test_what_is_sent_a_second_time_while_the_process_is_started_is_followed_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(_reader, "Recordings", Bad)
+    path = tmp_path / "a"
+    path.touch()
+    answers = answered(
+        monkeypatch,
+        *[{"do": "follow", "id": 1, "path": str(path), "name": "a"}] * 2,
+        *[{"do": "search", "id": 2, "path": str(tmp_path), "name": ""}] * 2,
+        {"ask": "data", "cursor": "", "number": 5},
+    )
+    (data,) = [each for each in answers if each.number]
+    ((number, keys),) = data.head["order"]
+    assert (number, len(keys)) == (1, 1)
+    assert data.head["searching"] == [str(tmp_path)]
 
 
 def test_it_carries_out_messages_and_answers_questions(

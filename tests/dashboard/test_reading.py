@@ -8,14 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers.threads import GUARD
+from helpers.threads import GUARD, until
 from rnnr import Event, Runner
 from rnnr.dashboard import _process, _reading
 from rnnr.dashboard._reading import Reading
@@ -55,14 +54,6 @@ def runs(reading: Reading, cursor: str = "") -> dict[str, Any]:
     answer = asyncio.run(reading.ask(ask="data", cursor=cursor))
     assert answer is not None
     return {run["name"]: run for run in json.loads(b"[" + answer.body + b"]")}
-
-
-def until(is_so: Callable[[], object]) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + GUARD
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def process_of(reading: Reading) -> "subprocess.Popen[bytes]":

@@ -175,6 +175,21 @@ def test_what_is_left_is_read_no_more_and_stays_until_its_name_is_used_again(
     assert len(page.head["events"]) == 8
 
 
+def test_an_evaluation_whose_training_has_gone_has_a_row_of_its_own(
+    tmp_path: Path, recordings: Recordings
+) -> None:
+    for number, name in enumerate(("a", "a.validation"), 1):
+        recordings.follow(number, str(recorded(tmp_path / f"{name}.jsonl")), name)
+    read(recordings)
+    page = Asked(recordings)
+    whole, part = page.runs()
+    assert part["part_of"] == whole["key"]
+    recordings.leave(1)
+    recordings.reserve(["a"])  # a live run has taken its name
+    (part,) = page.runs()
+    assert (part["name"], part["part_of"]) == ("a.validation", None)
+
+
 def test_an_evaluation_is_a_part_of_its_training_whichever_is_found_first(
     tmp_path: Path, recordings: Recordings
 ) -> None:

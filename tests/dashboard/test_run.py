@@ -279,9 +279,24 @@ def test_a_run_that_is_set_back_goes_on_from_there() -> None:
     told(track, *(report(Event.BATCH, i, metrics={"loss": float(i)}) for i in range(1, 9)))
     told(track, report(Event.EPOCH_FINISHED, 8), report(Event.RESUMED, 5, config={"lr": 1}))
     assert curve(track, "loss") == [(i, float(i)) for i in range(1, 6)]
+    assert latest(track) == {("batch", "loss"): 5.0}
     answer = told(track, report(Event.BATCH, 6, metrics={"loss": 0.0}))
     assert curve(track, "loss")[-1] == (6, 0.0)
     assert (answer["epochs"], answer["clock"][-1], answer["config"]) == ([], [6, 6.0], {"lr": 1})
+
+
+def test_a_metric_without_a_value_before_that_has_no_latest_value() -> None:
+    track = RunModel("a")
+    told(
+        track,
+        report(Event.BATCH, 1, metrics={"loss": 1.0}),
+        report(Event.EPOCH_FINISHED, 1, metrics={"mean": 0.5}, results=("mean",)),
+        report(Event.BATCH, 2, metrics={"loss": 2.0, "late": 3.0}),
+        report(Event.EPOCH_FINISHED, 2, epoch=2, metrics={"mean": 0.25}, results=("mean",)),
+        report(Event.RESUMED, 1),
+    )
+    wanted = {("batch", "loss"): 1.0, ("epoch", "mean"): 0.5, ("batch", "late"): None}
+    assert latest(track) == wanted
 
 
 def test_a_metric_that_comes_late_or_only_at_the_end_has_a_curve() -> None:

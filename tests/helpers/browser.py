@@ -23,10 +23,14 @@ import pytest
 if TYPE_CHECKING:  # elsewhere it may be missing: the fixtures import it
     from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, Request
 
+    from rnnr.dashboard import Dashboard
+
 __all__ = [
+    "PARKED",
     "PageOpener",
     "Visit",
     "browser",
+    "close_at_once",
     "first_that_starts",
     "launch",
     "open_page",
@@ -39,6 +43,16 @@ _FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync"
 )
 _MILLISECONDS = 20_000  # after which what does not come is missing; other work slows the machine
+
+PARKED = """async (n) => {
+    for (let i = 0; i < 200; i += 1) {
+        const { held, pending } = await navigator.locks.query();
+        if (held.length === 1 && pending.length === n - 1) return true;
+        await new Promise((go) => setTimeout(go, 50));
+    }
+    return false;
+}"""
+"""Waits until one window of a browser parks a request for all of them."""
 
 _COMMANDS = (
     "chromium chromium-browser google-chrome google-chrome-stable google-chrome-beta "
@@ -145,6 +159,13 @@ class Visit:
 
     def _told(self, message: ConsoleMessage) -> None:
         self.complaints.append(f"{message.type}: {message.text}")
+
+
+def close_at_once(dashboard: Dashboard) -> None:
+    """Close a dashboard whose pages are closed, which it may not have noticed yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rnnr.dashboard._farewell._SECONDS", 0.0)
+        dashboard.close()
 
 
 PageOpener: TypeAlias = "Callable[..., Page]"

@@ -1,7 +1,7 @@
 """Every value of some metrics of a recording between two steps, read again from the file."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple, TypeAlias
 
@@ -48,7 +48,7 @@ class Segments:
 
     def __init__(self) -> None:
         self._segments: list[Segment] = []
-        self._greatest = -1
+        self._last_step = -1
 
     def add(self, begin: int, end: int, n_lines: int, steps: Sequence[int]) -> None:
         """Add lines that were read.
@@ -62,11 +62,11 @@ class Segments:
         """
         if not steps:
             return
-        is_set_back = self._greatest > steps[0] or any(
+        is_set_back = self._last_step > steps[0] or any(
             later < step for step, later in pairwise(steps)
         )
         new = Segment(begin, end, n_lines, min(steps), max(steps), is_set_back)
-        self._greatest = steps[-1]
+        self._last_step = steps[-1]
         last = self._segments[-1] if self._segments else None
         if last is not None and last.n_lines < _N_LINES:
             self._segments[-1] = Segment(
@@ -80,7 +80,7 @@ class Segments:
     def clear(self) -> None:
         """Forget all: another run has begun, or the file is a different one."""
         self._segments.clear()
-        self._greatest = -1
+        self._last_step = -1
 
     def between(self, first: int, last: int) -> list[Segment]:
         """Return what has to be read for two steps and those between.
@@ -105,13 +105,21 @@ class Detail:
         metrics: Metrics to collect.
         first: First step.
         last: Last step.
+        of_batches: Names of all metrics that batches have: what comes at the end is one more.
         is_inside: Whether the run is inside another one; reports of others have no place.
     """
 
     def __init__(
-        self, metrics: set[Metric], first: int, last: int, *, is_inside: bool = False
+        self,
+        metrics: set[Metric],
+        first: int,
+        last: int,
+        *,
+        of_batches: Collection[str],
+        is_inside: bool = False,
     ) -> None:
         self._is_inside = is_inside
+        self._of_batches = of_batches
         self._first, self._last = first, last
         self._found: dict[Metric, tuple[list[int], list[float]]] = {
             metric: ([], []) for metric in metrics
@@ -132,7 +140,8 @@ class Detail:
             elif event is Event.EPOCH_FINISHED:
                 self._add((EPOCH, name), step, value)
             elif event in ENDS:
-                self._add_later((EPOCH, name), step, value)
+                of = BATCH if name in self._of_batches else EPOCH
+                self._add_later((of, name), step, value)
 
     def add_batches(self, batches: Batches) -> None:
         """Add the reports of batches."""

@@ -67,9 +67,11 @@ class Follower:
             first: First step.
             last: Last step.
         """
-        metrics = self._model.metrics_at(places)
+        metrics, of_batches = self._model.metrics_at(places), self._model.names_of_batches()
         is_inside = self._model.is_inside
-        detail = Detail(set(metrics.values()), first, last, is_inside=is_inside)
+        detail = Detail(
+            {*metrics.values()}, first, last, of_batches=of_batches, is_inside=is_inside
+        )
         try:
             with self._lock:
                 for segment in self._segments.between(first, last):

@@ -51,15 +51,15 @@ class LogTail(logging.Handler):
         except Exception:  # noqa: BLE001  (other handlers report a wrong logging call)
             text = shown(record.msg)
         record.exc_text = cached  # other handlers may format it otherwise
-        self.n_records += 1
-        self._records.append(
-            {
-                "time": record.created,
-                "level": record.levelname,
-                "logger": record.name,
-                "text": text[:_LENGTH],
-            }
-        )
+        kept = {
+            "time": record.created,
+            "level": record.levelname,
+            "logger": record.name,
+            "text": text[:_LENGTH],
+        }
+        with self.lock or nullcontext():
+            self._records.append(kept)
+            self.n_records += 1  # last: who has read it finds the record
 
     def _pass_to_last_resort(self, record: logging.LogRecord) -> None:
         """Show a record as Python does without handlers, if there are only handlers of this class.

@@ -4,8 +4,7 @@ import json
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
-from math import nan
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rnnr._numbers import as_json
@@ -15,7 +14,7 @@ from rnnr.reporting._interval import Interval, of_one
 __all__ = ["BATCH", "EPOCH", "Metrics", "octets_of", "packed"]
 
 BATCH, EPOCH = "batch", "epoch"
-"""What the names of metrics of the machine begin with."""
+"""Kinds of metrics: those that have a value for each batch, and those of whole epochs."""
 
 _N_METRICS = 1000
 _N_FULL, _FULL, _SMALL = 400, 1000, 200  # curves with all intervals, and their numbers
@@ -36,12 +35,16 @@ class Metrics:
     def __init__(self) -> None:
         self._places: dict[tuple[str, str], int] = {}
         self._curves: list[Curve] = []
-        self._last: list[float] = []
+        self._last: list[float | None] = []
         self.is_full = False
 
     def __contains__(self, key: tuple[str, str]) -> bool:
         """Return whether there is a metric of a kind and a name."""
         return key in self._places
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Return an iterator over the kinds and names of the metrics, in order."""
+        return iter(self._places)
 
     def add(self, of: str, name: str, step: int, value: float) -> None:
         """Add a value of a batch or an epoch to the metric of a name."""
@@ -81,9 +84,12 @@ class Metrics:
             self._curves[place].version += 1
 
     def go_back(self, step: int) -> None:
-        """Drop what is beyond a step."""
-        for curve in self._curves:
+        """Drop what is beyond a step; the latest value is where the curve ends then."""
+        for place, curve in enumerate(self._curves):
+            before = curve.version
             curve.go_back(step)
+            if curve.version != before:
+                self._last[place] = None if curve.open is None else curve.open[1].mean
 
     def columns(self) -> dict[str, list[Any]]:
         """Return what a page needs to know of each metric."""
@@ -91,7 +97,7 @@ class Metrics:
         return {
             "names": [name for _, name in self._places],
             "of": [of for of, _ in self._places],
-            "last": [*map(as_json, self._last)],
+            "last": [last if last is None else as_json(last) for last in self._last],
             "least": [as_json(curve.least) for curve in curves],
             "greatest": [as_json(curve.greatest) for curve in curves],
             "not_finite": [curve.not_finite for curve in curves],
@@ -144,7 +150,7 @@ class Metrics:
             return None
         self._places[of, name] = n
         self._curves.append(Curve(_limit(n)))
-        self._last.append(nan)
+        self._last.append(None)
         return n
 
 

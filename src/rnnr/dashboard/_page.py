@@ -18,12 +18,12 @@ from rnnr.attachments._control import Control, ControlStatus
 from rnnr.dashboard._log import LogTail
 from rnnr.dashboard._run import RunModel
 from rnnr.dashboard._wants import Rows, rows_of
-from rnnr.reporting._handler_times import HandlerTimes
+from rnnr.reporting._handler_times import HandlerTime, HandlerTimes
 
 __all__ = ["Page", "PageRunner"]
 
 _ORDERS = ("pause", "step", "unpause", "stop")
-_N_HANDLERS, _N_EVENTS = 15, 50  # of the user's handlers, and as many of rnnr's
+_N_HANDLERS, _N_EVENTS = 15, 50  # handlers of the user, and events, that a page shows
 _SOON = 0.2  # seconds after which a page asks again while a run is about to pause or stop
 _PATIENCE = 10.0  # seconds without a request after which no page is taken to be open
 
@@ -78,9 +78,10 @@ class Page:
         return self._changes(self._refreshed(), cursor)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return all that the page shows, without reading or measuring anything."""
+        """Return all that the page shows, and measure nothing for it."""
         with self._lock:
-            return self._changes(dict(self._runners), "")[0]
+            runners = dict(self._runners)
+        return self._changes(runners, "")[0]
 
     def _changes(self, runners: dict[str, PageRunner], cursor: str) -> tuple[dict[str, Any], str]:
         had, has = self._parsed(cursor), self._counts(runners)
@@ -210,27 +211,38 @@ class Page:
 
 
 def _slowest(runners: dict[str, PageRunner]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
+    """Return the user's slowest handlers of all runs, and one row for all of rnnr's in each run."""
+    own: list[dict[str, Any]] = []
+    ours: list[dict[str, Any]] = []
     for name, runner in runners.items():
         times = runner.times.slowest_first() if runner.times else []
         total = sum(handler.seconds for handler in times) or 1.0
-        rows += [
-            {
-                "run": name,
-                "event": handler.event.name,
-                "name": handler.name,
-                "where": handler.where,
-                "calls": handler.calls,
-                "seconds": handler.seconds,
-                "share": handler.seconds / total,
-                "own": handler.is_own,
-            }
-            for handler in times
-        ]
-    rows.sort(key=lambda row: -row["seconds"])
-    own = [row for row in rows if row["own"]][:_N_HANDLERS]
-    ours = [row for row in rows if not row["own"]][:_N_HANDLERS]
-    return sorted([*own, *ours], key=lambda row: -row["seconds"])
+        own += [_row(name, [each], total) for each in times if each.is_own]
+        ours += _together(name, [each for each in times if not each.is_own], total)
+    own.sort(key=lambda row: -row["seconds"])
+    return own[:_N_HANDLERS] + ours
+
+
+def _row(run: str, handlers: list[HandlerTime], total: float) -> dict[str, Any]:
+    """Return what some handlers of a run have taken together, named as the first one."""
+    first, seconds = handlers[0], sum(each.seconds for each in handlers)
+    return {
+        "run": run,
+        "event": first.event.name,
+        "name": first.name,
+        "where": first.where,
+        "calls": sum(each.calls for each in handlers),
+        "seconds": seconds,
+        "share": seconds / total,
+        "own": first.is_own,
+    }
+
+
+def _together(run: str, ours: list[HandlerTime], total: float) -> list[dict[str, Any]]:
+    if not ours:
+        return []
+    where = f"{len(ours)} handler{'s' if len(ours) > 1 else ''}"
+    return [_row(run, ours, total) | {"event": "", "name": "rnnr's own", "where": where}]
 
 
 def _key_around(runner: PageRunner, runners: dict[str, PageRunner]) -> str | None:

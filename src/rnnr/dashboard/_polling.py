@@ -13,7 +13,7 @@ _SMOOTHING = 0.1
 
 
 class PollingRate:
-    """Computes when pages may ask again, so that all answers take a third of a percent of a core.
+    """Computes when pages may ask again, so that all answers together take 0.3 % of a core.
 
     Python runs one thread at a time, so a training in Python loses the time that answers take.
 
@@ -43,11 +43,10 @@ class PollingRate:
 
         Args:
             page: Name of the page.
-            at_most: Most seconds to return; 0 if there is no training to slow down, so that the
-                answer is not counted.
+            at_most: Most seconds to return.
         """
         now, taken = self._clock(), self._cpu()
-        if self._taken is not None and at_most:
+        if self._taken is not None:
             self._an_answer += _SMOOTHING * (taken - self._taken - self._an_answer)
         self._taken = taken
         self._seen[page] = now

@@ -31,7 +31,7 @@ class Progress:
         self._latest: tuple[float, int] | None = None  # seconds and batches of the latest report
         self._was_paused = self._had_speed = False
         self._epoch_began: int | None = None
-        self._n_epochs = 0  # number of finished epochs
+        self._finished = (0, 0)  # the latest epoch that has finished, and the batches until then
         self._learned: int | None = None  # batches of an epoch, if they have no length
 
     def add(self, report: Report, *, is_paused: bool = False) -> None:
@@ -46,7 +46,7 @@ class Progress:
         elif report.event is Event.EPOCH_STARTED:
             self._epoch_began = report.n_iters
         elif report.event is Event.EPOCH_FINISHED:
-            self._n_epochs = report.epoch
+            self._finished = report.epoch, report.n_iters
             if self._epoch_began is not None and self._epoch_began <= report.n_iters:
                 self._learned = report.n_iters - self._epoch_began
         self._measure(report)
@@ -105,10 +105,10 @@ class Progress:
     def _begin(self, report: Report) -> None:
         if report.event is Event.STARTED:
             self._learned = self._epoch_began = None
-            self._n_epochs = 0
+            self._finished = (0, 0)
             self.longest_gap = 0.0
-        elif report.epoch < self._n_epochs:  # the run was set back, to the middle of an epoch
-            self._n_epochs = report.epoch - 1
+        elif (report.epoch, report.n_iters) < self._finished:  # it was set back into an epoch
+            self._finished = report.epoch - 1, report.n_iters
         self._began = report.seconds, report.n_iters
 
     def _batch(self, report: Report, n_batches: int | None) -> int | None:
@@ -124,7 +124,7 @@ class Progress:
         if not 0 < report.max_epoch < ENDLESS:
             return None
         done = report.epoch - 1.0
-        if self._n_epochs == report.epoch:
+        if self._finished[0] == report.epoch:
             done = report.epoch
         elif n_batches:
             done += min(1.0, (batch or 0) / n_batches)

@@ -51,6 +51,7 @@ class _Session:
         self._answers = answers
         self._lock = Lock()
         self._recordings = Recordings()
+        self._numbers: set[int] = set()  # of what is followed or searched
         self._parts = SimpleQueue[dict[str, Any]]()  # questions for which a file is read again
 
     def start(self) -> None:
@@ -76,9 +77,13 @@ class _Session:
 
     def _take(self, message: dict[str, Any], is_part: bool) -> None:
         match message:
+            case {"do": "follow" | "search", "id": int(number)} if number in self._numbers:
+                pass  # sent while the process was started, whose first messages have it, too
             case {"do": "follow", "id": int(number), "path": str(path), "name": str(name)}:
+                self._numbers.add(number)
                 self._recordings.follow(number, path, name)
             case {"do": "search", "id": int(number), "path": str(path), "name": str(name)}:
+                self._numbers.add(number)
                 search = self._recordings.search(number, path, name)
                 self._on_thread(lambda: self._recordings.look_forever(search))
             case {"do": "leave", "id": int(number)}:

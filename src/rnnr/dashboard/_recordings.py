@@ -104,6 +104,7 @@ class Recordings:
         self._wanted = self._done = 0  # rounds of reading
         self._n_changes = self._n_events_gone = 0
         self._is_full = False
+        self._has_owners = True  # false while recordings have come or gone
         self._view = token_hex(4)
         self._patience = _FRESH
 
@@ -221,14 +222,22 @@ class Recordings:
         is_old = [one.model.name == name and one.follower is None for one in self._rows]
         self._remove([one for one, old in zip(self._rows, is_old, strict=True) if old])
         self._rows.append(row)
+        self._has_owners = False
         self._wanted += 1
         self._changed.notify_all()
+
+    def _find_owners(self) -> None:
+        """Find out which recordings share a row, if some have come or gone."""
+        if self._has_owners:
+            return
         by_path = {row.path: row for row in reversed(self._rows)}
         for row in self._rows:
             owner = owner_of(row.path, by_path.keys())
             row.owner = (by_path[owner[0]], owner[1]) if owner else None
+        self._has_owners = True
 
     def _remove(self, gone: list[_Row]) -> None:
+        self._has_owners = False
         self._n_events_gone += sum(row.model.n_events + 1 for row in gone)
         self._rows = [row for row in self._rows if row not in gone]
 
@@ -246,6 +255,7 @@ class Recordings:
         self._wait_for_reading()
         with self._changed:
             view, n_changes, n_events = self._parsed(cursor)
+            self._find_owners()
             for row in self._rows:
                 self._update(row)
             has_events = self._n_events_gone + sum(row.model.n_events for row in self._rows)

@@ -99,8 +99,8 @@ class RunModel:
         seconds = _plausible(report.seconds) if report else 0.0
         clock = time.strftime("%H:%M:%S", time.localtime(now))
         since = "" if seconds is None else f"+{seconds:.1f} s"
-        self.n_events += 1
         self.events.append((now, clock if self._is_live else since, text))
+        self.n_events += 1  # last: who has read it finds the event
 
     def wants(self, state: State) -> bool:  # noqa: ARG002  (a test of states)
         """Return whether to report a batch: it is time, or a page has asked.
@@ -185,6 +185,11 @@ class RunModel:
             found = {place: self._metrics.at(place) for place in places}
         return {place: metric for place, metric in found.items() if metric is not None}
 
+    def names_of_batches(self) -> set[str]:
+        """Return the names of the metrics of batches."""
+        with self._lock:
+            return {name for of, name in self._metrics if of == BATCH}
+
     def curve(self, place: int, rewritten: int, closed: int) -> tuple[dict[str, Any], bytes] | None:
         """Return the rows of a curve that a page lacks, as `Metrics.rows` does."""
         with self._lock:
@@ -205,6 +210,7 @@ class RunModel:
         self._report = batches.report(len(batches) - 1)
         self._error = None
         self._n_batches += len(batches)
+        self._note_full()
 
     def _begin_again(self) -> None:
         """Begin to collect the metrics of a new run."""
@@ -247,7 +253,7 @@ class RunModel:
                     self._metrics.set_last(EPOCH, name, value)
         elif event in ENDS and self._has_place:
             for name, value in report.metrics.items():  # those that are there at the end alone
-                if not name.startswith(SYSTEM):  # what was read last, or is there at the end alone
+                if not name.startswith(SYSTEM):  # which are added at every event
                     of = BATCH if (BATCH, name) in self._metrics else EPOCH
                     self._metrics.add_later(of, name, step, value)
 

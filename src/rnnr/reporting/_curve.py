@@ -42,7 +42,8 @@ class Curve:
         means: Mean of each closed interval.
         counts: Number of finite values of each closed interval.
         bad: The first hundred steps at which values came that are not finite, alone or with others.
-        not_finite (int): Number of values that are not finite, also of those that were dropped.
+        not_finite (int): Number of values that are not finite, also of those that were dropped,
+            unless all were.
         rewritten (int): How often closed intervals were dropped or merged.
         version (int): Grows with each change.
 

@@ -6,6 +6,9 @@
 const NAME = `rnnr end ${location.pathname}`;
 const [PARK, BEAT] = [20_000, 2_000]; // milliseconds: the server answers a parked request after 25 s
 
+/** The name of this window, by which the server knows which requests are of one page. */
+export const own = Math.random().toString(36).slice(2);
+
 const channel = new BroadcastChannel(NAME);
 let waiting = false;
 
@@ -60,7 +63,7 @@ function park() {
 /** Return the answer at the end, null if there will be none, or undefined if the server asks to come back. */
 async function askOnce(signal) {
   try {
-    const response = await fetch("end", { cache: "no-store", signal });
+    const response = await fetch(`end?page=${own}`, { cache: "no-store", signal });
     if (response.status === 204) return undefined;
     return response.ok ? await response.json() : null;
   } catch {
@@ -70,7 +73,6 @@ async function askOnce(signal) {
 
 // Where there are no locks (an address that is not secure), the visible window with the least name parks.
 
-const own = Math.random().toString(36).slice(2);
 const others = new Map(); // name of a window -> when it was heard
 
 function heardBeat({ beat, isParking }) {

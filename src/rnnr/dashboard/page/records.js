@@ -2,21 +2,20 @@
 
 import { byId, costText, element, grouped, setText } from "./text.js";
 
-const percentOf = (share) => (share === null ? "–" : share > 0 && share < 0.01 ? "< 1 %" : `${Math.round(share * 100)} %`);
+const percentOf = (share) => (share > 0 && share < 0.01 ? "< 1 %" : `${Math.round(share * 100)} %`);
 
 function handlerRow({ run, event, name, where, calls, seconds, share }) {
-  const mean = calls && seconds !== null ? seconds / calls : null;
-  const texts = { calls: calls === null ? "–" : grouped(calls), mean: costText(mean), total: costText(seconds) };
+  const texts = { calls: grouped(calls), mean: costText(seconds / calls), total: costText(seconds) };
   const numbers = Object.entries(texts).map(([label, text]) => {
     const cell = element("td", { className: "number" }, text);
     cell.dataset.label = label; // the style sheet shows it if there is no room for the heading
     return cell;
   });
   const bar = element("span", { className: "share", ariaHidden: "true" });
-  bar.style.setProperty("--share", share ?? 0);
+  bar.style.setProperty("--share", share);
   return element(
     "tr", {},
-    element("th", { scope: "row" }, element("bdi", {}, name), " ", element("small", {}, where ?? "")),
+    element("th", { scope: "row" }, element("bdi", {}, name), " ", element("small", {}, where)),
     element("td", { className: "event" }, event),
     element("td", {}, run),
     ...numbers,
@@ -24,25 +23,14 @@ function handlerRow({ run, event, name, where, calls, seconds, share }) {
   );
 }
 
-/** Put all of rnnr's handlers of a run into one row. */
-function together(handlers) {
-  const rows = new Map();
-  for (const { run, calls, seconds, share } of handlers) {
-    const row = rows.get(run) ?? { run, event: "", name: "rnnr's own", n: 0, calls: 0, seconds: 0, share: 0 };
-    rows.set(run, { ...row, n: row.n + 1, calls: row.calls + (calls ?? 0), seconds: row.seconds + (seconds ?? 0), share: row.share + (share ?? 0) });
-  }
-  return [...rows.values()].map((row) => ({ ...row, where: `${row.n} ${row.n === 1 ? "handler" : "handlers"}` }));
-}
-
+/** Show the user's handlers, the slowest first, and below them a row for rnnr's own of each run. */
 export function showHandlers(handlers) {
-  const own = (handlers ?? []).filter((handler) => handler.own !== false);
-  const ours = together((handlers ?? []).filter((handler) => handler.own === false));
   const [table, empty] = byId("handlers").querySelectorAll("table, p");
-  table.tBodies[0].replaceChildren(...[...own, ...ours].map(handlerRow));
-  table.hidden = !handlers?.length;
+  table.tBodies[0].replaceChildren(...handlers.map(handlerRow));
+  table.hidden = !handlers.length;
   empty.hidden = !table.hidden;
-  const worst = own.reduce((most, one) => ((one.seconds ?? 0) > (most?.seconds ?? -1) ? one : most), null);
-  setText(byId("slowest"), worst?.seconds ? `${worst.name} takes ${percentOf(worst.share)}` : "");
+  const slowest = handlers.find(({ own }) => own);
+  setText(byId("slowest"), slowest?.seconds ? `${slowest.name} takes ${percentOf(slowest.share)}` : "");
 }
 
 function line({ time, run, level, logger, text }) {

@@ -2,6 +2,7 @@
 
 import { drawnCurves, labelOf, paint } from "./chart.js";
 import { css, rampColour, scale } from "./colours.js";
+import { indexAt, view } from "./series.js";
 import { fetchCurves } from "./server.js";
 import { settings } from "./settings.js";
 import { shownCurves } from "./shown.js";
@@ -14,13 +15,14 @@ const SAMPLE = 20; // pixels of a line in the legend
 
 const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-/** Return the values of the curves that are shown, a line each. */
+/** Return the values of the curves that are shown, a line each; in a zoom those of its part. */
 export function csvOf(metric) {
   const lines = ["run,part,batch,value,least,greatest"];
   for (const { experiment, series, key } of drawnCurves(metric)) {
     const start = [experiment.name, partLabel(runOf({ key }))].map(quoted).join();
     const { step, mean, least, greatest } = series;
-    for (let i = 0; i < series.n; i += 1) lines.push([start, step[i], mean[i], least[i], greatest[i]].join());
+    const [from, to] = settings.zoom ? [indexAt(series, view.lo), indexAt(series, view.hi, true)] : [0, series.n];
+    for (let i = from; i < to; i += 1) lines.push([start, step[i], mean[i], least[i], greatest[i]].join());
   }
   return `${lines.join("\r\n")}\r\n`;
 }

@@ -16,10 +16,13 @@ function smoothingRange() {
   return 1.1 ** Math.ceil(Math.log(range) / Math.log(1.1) - 1e-9);
 }
 
-/** Return the columns of a curve: every value of the part that is zoomed into, where there are so many. */
+/** Return the columns of a curve: every value of the part that is zoomed into, if those are more than its points there. */
 function columnsOf(curve) {
-  const detail = settings.zoom && detailOf(curve);
-  return detail || curveOf(curve);
+  const [detail, whole] = [settings.zoom && detailOf(curve), curveOf(curve)];
+  if (!detail || !whole) return detail || whole;
+  const there = { x: whole.step, n: whole.n };
+  const [from, to] = detail.part;
+  return detail.n > indexAt(there, to, true) - indexAt(there, from) ? detail : whole; // which goes on beyond the part
 }
 
 /** Return whether a curve is noise, as it was found when it had about as many values. */

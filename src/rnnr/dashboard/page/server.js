@@ -1,6 +1,7 @@
 // Requests to the server of the page; paths are relative, so the token stays where it is.
 
 import { isStale, takeCurves, wanted } from "./curves.js";
+import { own } from "./end.js";
 
 const AT_ONCE = 300; // curves in one request, whose address must not grow too long
 
@@ -52,7 +53,7 @@ export async function fetchDetails(curves, from, to) {
 /** Ask for all that is missing of some curves, in one answer: nothing can be asked later. */
 export async function fetchLast(curves, isForOthers) {
   const some = curves.filter((curve) => isForOthers || isStale(curve)).slice(0, 2000);
-  const response = await get(`curves?last=1&want=${some.map((curve) => wanted(curve, isForOthers)).join()}`, 3_000);
+  const response = await get(`curves?last=1&page=${own}&want=${some.map((curve) => wanted(curve, isForOthers)).join()}`, 3_000);
   return (await response?.arrayBuffer().catch(() => null)) ?? null;
 }
 

@@ -44,7 +44,6 @@ export function durationText(seconds) {
 }
 
 export function costText(seconds) {
-  if (typeof seconds !== "number") return "–";
   const [factor, unit] = seconds < 1e-3 ? [1e6, "µs"] : seconds < 1 ? [1e3, "ms"] : [1, "s"];
   const value = seconds * factor;
   return `${value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ${unit}`;
