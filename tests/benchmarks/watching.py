@@ -161,7 +161,7 @@ def rows(rounds: int, n_batches: int) -> list[str]:
         f"| {shown}, to a batch of an empty step | {hot.nanoseconds:.0f} ns | ≤ 3000 ns |",
         f"| {shown} and fifteen metrics, to a batch | {many.nanoseconds:.0f} ns | ≤ 3000 ns |",
         f"| {shown} and fifteen metrics, to an empty step | {many.ratio:.1f} times | |",
-        f"| the same, to each of the first {N_FIRST} batches | {first.nanoseconds / 1000:.0f} µs | |",
+        f"| the same, to each of the first {N_FIRST} | {first.nanoseconds / 1000:.0f} µs | |",
         f"| {shown}, to a step of 1 ms that waits | {asleep.ratio - 1:.1%} | ≤ 1 % |",
         f"| {shown}, to a step of 1 ms in Python | {at_work.ratio - 1:.1%} | ≤ 1 % |",
     ]

@@ -15,7 +15,17 @@ const MARGIN = { left: 56, right: 12, top: 8, bottom: 26 };
 const WITH_VALUES = 6; // curves whose latest values the heading has
 const WITH_RUNS = 3; // experiments whose latest values the heading has
 
-export function makeChart(metric) {
+const sizes = new ResizeObserver((entries) => {
+  for (const { target, contentRect } of entries) {
+    const { chart, drawAgain } = sized.get(target);
+    chart.size = contentRect; // noted, since to ask for it while texts change takes a layout of the page
+    drawAgain();
+  }
+});
+const sized = new WeakMap(); // plot -> its chart, and what draws it again
+
+/** Make a chart of a metric, which is drawn again when it has another size. */
+export function makeChart(metric, drawAgain) {
   const chart = { metric, isNear: false, scales: null, size: { width: 0, height: 0 } };
   chart.values = element("ul", { className: "legend" });
   chart.tools = element("div", { className: "tools" });
@@ -24,6 +34,8 @@ export function makeChart(metric) {
   chart.plot = element("div", { className: "plot", tabIndex: 0, role: "img" }, chart.base, chart.top);
   chart.root = element("article", { className: "chart" }, heading, chart.plot);
   chart.root.dataset.metric = metric;
+  sized.set(chart.plot, { chart, drawAgain });
+  sizes.observe(chart.plot);
   return chart;
 }
 
@@ -136,6 +148,12 @@ function valueItem(curve) {
 
 function yTicksOf(y, count, isLog) {
   return (isLog ? logTicks : linearTicks)(y.lo, y.hi, count).filter(({ at }) => at >= y.lo && at <= y.hi);
+}
+
+/** Let go of a chart that is not needed any more. */
+export function forget(chart) {
+  sizes.unobserve(chart.plot);
+  release(chart);
 }
 
 /** Free the memory of a chart that has left the view. */

@@ -1,6 +1,6 @@
 // All charts: in groups that fold, drawn a few a frame, and only those in view.
 
-import { draw, makeChart, release } from "./chart.js";
+import { draw, forget, makeChart, release } from "./chart.js";
 import { wholeRange } from "./axis.js";
 import { searcher } from "./pattern.js";
 import { view } from "./series.js";
@@ -34,16 +34,6 @@ const watcher = new IntersectionObserver((entries) => {
   }
   tell("seen");
 }, { rootMargin: "150px" });
-
-/** Note the sizes of the plots: to ask for one while texts change takes a layout of the page. */
-const sizes = new ResizeObserver((entries) => {
-  for (const { target, contentRect } of entries) {
-    const chart = charts.get(target.parentNode?.dataset.metric);
-    if (chart?.plot !== target) continue;
-    chart.size = contentRect;
-    if (chart.isNear) drawSoon(chart);
-  }
-});
 
 export const near = () => [...charts.values()].filter(({ isNear }) => isNear);
 export const curvesInView = () => near().flatMap(({ metric }) => shownCurves(metric));
@@ -103,19 +93,17 @@ function fold(group) {
 }
 
 function make(metric) {
-  const chart = makeChart(metric);
+  const chart = makeChart(metric, () => chart.isNear && drawSoon(chart));
   charts.set(metric, chart);
   tell("made", chart);
   watcher.observe(chart.root);
-  sizes.observe(chart.plot);
   return chart;
 }
 
 function remove(metric, chart) {
   watcher.unobserve(chart.root);
-  sizes.unobserve(chart.plot);
   dirty.delete(chart);
-  release(chart);
+  forget(chart);
   chart.root.remove();
   charts.delete(metric);
 }

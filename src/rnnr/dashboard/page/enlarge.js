@@ -1,7 +1,7 @@
 // One chart, large, in a dialog.
 
-import { draw, makeChart, release } from "./chart.js";
-import { spent, when } from "./charts.js";
+import { draw, forget, makeChart } from "./chart.js";
+import { spent } from "./charts.js";
 import { cursor, drawAll, extra, moveCursor } from "./cursor.js";
 import { whenChanged } from "./settings.js";
 import { shownCurves } from "./shown.js";
@@ -15,7 +15,7 @@ export const enlargedCurves = () => (chart ? shownCurves(chart.metric) : []);
 
 export function enlarge(metric) {
   if (chart) return;
-  chart = makeChart(metric);
+  chart = makeChart(metric, drawEnlarged);
   chart.isEnlarged = true;
   for (const maker of makers) maker(chart);
   byId("enlarged").querySelector(".place").replaceChildren(chart.root);
@@ -23,7 +23,6 @@ export function enlarge(metric) {
   extra.push(chart);
   moveCursor(null, null);
   byId("enlarged").showModal();
-  drawEnlarged();
   chart.plot.focus();
 }
 
@@ -41,7 +40,7 @@ function leave() {
   document.body.append(byId("values"));
   byId("values").hidden = true;
   extra.length = 0;
-  release(chart);
+  forget(chart);
   chart.root.remove();
   chart = null;
 }
@@ -50,6 +49,5 @@ export function connectEnlarged() {
   byId("enlarged").addEventListener("close", leave);
   byId("enlarged").addEventListener("click", ({ target }) => target === byId("enlarged") && byId("enlarged").close());
   byId("leave").addEventListener("click", () => byId("enlarged").close());
-  addEventListener("resize", drawEnlarged);
   whenChanged(() => requestAnimationFrame(drawEnlarged));
 }
