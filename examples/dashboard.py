@@ -1,6 +1,6 @@
 """Watch a training in the browser: the digits of digits.py, slowed enough to watch.
 
-    pip install 'rnnr[dashboard,examples]'
+    pip install '.[dashboard,examples]'
     python examples/dashboard.py [--seconds-a-batch 0.04] [--epochs 20] [--record RUN.jsonl]
 
 It logs the address of its page: open it. The page shows the progress of the training and of the

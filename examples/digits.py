@@ -1,6 +1,6 @@
 """Train a small neural network on handwritten digits, with NumPy and rnnr's `Runner`.
 
-    pip install 'rnnr[examples]'
+    pip install '.[examples]'
     python examples/digits.py [--seed 0] [--epochs 40] [--out DIR] [--snapshots DIR]
 
 It shows what most trainings need: shuffled mini-batches, a progress bar, a second runner that

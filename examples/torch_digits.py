@@ -1,6 +1,6 @@
 """Train a small convolutional network on handwritten digits, with PyTorch and rnnr.
 
-    pip install 'rnnr[examples]' torch
+    pip install '.[examples]' torch
     python examples/torch_digits.py [--seed 0] [--epochs 40] [--out DIR] [--snapshots DIR]
 
 It is `digits.py` with a network, an optimizer and loaders of PyTorch. To rnnr a tensor is a value

@@ -188,6 +188,26 @@ def import_milliseconds(rounds: int) -> tuple[float, float]:
     return median(a for a, _ in pairs), median(b - a for a, b in pairs)
 
 
+def one_callback_in_ignite(rounds: int, n_batches: int) -> tuple[float, float]:
+    """Return what a batch with one callback takes, here and in ignite, in ns."""
+
+    def here() -> float:
+        runner = one_callback(rnnr)
+        start = perf_counter()
+        runner.run(range(n_batches))
+        return perf_counter() - start
+
+    def there() -> float:
+        engine = Engine(lambda engine, batch: None)
+        start = perf_counter()
+        engine.run(range(n_batches), max_epochs=1)
+        return perf_counter() - start
+
+    taken = [(here(), there()) for _ in range(rounds)]
+    ours, ignites = (median(times) / n_batches * 1e9 for times in zip(*taken, strict=True))
+    return ours, ignites
+
+
 def five_selected_out(rounds: int, n_batches: int) -> tuple[float, float]:
     """Return what a handler costs a batch that it does not want, here and in ignite, in ns."""
     batches = range(n_batches)
@@ -308,6 +328,7 @@ def main(arguments: list[str] | None = None) -> None:
         short_runs(old, rounds, max(n // 50, 1)),
     ]
     reactivex, more = import_milliseconds(max(rounds // 10, 1))
+    one, ignites_one = one_callback_in_ignite(max(rounds // 5, 1), n)
     ours, ignites = five_selected_out(max(rounds // 5, 1), n)
     chunked, windowed = lists_of_ten(max(rounds // 5, 1), n)
     dearer = growth_with_observers(max(rounds // 10, 1))
@@ -330,6 +351,8 @@ def main(arguments: list[str] | None = None) -> None:
     print("|---|--:|--:|")
     imported = f"`import rnnr` beyond `import reactivex` ({reactivex:.0f} ms)"
     print(f"| {imported} | {more:.1f} ms | ≤ 15 ms |")
+    print(f"| one callback, a batch, at the same time as the next row | {one:.0f} ns | |")
+    print(f"| the same in pytorch-ignite {ignite.__version__} | {ignites_one:.0f} ns | |")
     print(f"| a handler of `every(100)` that is not called, of five | {ours:.0f} ns | ≤ 300 ns |")
     print(f"| the same in pytorch-ignite {ignite.__version__} | {ignites:.0f} ns | |")
     print(f"| an item in `chunk(10)`, beyond a bare Subject | {chunked:.0f} ns | |")

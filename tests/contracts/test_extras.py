@@ -117,3 +117,8 @@ def test_a_module_that_is_skipped_fails_too(tmp_path: Path) -> None:
 def test_what_stands_for_a_package_has_no_private_attributes() -> None:
     with pytest.raises(AttributeError):
         _ = Missing("no_such_package")._private
+
+
+def test_pages_and_examples_install_from_a_clone_while_there_is_no_release() -> None:
+    texts = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.py")]
+    assert [path.name for path in texts if "pip install 'rnnr" in path.read_text()] == []
