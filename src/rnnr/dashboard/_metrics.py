@@ -81,9 +81,11 @@ class Metrics:
             self._curves[place].version += 1
 
     def go_back(self, step: int) -> None:
-        """Drop what is beyond a step."""
-        for curve in self._curves:
-            curve.go_back(step)
+        """Drop what is beyond a step; the latest value is that of the last interval then."""
+        for place, curve in enumerate(self._curves):
+            if curve.open is not None and curve.open[0] > step:
+                curve.go_back(step)
+                self._last[place] = curve.open[1].mean if curve.open else nan
 
     def columns(self) -> dict[str, list[Any]]:
         """Return what a page needs to know of each metric."""
