@@ -229,7 +229,9 @@ def test_no_line_is_clipped_as_a_whole(
     options = {"clip": True, "isLog": False, "extremes": columns, "lines": columns}
     found = call(blank, "range", "valueRange", columns, options)
     room = 0.05 * (hi - lo)
-    assert found == pytest.approx({"lo": lo - room, "hi": hi + room, "below": below, "above": above})
+    assert found == pytest.approx(
+        {"lo": lo - room, "hi": hi + room, "below": below, "above": above}
+    )
 
 
 # What is drawn

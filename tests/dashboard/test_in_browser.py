@@ -624,7 +624,7 @@ PARKED = """async (n) => {
 
 @contextmanager
 def ending() -> Iterator[tuple[str, Callable[[], None]]]:
-    """Run a training in a process; give the address of its page, and what lets it come to its end."""
+    """Run a training in a process; give its address, and what lets it come to its end."""
     command = [sys.executable, "-u", "-c", ENDING]
     pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as process:  # type: ignore[call-overload]
