@@ -190,6 +190,12 @@ def test_ticks_of_time_are_at_round_times(blank: Page) -> None:
     assert 2 <= len(days) <= 9
 
 
+@pytest.mark.parametrize("n_days", [0.1, 0.9, 1.5, 3, 30])
+def test_no_two_ticks_of_the_time_of_day_are_the_same(n_days: float, blank: Page) -> None:
+    ticks = call(blank, "ticks", "clockTicks", 1.7e9, 1.7e9 + n_days * 86400, 6)
+    assert 2 <= len({tick["text"] for tick in ticks}) == len(ticks)
+
+
 def test_an_outlier_is_clipped_and_told_and_the_top_of_a_schedule_is_not(blank: Page) -> None:
     def ranged(values: list[float], **options: Any) -> Any:
         column = [values, 0, len(values)]
@@ -779,7 +785,8 @@ def test_the_axis_is_the_time_of_day_of_a_live_run(
     page.get_by_text("Clock", exact=True).click()
     plot(page).focus()
     page.keyboard.press("End")
-    expect(page.locator("#values .place")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
+    place = re.compile(r"^\d+ \w+,? \d\d:\d\d:\d\d$")
+    expect(page.locator("#values .place")).to_have_text(place)
     assert shown_values(page) == [["training", "3"]]
 
 
