@@ -41,6 +41,7 @@ from helpers.page import (
     DESKTOP,
     FRAMES,
     GUARD,
+    HIDE,
     PHONE,
     Submit,
     at_batch,
@@ -689,13 +690,6 @@ def test_all_curves_are_there_at_the_end_without_locks_also_in_a_window_that_is_
         finish()
     for page in pages:
         assert_all_curves_are_there(page)
-
-
-HIDE = """(hidden) => {
-    Object.defineProperty(document, "hidden", { get: () => hidden, configurable: true });
-    document.dispatchEvent(new Event("visibilitychange"));
-}"""
-"""Lets a page believe that nobody sees it, or that somebody does."""
 
 
 def test_a_reload_keeps_the_history(dashboard: Dashboard, open_page: PageOpener) -> None:

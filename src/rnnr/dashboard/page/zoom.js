@@ -50,10 +50,10 @@ export function askSoon(milliseconds = 150) {
   if (settings.zoom) timer = setTimeout(ask, milliseconds);
 }
 
-/** Return what names the details of a curve: there are more when a part grows that reaches to its end. */
+/** Return what names the details of a curve: they change when a part grows that reaches to its end, or a run is set back. */
 function nameOf(curve, to) {
-  const { step, n, version } = curveOf(curve);
-  return `${curve.key}.${curve.i}${step[n - 1] <= to ? ` ${version}` : ""}`;
+  const { step, n, version, rewritten } = curveOf(curve);
+  return `${curve.key}.${curve.i} ${rewritten}${step[n - 1] <= to ? ` ${version}` : ""}`;
 }
 
 async function ask() {
