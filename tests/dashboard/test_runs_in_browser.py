@@ -313,6 +313,8 @@ def test_what_is_not_a_number_is_sorted_last(
         ("lr>0.001", ["c", "b"]),
         ("lr<=0.01 optimizer=adam", ["c", "a"]),
         ("optimizer!=adam", ["b"]),
+        ("optimizer>b", ["b"]),
+        ("optimizer>0.5", []),
         ("lr=0.1", ["b"]),
         ("finish", ["c", "b", "a"]),
         ("B", ["b"]),
@@ -335,6 +337,18 @@ def test_runs_are_filtered_by_words_and_by_their_configuration(
     assert names(three) == left
     expect(three.locator("#n-runs")).to_have_text(f"{len(left)} of 3")
     assert inks(three) == [name in left for name in "abc"]
+
+
+def test_only_numbers_are_greater_than_a_number(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    values = [0.1, 1, 2**60, inf, nan, "x", True, None, "", [9], "-7"]
+    configs = {f"{value!r}".strip("'[]") + " is lr": {"lr": value} for value in values}
+    show_recordings(dashboard, tmp_path, configs, loss=inverse)
+    page = open_page(dashboard.address)
+    expect(page.locator("#n-runs")).to_have_text("11 of 11")
+    page.locator("#filter").fill("lr>0.5")
+    assert {*names(page)} == {"1 is lr", f"{2**60} is lr", "inf is lr"}
 
 
 def test_a_filter_that_names_nothing_says_so(three: Page) -> None:
