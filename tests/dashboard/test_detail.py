@@ -100,6 +100,12 @@ def test_values_of_epochs_of_the_end_and_of_the_machine_are_there(tmp_path: Path
     assert found == [{1: 0.5}, {2: 0.25, 4: 0.5, 6: 1.0}, {5: 7.0}, {6: 2.0}]
 
 
+def test_the_value_of_a_batch_that_a_callback_has_stopped_is_there(tmp_path: Path) -> None:
+    lines = [*(batch(n) for n in range(1, 6)), batch(6, 7.0, Event.STOPPED)]
+    follower = followed(tmp_path / "run.jsonl", *lines)
+    assert values(follower, 4, 9) == {4: 0.5, 5: 0.5, 6: 7.0}
+
+
 def test_a_curve_with_too_many_values_and_one_that_is_not_there_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

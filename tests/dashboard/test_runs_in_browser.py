@@ -472,6 +472,17 @@ def evaluate(evaluator: Runner, state: State) -> None:
     evaluator.run([1])
 
 
+def test_more_kinds_than_colours_are_told(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    configs = {f"run {i}": {"optimizer": f"kind {i}"} for i in range(15)}
+    show_recordings(dashboard, tmp_path, configs, loss=inverse)
+    page = open_page(f"{dashboard.address}#colour=optimizer")
+    await_points(page, 6, run="run 14")
+    last = page.locator("#scale li").last
+    expect(last).to_have_text("and 3 more, in the same colours")
+
+
 def test_an_evaluation_and_its_training_are_one_row(
     dashboard: Dashboard, open_page: PageOpener
 ) -> None:

@@ -133,7 +133,8 @@ class Detail:
             elif event is Event.EPOCH_FINISHED:
                 self._add((EPOCH, name), step, value)
             elif event in ENDS:
-                self._add_later((EPOCH, name), step, value)
+                of = BATCH if (BATCH, name) in self._found else EPOCH
+                self._add_later((of, name), step, value)
 
     def add_batches(self, batches: Batches) -> None:
         """Add the reports of batches, faster than one by one."""
