@@ -289,6 +289,21 @@ def test_a_recording_that_grows_is_seen_to_its_end_in_a_zoom_also_after_a_failur
     assert detail_until(page, dashboard.address, 6000)
 
 
+def test_a_zoom_by_the_clock_is_as_fine_as_by_batches_beside_runs_of_other_days(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    n_lines, first = 30_000, 1_700_000_000.0
+    for name, began in (("training", first), ("the day before", first - 86_400)):
+        with (tmp_path / name).open("wb") as file:
+            file.write(encode(Report(Event.STARTED, 0, 1, 0, 0.0, {}, began=began)))
+            for n in range(1, n_lines + 1):
+                file.write(encode(Report(Event.BATCH, 1, 1, n, n / 10, {"loss": 1 / n}, step=n)))
+        dashboard.follow(tmp_path / name, name)
+    page = open_page(f"{dashboard.address}#x=clock&zoom={first + 1000}~{first + 1100}")
+    assert detail_until(page, dashboard.address, 11_000)
+    expect(page.locator("#zoomed")).not_to_contain_text("no finer")
+
+
 def test_a_zoom_shows_what_a_run_that_was_set_back_has_done_again(
     dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
