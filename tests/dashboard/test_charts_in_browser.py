@@ -1,6 +1,7 @@
 """The charts of the page in a real browser: what is drawn, and what a person can do with it."""
 
 import csv
+import json
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from helpers.page import (
     LEFT,
     RIGHT,
     TOP,
+    Value,
     await_points,
     call,
     chart,
@@ -178,6 +180,12 @@ def test_ticks_of_time_are_at_round_times(blank: Page) -> None:
     assert 2 <= len(days) <= 9
 
 
+@pytest.mark.parametrize("n_days", [0.1, 0.9, 1.5, 3, 30])
+def test_no_two_ticks_of_the_time_of_day_are_the_same(n_days: float, blank: Page) -> None:
+    ticks = call(blank, "ticks", "clockTicks", 1.7e9, 1.7e9 + n_days * 86400, 6)
+    assert 2 <= len({tick["text"] for tick in ticks}) == len(ticks)
+
+
 def test_an_outlier_is_clipped_and_told_and_the_top_of_a_schedule_is_not(blank: Page) -> None:
     def ranged(values: list[float], **options: Any) -> Any:
         column = [values, 0, len(values)]
@@ -199,6 +207,27 @@ def test_an_outlier_is_clipped_and_told_and_the_top_of_a_schedule_is_not(blank: 
     assert constant["lo"] < 3 < constant["hi"]
     huge = ranged([-1.7e308, 1.7e308])
     assert -inf < huge["lo"] <= -1.7e308 < 1.7e308 <= huge["hi"] < inf
+
+
+@pytest.mark.parametrize(
+    ("line", "lo", "hi", "below", "above"),
+    [
+        ([9.0] * 9, 0.5, 9.0, None, None),
+        ([-9.0, -30.0] * 9, -9.0, 1.49, -30.0, None),
+        ([nan, 1.0, 99.0], 0.5, 1.49, None, 99.0),
+        ([nan, inf], 0.5, 1.49, None, None),
+    ],
+)
+def test_no_line_is_clipped_as_a_whole(
+    line: list[float], lo: float, hi: float, below: float | None, above: float | None, blank: Page
+) -> None:
+    columns = [[values, 0, len(values)] for values in ([*map(noisy, range(900))], line)]
+    options = {"clip": True, "isLog": False, "extremes": columns, "lines": columns}
+    found = call(blank, "range", "valueRange", columns, options)
+    room = 0.05 * (hi - lo)
+    assert found == pytest.approx(
+        {"lo": lo - room, "hi": hi + room, "below": below, "above": above}
+    )
 
 
 # What is drawn
@@ -395,6 +424,31 @@ def test_a_logarithmic_axis_is_for_one_chart_and_leaves_out_what_has_no_logarith
     expect(plot(page, "margin")).to_have_attribute("data-note", "No finite value above 0 to draw.")
     page.get_by_role("button", name="log scale: margin").click()
     expect(plot(page, "margin")).to_have_attribute("data-note", "")
+
+
+def test_what_has_no_logarithm_is_told_beside_what_has_one(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    values = {"loss": lambda n: 50.0 - n}
+    page = open_recording(dashboard, open_page, tmp_path, 100, **values)
+    clipped = re.compile("values down to -50 are clipped")
+    expect(plot(page)).not_to_have_attribute("aria-label", clipped)
+    page.get_by_role("button", name="log scale: loss").click()
+    expect(plot(page)).to_have_attribute("aria-label", clipped)
+    edge = curve(page, "--series-0")[-BOTTOM - 3 : -BOTTOM]
+    assert np.flatnonzero(edge.any(axis=0)).max() > edge.shape[1] - RIGHT - 4
+
+
+def test_a_run_that_differs_from_all_others_is_seen(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    for i in range(30):
+        value: Value = noisy if i else lambda n: 9 + noisy(n)
+        record(tmp_path / f"run {i}.jsonl", 20, loss=value)
+        dashboard.follow(tmp_path / f"run {i}.jsonl", f"run {i}")
+    page = open_page(dashboard.address)
+    await_points(page, 20, run="run 29")
+    assert curve(page, "--series-0", least=0.9)[TOP + 4 : 100].any()
 
 
 # One cursor in all charts
@@ -642,14 +696,6 @@ def test_a_click_enlarges_a_chart_and_escape_leaves(
     expect(dialog).to_be_hidden()
 
 
-def saved_csv(page: Page) -> list[list[str]]:
-    """Save the values of a chart, and return the rows of the file."""
-    with page.expect_download() as download:
-        page.get_by_role("button", name="save the values: loss").click()
-    assert download.value.suggested_filename == "loss.csv"
-    return list(csv.reader(StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
-
-
 def test_the_values_of_the_runs_that_are_shown_are_saved_as_csv(
     dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
@@ -657,18 +703,48 @@ def test_the_values_of_the_runs_that_are_shown_are_saved_as_csv(
     page = open_page(dashboard.address)
     await_points(page, 6, run="c")
     page.get_by_role("button", name="show c").click()
-    chart(page).hover()
-    head, *rows = saved_csv(page)
-    assert head == ["run", "part", "batch", "value", "least", "greatest"]
-    assert [[a, b, int(c), *map(float, some)] for a, b, c, *some in rows] == [
-        [name, "training", n, factor * n, factor * n, factor * n]
+    assert saved(page) == [
+        (name, "training", "batch", n, factor * n, factor * n, factor * n)
         for factor, name in ((1, 'say "a", b'), (2, "b"))
         for n in range(1, 7)
     ]
-    page.evaluate("location.hash = 'zoom=2~4.5'")
-    expect(page.locator("#zoom")).to_be_visible()
-    _, *rows = saved_csv(page)
-    assert [row[2] for row in rows] == ["2", "3", "4"] * 3
+
+
+def saved(page: Page) -> list[tuple[Any, ...]]:
+    """Save the values of a chart, and return its lines."""
+    chart(page).hover()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="save the values: loss").click()
+    assert download.value.suggested_filename == "loss.csv"
+    text = Path(download.value.path()).read_text(encoding="utf-8")
+    head, *lines = csv.reader(StringIO(text))
+    assert head == ["run", "part", "of", "batch", "value", "least", "greatest"]
+    return [(*line[:3], int(line[3]), *map(float, line[4:])) for line in lines]
+
+
+def test_saved_values_are_of_batches_or_epochs_on_any_axis_and_of_the_part_in_a_zoom(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    path = tmp_path / "training.jsonl"
+    lines = record(path, 8, loss=float)
+    end = json.loads(lines[-2])
+    assert end["event"] == "EPOCH_FINISHED"
+    lines[-2] = json.dumps(end | {"metrics": {"loss": 0.5}, "results": ["loss"]}) + "\n"
+    text = "".join(line.replace('"began"', '"unknown"') for line in lines)
+    path.write_text(text, encoding="utf-8")
+    dashboard.follow(path, "training")
+    page = open_page(dashboard.address)
+    await_points(page, 8)
+    batches = [("training", "training", "batch", n, n, n, n) for n in range(1, 9)]
+    epoch = ("training", "training", "epoch", 8, 0.5, 0.5, 0.5)
+    assert saved(page) == [*batches, epoch]
+    page.get_by_text("Clock", exact=True).click()
+    note = "No time of day is known of these runs."
+    expect(plot(page)).to_have_attribute("data-note", note)
+    assert saved(page) == [*batches, epoch]
+    page.goto(f"{dashboard.address}#zoom=3~5")
+    expect(page.locator("#zoomed")).to_have_text("batches 3 to 5")
+    assert saved(page) == batches[2:5]
 
 
 def test_a_chart_is_saved_as_a_picture_of_twice_the_size(
@@ -708,6 +784,20 @@ def test_the_axis_is_batches_epochs_time_or_clock(
         page.keyboard.press("End")
         expect(page.locator("#values .place")).to_have_text(re.compile(rf"^{text}$"))
         assert shown_values(page) == [["training", "200"]]
+
+
+def test_the_axis_is_the_time_of_day_of_a_live_run(
+    dashboard: Dashboard, open_page: PageOpener
+) -> None:
+    trainer_of(dashboard, loss=float).run(range(3))
+    page = open_page(dashboard.address)
+    await_points(page, 3)
+    page.get_by_text("Clock", exact=True).click()
+    plot(page).focus()
+    page.keyboard.press("End")
+    place = re.compile(r"^\d+ \w+,? \d\d:\d\d:\d\d$")
+    expect(page.locator("#values .place")).to_have_text(place)
+    assert shown_values(page) == [["training", "3"]]
 
 
 def test_only_charts_in_view_are_asked_for(dashboard: Dashboard, open_page: PageOpener) -> None:

@@ -1,6 +1,7 @@
 """Zooming into a recording: every value between two steps, as the model has them."""
 
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 
 from rnnr import Event
 from rnnr.dashboard import _detail, _follower
-from rnnr.dashboard._detail import Segments
+from rnnr.dashboard._detail import Detail, Segments
 from rnnr.dashboard._follower import Follower
 from rnnr.dashboard._run import RunModel
+from rnnr.recording._batches import batches_in
 from rnnr.recording._format import encode
 from rnnr.reporting import Report
 from rnnr.reporting._curve import Curve
@@ -43,7 +45,7 @@ def values(follower: Follower, first: int, last: int, place: int = 0) -> dict[in
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make parts of files small."""
     monkeypatch.setattr(_detail, "_N_LINES", 4)
-    monkeypatch.setattr(_detail, "_MOST_SEGMENTS", 1000)
+    monkeypatch.setattr(_detail, "_MOST_OCTETS", 1 << 26)
     monkeypatch.setattr(_follower, "_AT_ONCE", 3)
 
 
@@ -109,6 +111,12 @@ def test_a_last_batch_that_only_the_end_tells_of_is_one_of_the_batches(tmp_path:
     assert found == [{1: 0.5, 2: 0.25, 3: 0.125}, {1: 0.75}]
 
 
+def test_the_value_of_a_batch_that_a_callback_has_stopped_is_there(tmp_path: Path) -> None:
+    lines = [*(batch(n) for n in range(1, 6)), batch(6, 7.0, Event.STOPPED)]
+    follower = followed(tmp_path / "run.jsonl", *lines)
+    assert values(follower, 4, 9) == {4: 0.5, 5: 0.5, 6: 7.0}
+
+
 def test_a_curve_with_too_many_values_and_one_that_is_not_there_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,7 +125,7 @@ def test_a_curve_with_too_many_values_and_one_that_is_not_there_are_left_out(
     assert values(follower, 5, 12) == dict.fromkeys(range(5, 13), 0.5)
     assert values(follower, 5, 13) is None
     assert values(follower, 5, 12, place=1) is None
-    monkeypatch.setattr(_detail, "_MOST_SEGMENTS", 1)
+    monkeypatch.setattr(_detail, "_MOST_OCTETS", 400)
     assert values(follower, 5, 12) is None
 
 
@@ -138,6 +146,48 @@ def test_damaged_lines_are_not_counted_again(tmp_path: Path) -> None:
     follower = followed(tmp_path / "run.jsonl", batch(1), b"damaged\n", batch(2))
     assert values(follower, 1, 9) == {1: 0.5, 2: 0.5}
     assert follower._damage.n == 1
+
+
+@pytest.mark.parametrize("is_inside", [False, True])
+@pytest.mark.parametrize("steps", [range(1, 9), [3, 4, 4, 5, 2, 3]])
+def test_many_batches_are_added_as_one_by_one(steps: Sequence[int], is_inside: bool) -> None:
+    def lines(steps: Sequence[int]) -> list[bytes]:
+        return [
+            encode(Report(Event.BATCH, 1, 1, n, n / 8, {"loss": i, "system/cpu": -i}, step=n))
+            for i, n in enumerate(steps)
+        ]
+
+    metrics = {(of, name) for of in ("batch", "epoch") for name in ("loss", "system/cpu", "f1")}
+    names = {name for _, name in metrics}
+    slow, fast = (Detail(metrics, 3, 6, of_batches=names, is_inside=is_inside) for _ in range(2))
+    for some in (range(4, 12), steps):
+        [(_, _, batches)] = batches_in(lines(some))
+        assert batches is not None
+        fast.add_batches(batches)
+        for n in range(len(batches)):
+            slow.add(batches.report(n))
+    assert [fast.columns(metric) for metric in metrics] == [
+        slow.columns(metric) for metric in metrics
+    ]
+    assert (fast.columns(("batch", "loss")) == (0, b"")) == is_inside
+
+
+def test_no_more_is_read_again_than_shows_that_there_are_too_many_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_detail, "MOST_VALUES", 8)
+    follower = followed(tmp_path / "run.jsonl", *(batch(n) for n in range(1, 100)))
+    n_read: list[int] = []
+    read_again = follower._lines.read_again
+
+    def counted(begin: int, end: int) -> list[bytes]:
+        lines = read_again(begin, end)
+        n_read.append(len(lines))
+        return lines
+
+    monkeypatch.setattr(follower._lines, "read_again", counted)
+    assert values(follower, 1, 99) is None
+    assert 8 < sum(n_read) < 20
 
 
 def test_only_what_has_the_steps_is_read_again() -> None:

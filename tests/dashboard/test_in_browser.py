@@ -12,7 +12,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
 from itertools import count
@@ -40,6 +41,7 @@ from helpers.page import (
     DESKTOP,
     FRAMES,
     GUARD,
+    HIDE,
     PHONE,
     Submit,
     at_batch,
@@ -611,32 +613,73 @@ runner.run(range(777))
 """
 
 
+@contextmanager
+def ending() -> Iterator[tuple[str, Callable[[], None]]]:
+    """Run a training in a process; give its address, and what lets it come to its end."""
+    command = [sys.executable, "-u", "-c", ENDING]
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:  # type: ignore[call-overload]
+
+        def finish() -> None:
+            process.stdin.write("go on\n")
+            process.stdin.flush()
+            assert process.wait(GUARD) == 0
+
+        try:
+            yield process.stderr.readline().split()[-1], finish
+        finally:
+            process.kill()
+
+
+def assert_all_curves_are_there(page: Page) -> None:
+    says(page, re.compile("^training finished"))
+    for i in (0, 1, 30, 59):
+        await_step(page, 777, f"m{i}")
+        assert max(intervals(page, f"m{i}")["greatest"]) == 777 / (i + 1)
+
+
 @pytest.mark.parametrize("n_windows", [1, 2])
 def test_when_the_process_has_ended_all_curves_are_there(
     n_windows: int, open_page: PageOpener
 ) -> None:
     """Also those of charts that were never in view, and of windows that did not wait themselves."""
-    command = [sys.executable, "-u", "-c", ENDING]
-    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **pipes) as process:  # type: ignore[call-overload]
-        try:
-            address = process.stderr.readline().split()[-1]
-            pages = [open_page(address, may_complain=True) for _ in range(n_windows)]
-            for page in pages:
-                page.bring_to_front()
-                expect(page.locator(".chart").first).to_be_visible()
-            assert pages[0].evaluate(PARKED, n_windows)
-            process.stdin.write("go on\n")
-            process.stdin.flush()
-            assert process.wait(GUARD) == 0
-        finally:
-            process.kill()
+    with ending() as (address, finish):
+        pages = [open_page(address, may_complain=True) for _ in range(n_windows)]
+        for page in pages:
+            page.bring_to_front()
+            expect(page.locator(".chart").first).to_be_visible()
+        assert pages[0].evaluate(PARKED, n_windows)
+        finish()
     for page in pages:
         page.bring_to_front()
-        says(page, re.compile("^training finished"))
-        for i in (0, 1, 30, 59):
-            await_step(page, 777, f"m{i}")
-            assert max(intervals(page, f"m{i}")["greatest"]) == 777 / (i + 1)
+        assert_all_curves_are_there(page)
+
+
+WITHOUT_LOCKS = """
+    Object.defineProperty(Navigator.prototype, "locks", { get: () => undefined });
+"""
+
+
+@pytest.mark.parametrize("n_windows", [1, 2])
+def test_all_curves_are_there_at_the_end_without_locks_also_in_a_window_that_is_hidden(
+    n_windows: int, open_page: PageOpener
+) -> None:
+    with ending() as (address, finish):
+        pages = [open_page(address, may_complain=True) for _ in range(n_windows)]
+        for page in pages:
+            page.add_init_script(WITHOUT_LOCKS)
+        with pages[0].expect_request("**/end?*"):
+            pages[0].reload()
+        for page in pages[1:]:
+            page.reload()
+        for page in pages:
+            expect(page.locator(".chart").first).to_be_visible()
+        assert pages[0].evaluate("() => navigator.locks === undefined")
+        if n_windows == 1:
+            pages[0].evaluate(HIDE, True)
+        finish()
+    for page in pages:
+        assert_all_curves_are_there(page)
 
 
 def test_a_page_that_waits_twice_is_waited_for_once(
@@ -679,11 +722,7 @@ def test_a_page_that_nobody_sees_does_not_ask(dashboard: Dashboard, open_page: P
     page.on("request", lambda request: asked.append(request.url))
     page.reload()
     says(page, "waiting for the run to begin")
-    show = """(hidden) => {
-        Object.defineProperty(document, "hidden", { get: () => hidden, configurable: true });
-        document.dispatchEvent(new Event("visibilitychange"));
-    }"""
-    page.evaluate(show, True)
+    page.evaluate(HIDE, True)
     page.clock.run_for(1_000)  # what was asked before may still be answered
     n_asked = sum("/end?" not in url for url in asked)  # the end is waited for all the same
     runner.run(range(3))
@@ -691,7 +730,7 @@ def test_a_page_that_nobody_sees_does_not_ask(dashboard: Dashboard, open_page: P
     assert points(page) is None
     assert sum("/end?" not in url for url in asked) == n_asked
     with page.expect_response("**/data*"):
-        page.evaluate(show, False)
+        page.evaluate(HIDE, False)
     await_points(page, 3)
 
 

@@ -16,8 +16,10 @@ from playwright.sync_api import Page, Route, expect
 
 from helpers.browser import PageOpener
 from helpers.page import (
+    HIDE,
     Submit,
     await_points,
+    await_step,
     call,
     chart,
     curve,
@@ -31,6 +33,8 @@ from helpers.page import (
 from rnnr import Event, Runner, State
 from rnnr.attachments import MeanReducer
 from rnnr.dashboard import Dashboard
+from rnnr.recording._format import encode
+from rnnr.reporting import Report
 
 # Names
 
@@ -257,6 +261,42 @@ def test_a_recording_that_grows_is_seen_to_its_end_in_a_zoom_also_after_a_failur
     with growing.open("a", encoding="utf-8") as file:
         file.writelines(lines[4000:])
     assert detail_until(page, dashboard.address, 6000)
+
+
+def test_a_zoom_by_the_clock_is_as_fine_as_by_batches_beside_runs_of_other_days(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    n_lines, first = 30_000, 1_700_000_000.0
+    for name, began in (("training", first), ("the day before", first - 86_400)):
+        with (tmp_path / name).open("wb") as file:
+            file.write(encode(Report(Event.STARTED, 0, 1, 0, 0.0, {}, began=began)))
+            for n in range(1, n_lines + 1):
+                file.write(encode(Report(Event.BATCH, 1, 1, n, n / 10, {"loss": 1 / n}, step=n)))
+        dashboard.follow(tmp_path / name, name)
+    page = open_page(f"{dashboard.address}#x=clock&zoom={first + 1000}~{first + 1100}")
+    assert detail_until(page, dashboard.address, 11_000)
+    expect(page.locator("#zoomed")).not_to_contain_text("no finer")
+
+
+def test_a_zoom_shows_what_a_run_that_was_set_back_has_done_again(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.jsonl"
+    record(path, 6000, loss=inverse)
+    dashboard.follow(path, "training")
+    page = open_page(f"{dashboard.address}#zoom=3000~4000&smooth=0")
+    assert detail_until(page, dashboard.address, 4000)
+    page.evaluate(HIDE, True)
+    with path.open("ab") as file:
+        file.write(encode(Report(Event.RESUMED, 1, 1, 3000, 9.0, {}, step=3000)))
+        for n in range(3001, 6501):
+            file.write(encode(Report(Event.BATCH, 1, 1, n, 9.0, {"loss": 7.0}, step=n)))
+    await_step(open_page(dashboard.address), 6500)
+    page.evaluate(HIDE, False)
+    await_step(page, 6500)
+    plot(page).focus()
+    page.keyboard.press("End")
+    expect(page.locator("#values tbody td")).to_have_text("7")
 
 
 def test_a_metric_of_the_last_batch_has_its_chart(

@@ -270,6 +270,9 @@ def test_thirty_runs_fit_on_a_phone(
     for columns in ("All columns", "Less"):
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         page.get_by_role("button", name=columns).click()
+        page.locator("#table .scroll").evaluate("(table) => table.scrollTo(9_999, 0)")
+        name = page.get_by_role("button", name="run with a long name 29", exact=True)
+        assert name.evaluate(IS_ON_TOP)
     box = plot(page).bounding_box()
     assert box
     assert box["width"] > 330
@@ -277,6 +280,13 @@ def test_thirty_runs_fit_on_a_phone(
     page.get_by_role("button", name="Options").click()
     expect(page.locator("#smooth")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+IS_ON_TOP = """(node) => {
+    const { left, top } = node.getBoundingClientRect();
+    return node.contains(document.elementFromPoint(left + 4, top + 4));
+}"""
+"""Returns whether the beginning of a node can be seen."""
 
 
 def test_who_prefers_no_motion_sees_none(dashboard: Dashboard, open_page: PageOpener) -> None:

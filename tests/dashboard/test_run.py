@@ -299,6 +299,17 @@ def test_a_metric_without_a_value_before_that_has_no_latest_value() -> None:
     assert latest(track) == wanted
 
 
+def test_the_latest_value_is_of_the_curve_where_a_run_is_set_back() -> None:
+    track = RunModel("training")
+    for n in (1, 2, 3):
+        track.add(report(Event.BATCH, n, metrics={"loss": float(n)}))
+        track.add(report(Event.EPOCH_FINISHED, n, n, metrics={"accuracy": n / 10}))
+    track.add(report(Event.RESUMED, 1))
+    assert latest(track) == {("batch", "loss"): 1.0, ("epoch", "accuracy"): 0.1}
+    track.add(report(Event.RESUMED, 0))
+    assert latest(track) == {("batch", "loss"): None, ("epoch", "accuracy"): None}
+
+
 def test_a_metric_that_comes_late_or_only_at_the_end_has_a_curve() -> None:
     track = RunModel("a")
     told(

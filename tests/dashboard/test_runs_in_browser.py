@@ -279,6 +279,8 @@ FILTERS = {
     "lr>0.001": ["c", "b"],
     "lr<=0.01 optimizer=adam": ["c", "a"],
     "optimizer!=adam": ["b"],
+    "optimizer>b": ["b"],
+    "optimizer>0.5": [],
     "lr=0.1": ["b"],
     "finish": ["c", "b", "a"],
     "B": ["b"],
@@ -306,6 +308,18 @@ def test_runs_are_filtered_by_words_and_by_their_configuration(three: Page) -> N
 def test_charts_show_the_runs_that_a_filter_leaves(text: str, three: Page) -> None:
     three.locator("#filter").fill(text)
     assert inks(three) == [name in FILTERS[text] for name in "abc"]
+
+
+def test_only_numbers_are_greater_than_a_number(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    values = [0.1, 1, 2**60, inf, nan, "x", True, None, "", [9], "-7"]
+    configs = {f"{value!r}".strip("'[]") + " is lr": {"lr": value} for value in values}
+    show_recordings(dashboard, tmp_path, configs, loss=inverse)
+    page = open_page(dashboard.address)
+    expect(page.locator("#n-runs")).to_have_text("11 of 11")
+    page.locator("#filter").fill("lr>0.5")
+    assert {*names(page)} == {"1 is lr", f"{2**60} is lr", "inf is lr"}
 
 
 def test_a_filter_that_names_nothing_says_so(three: Page) -> None:
@@ -427,6 +441,17 @@ def test_runs_are_coloured_by_an_entry_of_their_configuration(three: Page) -> No
 def evaluate(evaluator: Runner, state: State) -> None:
     """Run an evaluation."""
     evaluator.run([1])
+
+
+def test_more_kinds_than_colours_are_told(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    configs = {f"run {i}": {"optimizer": f"kind {i}"} for i in range(15)}
+    show_recordings(dashboard, tmp_path, configs, loss=inverse)
+    page = open_page(f"{dashboard.address}#colour=optimizer")
+    await_points(page, 6, run="run 14")
+    last = page.locator("#scale li").last
+    expect(last).to_have_text("and 3 more, in the same colours")
 
 
 def test_an_evaluation_and_its_training_are_one_row(

@@ -36,6 +36,12 @@ Value: TypeAlias = Callable[[int], float]
 """A metric as a function of the number of batches."""
 Colour: TypeAlias = tuple[int, int, int]
 
+HIDE = """(hidden) => {
+    Object.defineProperty(document, "hidden", { get: () => hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+"""Lets a page believe that nobody sees it, or that somebody does."""
+
 FRAMES = """() => new Promise((drawn) => {
     requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(drawn)));
 }).then(() => true)"""

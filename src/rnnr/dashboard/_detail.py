@@ -1,6 +1,7 @@
 """Every value of some metrics of a recording between two steps, read again from the file."""
 
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple, TypeAlias
@@ -20,7 +21,7 @@ Metric: TypeAlias = tuple[str, str]
 """Kind and name of a metric."""
 
 _N_LINES = 4096  # of a segment, at least
-_MOST_SEGMENTS = 24  # to read again for one answer
+_MOST_OCTETS = 1 << 26  # to read again for one answer, which takes some seconds
 
 
 class Segment(NamedTuple):
@@ -93,7 +94,7 @@ class Segments:
             for segment in self._segments
             if segment.least <= last and (segment.greatest >= first or segment.is_set_back)
         ]
-        if len(found) > _MOST_SEGMENTS:
+        if sum(segment.end - segment.begin for segment in found) > _MOST_OCTETS:
             raise OverflowError("too many lines for one answer")
         return found
 
@@ -144,9 +145,18 @@ class Detail:
                 self._add_later((of, name), step, value)
 
     def add_batches(self, batches: Batches) -> None:
-        """Add the reports of batches."""
-        for n in range(len(batches)):
-            self.add(batches.report(n))
+        """Add the reports of batches, faster than one by one."""
+        if self._is_inside:  # and they are not
+            return
+        columns = dict(zip(batches.names, batches.values, strict=True))
+        for of, name in self._found:
+            if of == BATCH and name in columns:
+                self._add_column(name, batches, columns[name])
+
+    @property
+    def is_full(self) -> bool:
+        """Whether each metric has too many values."""
+        return all(len(steps) > MOST_VALUES for steps, _ in self._found.values())
 
     def columns(self, metric: Metric) -> tuple[int, bytes] | None:
         """Return the number of values and their octets; ``None`` if there are too many."""
@@ -155,12 +165,24 @@ class Detail:
             return None
         return len(steps), octets_of(array("d", steps)) + octets_of(array("d", values))
 
+    def _add_column(self, name: str, batches: Batches, column: Sequence[float]) -> None:
+        """Add the values of batches: at once if their steps only grow."""
+        steps = batches.steps
+        if not batches.is_rising or name.startswith(SYSTEM):
+            add = self._add_later if name.startswith(SYSTEM) else self._add
+            for step, value in zip(steps, column, strict=True):
+                add((BATCH, name), step, value)
+            return
+        found, values = self._found[BATCH, name]
+        _drop_from(steps[0], found, values)
+        part = slice(bisect_left(steps, self._first), bisect_right(steps, self._last))
+        found += steps[part]
+        values += column[part]
+
     def _add(self, metric: Metric, step: int, value: float) -> None:
         if metric in self._found:
             steps, values = self._found[metric]
-            while steps and steps[-1] >= step:
-                steps.pop()
-                values.pop()
+            _drop_from(step, steps, values)
             if self._first <= step <= self._last:
                 steps.append(step)
                 values.append(value)
@@ -172,6 +194,11 @@ class Detail:
 
     def _go_back(self, step: int) -> None:
         for steps, values in self._found.values():
-            while steps and steps[-1] > step:
-                steps.pop()
-                values.pop()
+            _drop_from(step + 1, steps, values)
+
+
+def _drop_from(step: int, steps: list[int], values: list[float]) -> None:
+    """Drop the values of a step and of later ones."""
+    while steps and steps[-1] >= step:
+        steps.pop()
+        values.pop()

@@ -74,7 +74,11 @@ class Follower:
         )
         try:
             with self._lock:
-                for segment in self._segments.between(first, last):
+                segments = self._segments.between(first, last)
+            for segment in segments:
+                if detail.is_full:  # the other segments have only more
+                    break
+                with self._lock:  # not for all of them: what is added is read in between
                     self._feed(self._lines.read_again(segment.begin, segment.end), 0, detail)
         except (OSError, OverflowError):
             return

@@ -93,5 +93,5 @@ export function placeText(x) {
   if (settings.x === "batches") return `batch ${grouped(Math.max(0, Math.round(x)))}`;
   if (settings.x === "epochs") return `epoch ${x.toFixed(2)}`;
   if (settings.x === "time") return `after ${durationText(Math.max(0, x))}`;
-  return new Date(x * 1000).toLocaleString("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  return new Date(x * 1000).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 }

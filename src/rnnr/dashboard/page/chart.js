@@ -103,7 +103,8 @@ function rangeOf(curves, isLog) {
   const raw = parts.flatMap(({ series, part }) => [[series.least, ...part], [series.greatest, ...part]]);
   const drawn = parts.flatMap(({ series, part, hasBand }) =>
     series.isSmoothed && !hasBand ? [[series.shown, ...part], peaksIn(series, part)] : [[series.least, ...part], [series.greatest, ...part]]);
-  return valueRange(drawn, { clip: settings.clip && !settings.zoom, isLog, extremes: raw });
+  const lines = parts.map(({ series, part }) => [series.shown, ...part]);
+  return valueRange(drawn, { clip: settings.clip && !settings.zoom, isLog, extremes: raw, lines });
 }
 
 function peaksIn(series, [from, to]) {
@@ -118,7 +119,8 @@ function showValues(chart) {
   const n = new Set(curves.map(({ experiment }) => experiment)).size;
   const few = curves.length <= WITH_VALUES && n <= WITH_RUNS ? curves : [];
   const texts = curves.slice(0, 12).map((curve) => [labelOf(curve), numberText(lastOf(curve))]);
-  const ranged = chart.y?.above == null ? "" : `; values up to ${numberText(chart.y.above)} are clipped`;
+  const beyond = [["up", chart.y?.above], ["down", chart.y?.below]].filter(([, value]) => value != null);
+  const ranged = beyond.map(([way, value]) => `; values ${way} to ${numberText(value)} are clipped`).join("");
   const label = `${chart.metric}: ${texts.map((text) => text.join(" ")).join(", ") || "nothing shown"}${ranged}`;
   if (chart.label !== label) chart.plot.setAttribute("aria-label", (chart.label = label));
   const made = few.map((curve) => `${labelOf(curve)} ${curve.of} ${colourOf(curve.experiment, curve.part)}`).join("\n");

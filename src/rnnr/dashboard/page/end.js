@@ -71,7 +71,8 @@ async function askOnce(signal) {
   }
 }
 
-// Where there are no locks (an address that is not secure), the visible window with the least name parks.
+// Where there are no locks (an address that is not secure), the visible window with the least name parks. It goes on
+// when it is hidden, unless it has heard another one.
 
 const others = new Map(); // name of a window -> when it was heard
 
@@ -80,14 +81,21 @@ function heardBeat({ beat, isParking }) {
   if (isParking && beat < own) abort?.abort();
 }
 
+function forgetSilent() {
+  for (const [name, at] of others) if (performance.now() - at > 3 * BEAT) others.delete(name);
+}
+
 async function inTurn(parked) {
   channel.postMessage({ beat: own, isParking: false });
   await new Promise((go) => setTimeout(go, BEAT / 2));
-  for (const [name, at] of others) if (performance.now() - at > 3 * BEAT) others.delete(name);
+  forgetSilent();
   const isMine = !document.hidden && [...others.keys()].every((name) => own < name);
   if (!isMine) return;
   const beats = setInterval(() => channel.postMessage({ beat: own, isParking: true }), BEAT);
-  const hide = () => document.hidden && abort?.abort();
+  const hide = () => {
+    forgetSilent();
+    if (document.hidden && others.size) abort?.abort();
+  };
   document.addEventListener("visibilitychange", hide);
   await parked();
   clearInterval(beats);

@@ -48,10 +48,14 @@ export function unknownNames(filter) {
   return names.filter((name) => !store.metrics.has(name) && store.experiments.every(({ lead }) => entry(lead, name) === undefined));
 }
 
+/** Return a number, also one that is too large to travel as one; NaN for what is not a number. */
+const amountOf = (own) => (typeof own === "string" && own.trim() ? Number(own) : typeof own === "number" ? own : NaN);
+
 function compares(own, sign, value) {
   const number = value === "" ? NaN : Number(value);
   const isNumber = typeof own === "number" && !Number.isNaN(number);
   if (sign === "=") return isNumber ? own === number : valueText(own).toLowerCase() === value.toLowerCase();
   if (sign === "!=") return isNumber ? own !== number : valueText(own).toLowerCase() !== value.toLowerCase();
-  return isNumber ? ORDERS[sign](own, number) : typeof own === "string" && ORDERS[sign](own, value);
+  if (!Number.isNaN(number)) return ORDERS[sign](amountOf(own), number);
+  return typeof own === "string" && ORDERS[sign](own, value);
 }

@@ -38,7 +38,9 @@ function showScale(by) {
   byId("scale").hidden = !by;
   if (!by) return byId("scale").replaceChildren();
   if (by.kinds) {
-    const kinds = by.kinds.slice(0, 12).map((kind, i) => line(kind, css.series[i % css.series.length], false));
+    const n = css.series.length;
+    const kinds = by.kinds.slice(0, n).map((kind, i) => line(kind, css.series[i], false));
+    if (by.kinds.length > n) kinds.push(element("li", {}, `and ${by.kinds.length - n} more, in the same colours`));
     return byId("scale").replaceChildren(element("ul", { className: "legend" }, ...kinds));
   }
   const bar = element("span", { className: "ramp" });

@@ -2,8 +2,8 @@
 
 import { drawnCurves, labelOf, paint } from "./chart.js";
 import { css, rampColour, scale } from "./colours.js";
-import { indexAt, view } from "./series.js";
 import { fetchCurves } from "./server.js";
+import { indexAt, seriesOf, view } from "./series.js";
 import { settings } from "./settings.js";
 import { shownCurves } from "./shown.js";
 import { isMany, partLabel, runOf } from "./store.js";
@@ -15,13 +15,15 @@ const SAMPLE = 20; // pixels of a line in the legend
 
 const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-/** Return the values of the curves that are shown, a line each; in a zoom those of its part. */
+/** Return the values of the curves that are shown, a line each: all of them on any axis, or those that are zoomed into. */
 export function csvOf(metric) {
-  const lines = ["run,part,batch,value,least,greatest"];
-  for (const { experiment, series, key } of drawnCurves(metric)) {
-    const start = [experiment.name, partLabel(runOf({ key }))].map(quoted).join();
-    const { step, mean, least, greatest } = series;
-    const [from, to] = settings.zoom ? [indexAt(series, view.lo), indexAt(series, view.hi, true)] : [0, series.n];
+  const lines = ["run,part,of,batch,value,least,greatest"];
+  for (const curve of shownCurves(metric)) {
+    const series = seriesOf(curve);
+    if (!series) continue;
+    const start = [curve.experiment.name, partLabel(runOf(curve)), curve.of].map(quoted).join();
+    const { step, mean, least, greatest, n } = series;
+    const [from, to] = settings.zoom ? [indexAt(series, view.lo), indexAt(series, view.hi, true)] : [0, n];
     for (let i = from; i < to; i += 1) lines.push([start, step[i], mean[i], least[i], greatest[i]].join());
   }
   return `${lines.join("\r\n")}\r\n`;

@@ -68,7 +68,8 @@ export function timeTicks(lo, hi, count) {
 export function clockTicks(lo, hi, count) {
   const step = secondsStep(lo, hi, count);
   const offset = new Date(lo * 1000).getTimezoneOffset() * 60;
-  const form = step >= 86400 ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit" };
+  const day = hi - lo > 86400 ? { month: "short", day: "numeric" } : {}; // else an hour would be of any of them
+  const form = step >= 86400 ? day : { ...day, hour: "2-digit", minute: "2-digit" };
   if (step < 60) form.second = "2-digit";
   const text = (at) => new Date(at * 1000).toLocaleString("en-GB", form);
   return multiples(lo - offset, hi - offset, step).map((at) => ({ at: at + offset, text: text(at + offset) }));

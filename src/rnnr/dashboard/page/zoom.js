@@ -36,11 +36,18 @@ function widthOf(curve) {
   return Math.max(series.width, Math.round(gap)); // a live run may be told in larger steps
 }
 
+/** Return whether a curve has a part in the zoom; a run of another day has none on the clock. */
+function isInside(curve) {
+  const { step = [], n = 0 } = curveOf(curve) ?? {};
+  const [from, to] = settings.zoom.map((x) => stepAt(curve.experiment.lead, x));
+  return from <= step[n - 1] && to >= step[0];
+}
+
 /** Say what is zoomed into, and how fine it can be seen. */
 export function showZoom() {
   byId("zoom").hidden = !settings.zoom;
   if (!settings.zoom) return;
-  const widest = Math.max(1, ...curvesInView().filter((curve) => curve.of === "batch").map(widthOf));
+  const widest = Math.max(1, ...curvesInView().filter((curve) => curve.of === "batch" && isInside(curve)).map(widthOf));
   setText(byId("zoomed"), place() + (widest > 1 ? ` · no finer than ${grouped(widest)} batches` : ""));
 }
 
@@ -50,14 +57,15 @@ export function askSoon(milliseconds = 150) {
   if (settings.zoom) timer = setTimeout(ask, milliseconds);
 }
 
-/** Return what names the details of a curve: there are more when a part grows that reaches to its end. */
+/** Return what names the details of a curve: they change when a part grows that reaches to its end, or a run is set back. */
 function nameOf(curve, to) {
-  const { step, n, version } = curveOf(curve);
-  return `${curve.key}.${curve.i}${step[n - 1] <= to ? ` ${version}` : ""}`;
+  const { step, n, version, rewritten } = curveOf(curve);
+  return `${curve.key}.${curve.i} ${rewritten}${step[n - 1] <= to ? ` ${version}` : ""}`;
 }
 
 async function ask() {
-  const curves = settings.zoom ? curvesInView().filter((curve) => !runOf(curve).live && !(curveOf(curve)?.isOne ?? true)) : [];
+  const isCoarse = (curve) => !runOf(curve).live && !(curveOf(curve)?.isOne ?? true);
+  const curves = settings.zoom ? curvesInView().filter((curve) => isCoarse(curve) && isInside(curve)) : [];
   const steps = curves.flatMap(({ experiment: { lead } }) => settings.zoom.map((x) => stepAt(lead, x))).filter(Number.isFinite);
   const [from, to] = [Math.max(0, Math.floor(Math.min(...steps)) - 1), Math.ceil(Math.max(...steps)) + 1];
   const what = `${from} ${to} ${curves.map((curve) => nameOf(curve, to)).join()}`;
