@@ -218,7 +218,7 @@ def test_a_spike_between_two_reports_is_seen() -> None:
     assert metrics["last"] == [0.5, 10_000.0]
     rows = Page(track).ask().curves["batch", "loss"]
     (at,) = (row[0] for row in rows if row[2] == 1e6)
-    assert 7_001 <= at < 7_001 + 2 * 256
+    assert 7_001 <= at < 7_001 + 2 * 512
 
 
 def test_the_ends_of_epochs_have_a_curve_of_their_own() -> None:

@@ -87,7 +87,7 @@ def test_they_are_those_of_all_floats_since_the_report_before(
     at_once: int, n_parts: int, story: list[dict[str, Any]], n: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_batch_values, "_N_ROWS", at_once)
+        patch.setattr(_batch_values, "_N_BATCHES", at_once)
         patch.setattr(_batch_values, "_N_KINDS", 3)
         patch.setattr(_batch_values, "_N_PARTS", n_parts)
         patch.setattr(_batch_values, "_MOST_PARTS", 2 * n_parts)
@@ -194,6 +194,30 @@ def test_nonsense_does_no_harm(stats: Any, caplog: pytest.LogCaptureFixture) -> 
     seen = trained([stats, {"loss": 2.0}], on=Event.EPOCH_FINISHED)
     assert whole(seen[0])["loss"] == Interval(2.0, 2.0, 2.0, 1, 0, 2.0)
     assert caplog.records == []
+
+
+def test_what_comes_in_place_of_a_number_is_left_out() -> None:
+    story = [{"loss": 1.0}, {"loss": Slots()}, {"loss": "text"}, {"loss": 3.0}, {"loss": 10**400}]
+    (report,) = trained(story, on=Event.EPOCH_FINISHED)
+    assert whole(report) == {"loss": Interval(1.0, 3.0, 4.0, 2, 0, 3.0)}
+
+
+def test_statistics_that_are_changed_while_they_are_read_are_told_and_do_no_further_harm(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def summed(values: Any, start: float) -> float:
+        total: float = sum(values, start)
+        if total == 2.0:  # another thread comes between
+            story[1]["late"] = 5.0
+        return total
+
+    monkeypatch.setattr(_batch_values, "sum", summed, raising=False)
+    story = [{"loss": float(i)} for i in range(1, 8)]
+    first, second, _ = trained(story, on=Event.BATCH.every(3) | Event.EPOCH_FINISHED)
+    assert caplog.records
+    assert "changed while it was read" in caplog.text
+    assert (first.n_iters, whole(first)) == (3, {})
+    assert whole(second)["loss"] == Interval(4.0, 6.0, 15.0, 3, 0, 6.0)
 
 
 def test_a_value_that_is_not_a_plain_float_is_neither_called_nor_kept() -> None:

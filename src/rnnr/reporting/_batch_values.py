@@ -1,10 +1,11 @@
 """The plain numbers of all batches between two reports, as intervals."""
 
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import wraps
 from operator import index, itemgetter
-from typing import Any, TypeVar
+from typing import Any
 
 from rnnr._frozen import Frozen
 from rnnr._isolate import Failures
@@ -13,24 +14,26 @@ from rnnr.state import State
 
 __all__ = ["BatchValues"]
 
-_N_ROWS = 256  # batches after which their values are reduced
+_N_BATCHES = 512  # after which their values are reduced
 _N_PARTS = 16  # intervals of what is not reduced when a report is made
 _MOST_PARTS = 64  # intervals of a metric until the next report
 _N_KINDS = 16  # sets of names after which the values are reduced: a run may use ever new ones
 _N_METRICS = 1000  # names of which to keep the interval until the next report
+_UNREADABLE = "reports cannot read the values of a batch"
 _NUMBERS, _STRINGS = {float, int, bool}, {str}
 
-Row = list[float]
-"""The number of a batch, and its values."""
+Kind = tuple[list[int], list[float]]
+"""The numbers of batches whose values have the same names, and all these values in one list."""
 
 Parts = list[tuple[int, Interval]]
 
 
 class BatchValues:
-    """Collects the numbers of each batch, at some 100 ns for each float.
+    """Collects the numbers of each batch, at some 80 ns for each float.
 
-    It looks at floats and integers of Python alone, and holds nothing else: reading a tensor would
-    wait for the GPU, and keeping it would keep its memory.
+    It takes floats and integers of Python alone, and holds nothing else: reading a tensor would
+    wait for the GPU, and keeping it would keep its memory. A tensor that comes where a float was
+    before is added to a float once, which waits for nothing.
 
     Args:
         keys: Keys of the state to look at; each is a float, or a mapping that holds some.
@@ -50,9 +53,8 @@ class BatchValues:
         self._failures = failures
         self._n_iters = 0
         self._names: list[str] | None = None
-        self._types: list[type] = []  # of a row
-        self._rows: list[Row] = []  # of these names; the latest of those that follow
-        self._kinds: dict[tuple[str, ...], list[Row]] = {}
+        self._steps, self._values = list[int](), list[float]()  # of these names
+        self._kinds: dict[tuple[str, ...], Kind] = {}
         self._parts: dict[str, Parts] = {}
 
     def before(
@@ -66,25 +68,31 @@ class BatchValues:
             test: Returns whether the other handler gets a batch.
             handler: The other handler.
         """
-        key, is_plain = self._key, not self._named
+        key, is_one = self._key, not self._named
 
         @wraps(handler, updated=())
         def add_before(state: State) -> None:
             try:
                 stats = state.get(key)
-                if not is_plain or type(stats) is not dict:
+                if not is_one or type(stats) is not dict:
                     stats = self._with_named(stats, state)
-                names, row = [*stats], [state["n_iters"], *stats.values()]
-                if row[0] <= self._n_iters:
-                    self.begin(row[0] - 1)
-                if names != self._names or [*map(type, row)] != self._types:
-                    names, row = self._floats(state, names, row)
-                self._rows.append(row)
-                if len(self._rows) >= _N_ROWS:
-                    self._reduce(_N_ROWS)
-                self._n_iters = row[0]
+                n_iters, names = state["n_iters"], [*stats]
+                values: Iterable[float] = stats.values()
+                if n_iters <= self._n_iters:
+                    self.begin(n_iters - 1)
+                try:  # a sum finds out at the speed of C whether all are plain numbers
+                    is_plain = names == self._names and type(sum(values, 0.0)) is float
+                except Exception:  # noqa: BLE001  (they are not, or one is too large)
+                    is_plain = False
+                if not is_plain:
+                    values = self._numbers(state, stats)
+                self._values.extend(values)
+                self._steps.append(n_iters)
+                if len(self._steps) >= _N_BATCHES:
+                    self._reduce(_N_BATCHES)
+                self._n_iters = n_iters
             except Exception as error:  # noqa: BLE001  (it is logged: a view never breaks a run)
-                self._failures.log("reports cannot read the values of a batch", error)
+                self._failures.log(_UNREADABLE, error)
             if test(state):
                 handler(state)
 
@@ -96,8 +104,8 @@ class BatchValues:
         There are at most a few dozen, so that a report takes a bounded time; where batches are
         slow, each has an interval of its own.
         """
-        n_rows = max(map(len, self._kinds.values()), default=0)
-        self._reduce(max(1, -(-n_rows // _N_PARTS)))
+        n_batches = max((len(steps) for steps, _ in self._kinds.values()), default=0)
+        self._reduce(max(1, -(-n_batches // _N_PARTS)))
         parts, self._parts = self._parts, {}
         return Frozen({name: (*sorted(each, key=_step),) for name, each in parts.items()})
 
@@ -105,44 +113,53 @@ class BatchValues:
         """Drop the values of later batches: a run that begins or is set back does not have them."""
         if n_iters >= self._n_iters:
             return
-        self._names, self._rows, self._n_iters = None, [], n_iters
-        self._kinds = _up_to(n_iters, self._kinds)
-        self._parts = _up_to(n_iters, self._parts)
+        self._n_iters = n_iters
+        for names, (steps, values) in self._kinds.items():
+            n_kept = bisect_right(steps, n_iters)
+            del steps[n_kept:], values[n_kept * len(names) :]
+        parts = {
+            name: [one for one in some if one[0] <= n_iters] for name, some in self._parts.items()
+        }
+        self._parts = {name: some for name, some in parts.items() if some}
 
     def _with_named(self, stats: Any, state: State) -> dict[Any, Any]:
         """Return the values of all keys; that of a key which is a mapping is not a float."""
         named = {key: state[key] for key in self._named if key in state}
         return {**stats, **named} if type(stats) is dict else named
 
-    def _floats(self, state: State, names: list[Any], row: list[Any]) -> tuple[list[str], Row]:
-        """Return the names and the row of the floats among other values, and go on with them."""
-        n_iters, *values = row
-        items: Iterable[tuple[Any, Any]] = zip(names, values, strict=True)
-        if not {*map(type, values)} <= _NUMBERS or {*map(type, names)} != _STRINGS:
+    def _numbers(self, state: State, stats: dict[Any, Any]) -> Iterable[float]:
+        """Return the numbers among other values, and go on with their names."""
+        items: Iterable[tuple[Any, Any]] = stats.items()
+        if not {*map(type, stats.values())} <= _NUMBERS or {*map(type, stats)} != _STRINGS:
             items = self._find(state, self._keys).items()
         numbers = ((str(name), _number(value)) for name, value in items)
         found = {name: number for name, number in numbers if number is not None}
         names = [*found]
         if names != self._names:
             self._go_on_with(names)
-        return names, [index(n_iters), *found.values()]
+        return found.values()
 
     def _go_on_with(self, names: list[str]) -> None:
         if len(self._kinds) >= _N_KINDS:
-            self._reduce(_N_ROWS)
+            self._reduce(_N_BATCHES)
             self._kinds.clear()
-        self._names, self._types = names, [int, *[float] * len(names)]
-        self._rows = self._kinds.pop((*names,), [])
-        self._kinds[*names,] = self._rows  # at the end, so that the latest values are there
+        self._names = names
+        self._steps, self._values = self._kinds.setdefault((*names,), ([], []))
 
     def _reduce(self, n: int) -> None:
         """Make an interval of every so many rows."""
-        for names, rows in self._kinds.items():
-            for i in range(0, len(rows), n):
-                steps, *columns = zip(*rows[i : i + n], strict=True)
-                for name, column in zip(names, columns, strict=True):
-                    self._add_part(name, (int(steps[-1]), interval_of(column)))
-            rows.clear()
+        for names, kept in self._kinds.items():
+            steps, values, width = kept[0][:], kept[1][:], len(names)
+            for some in kept:
+                some.clear()  # first, so that an error leaves nothing to be reduced again
+            if len(values) != width * len(steps):
+                error = RuntimeError("a dict of statistics was changed while it was read")
+                self._failures.log(_UNREADABLE, error)
+                continue
+            for i in range(0, len(steps), n):
+                last, part = index(steps[i : i + n][-1]), values[width * i : width * (i + n)]
+                for k, name in enumerate(names):
+                    self._add_part(name, (last, interval_of(part[k::width])))
 
     def _add_part(self, name: str, part: tuple[int, Interval]) -> None:
         parts = self._parts.get(name)
@@ -167,16 +184,7 @@ def _number(value: Any) -> float | None:
     return None
 
 
-_K = TypeVar("_K")
-_T = TypeVar("_T", bound=Sequence[Any])
-
 _step = itemgetter(0)
-
-
-def _up_to(step: int, many: dict[_K, list[_T]]) -> dict[_K, list[_T]]:
-    """Return what does not belong to later batches."""
-    kept = {key: [one for one in some if one[0] <= step] for key, some in many.items()}
-    return {key: some for key, some in kept.items() if some}
 
 
 def _halved(parts: Parts) -> Parts:

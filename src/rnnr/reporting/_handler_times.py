@@ -78,12 +78,12 @@ class HandlerTimes:
         self._taken: dict[tuple[Event, str, str], list[Any]] = {}
         self._ours: set[tuple[Event, str, str]] = set()
         self._drawing = [0, 0.0]
-        self._batch: int | None = None  # number of the latest batch that was timed
-        self._latest: float | None = None  # when the latest handler returned, if measured
+        self._batch: int | None = None  # number of the latest batch, if it was measured
+        self._latest = 0.0  # when the latest handler returned
 
     def measure(self) -> abc.DisposableBase:
         """Measure until disposed, and add to the earlier times."""
-        self._latest = None
+        self._batch = None
         return CompositeDisposable(
             *(self._stream(event).add(self._begin, layer=Layer.CLOCK) for event in BEGINNINGS),
             *(self._stream(event).wrap(partial(self._timed, event)) for event in Event),
@@ -116,7 +116,7 @@ class HandlerTimes:
             return handler
         if getattr(handler, "is_untimed", False) is True:  # a mock has every attribute
             return partial(self._skip, handler)
-        clock, drawing = self._clock, self._drawing
+        clock = self._clock
         key = event, *described(handler)
         taken = self._taken.setdefault(key, [0, 0.0])
         if not is_own(handler):
@@ -124,12 +124,12 @@ class HandlerTimes:
         is_batch = event is Event.BATCH
 
         def timed(state: State) -> None:
-            begin = clock()
-            if is_batch and state["n_iters"] != self._batch:
-                self._batch = state["n_iters"]
-                if self._latest is not None:
-                    drawing[0] += 1
-                    drawing[1] += begin - self._latest
+            if is_batch and state["n_iters"] == self._batch:
+                begin = self._latest  # what lies between is the delivery, at some 30 ns
+            else:
+                begin = clock()
+                if is_batch:
+                    self._begin_batch(begin, state["n_iters"])
             try:
                 handler(state)
             finally:
@@ -143,6 +143,12 @@ class HandlerTimes:
     def _skip(self, handler: Callback, state: State) -> None:
         handler(state)
         self._latest = self._clock()
+
+    def _begin_batch(self, now: float, n_iters: int) -> None:
+        if self._batch is not None:
+            self._drawing[0] += 1
+            self._drawing[1] += now - self._latest
+        self._batch = n_iters
 
     def _is_ours(self, handler: Callback) -> bool:
         if isinstance(handler, MethodType):

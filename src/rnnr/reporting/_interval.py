@@ -63,7 +63,8 @@ def interval_of(values: Sequence[float]) -> Interval:
     """Return the interval of one value or more."""
     total = sum(values)
     if isfinite(total):  # then each value is, which a sum finds out at the speed of C
-        return Interval(min(values), max(values), total, len(values), 0, values[-1])
+        least, greatest, last = map(float, (min(values), max(values), values[-1]))
+        return Interval(least, greatest, float(total), len(values), 0, last)
     finite = [*filter(isfinite, values)]
     n_others, last = len(values) - len(finite), values[-1]
     if not finite:
