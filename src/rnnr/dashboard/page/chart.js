@@ -14,6 +14,7 @@ import { linearTicks, logTicks } from "./ticks.js";
 const MARGIN = { left: 56, right: 12, top: 8, bottom: 26 };
 const WITH_VALUES = 6; // curves whose latest values the heading has
 const WITH_RUNS = 3; // experiments whose latest values the heading has
+const LINE = 10; // pixels: a value that begins further down is on a second line
 
 export function makeChart(metric) {
   const chart = { metric, isNear: false, scales: null };
@@ -110,9 +111,26 @@ function showValues(chart) {
   const label = `${chart.metric}: ${texts.map((text) => text.join(" ")).join(", ") || "nothing shown"}${ranged}`;
   if (chart.label !== label) chart.plot.setAttribute("aria-label", (chart.label = label));
   const made = few.map((curve) => `${labelOf(curve)} ${curve.of} ${colourOf(curve.experiment, curve.part)}`).join("\n");
-  if (chart.made !== made) chart.values.replaceChildren(...few.map(valueItem));
-  chart.made = made;
+  if (chart.made !== made) chart.values.replaceChildren(...few.map(valueItem), ...(few.length ? [element("li", { className: "more" })] : []));
   few.forEach((curve, i) => setText(chart.values.children[i].lastChild, valueText(curve)));
+  fitValues(chart.values, chart.made !== made);
+  chart.made = made;
+}
+
+/** Hide the values that the line has no room for, and say how many they are: no number is cut. */
+function fitValues(list, isNew) {
+  const [items, more] = [[...list.children].slice(0, -1), list.lastChild];
+  const widths = `${list.clientWidth} ${items.map(({ textContent }) => textContent.replace(/\d/g, "0")).join()}`;
+  if (!more || (!isNew && list.dataset.widths === widths)) return;
+  list.dataset.widths = widths;
+  const isIn = ({ offsetTop, offsetLeft, offsetWidth }) => offsetTop < LINE && offsetLeft + offsetWidth <= list.clientWidth;
+  for (let n = items.length; n >= 0; n -= 1) {
+    items.forEach((item, i) => (item.hidden = i >= n));
+    more.hidden = n === items.length;
+    setText(more, more.hidden ? "" : n ? `+${items.length - n} more` : `${items.length} values`);
+    if ([...items.slice(0, n), more].every((item) => item.hidden || isIn(item))) break;
+  }
+  more.title = items.filter(({ hidden }) => hidden).map(({ title, lastChild }) => `${title}: ${lastChild.textContent}`).join("\n");
 }
 
 function valueText(curve) {

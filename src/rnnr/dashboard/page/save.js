@@ -1,7 +1,9 @@
 // A chart as a file: its values as CSV, or its picture as PNG.
 
+import { positions } from "./axis.js";
 import { drawnCurves, labelOf, paint } from "./chart.js";
 import { css, rampColour, scale } from "./colours.js";
+import { batchesAt } from "./series.js";
 import { fetchCurves } from "./server.js";
 import { settings } from "./settings.js";
 import { shownCurves } from "./shown.js";
@@ -14,13 +16,23 @@ const SAMPLE = 20; // pixels of a line in the legend
 
 const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-/** Return the values of the curves that are shown, a line each. */
+/** Return the numbers of the intervals that touch the range that is shown. */
+function shownRows({ series, experiment: { lead } }) {
+  const rows = Array.from({ length: series.n }, (_, i) => i);
+  if (!settings.zoom) return rows;
+  const [from, to] = settings.zoom;
+  const begins = positions(lead, rows.map((i) => batchesAt(series, i)[0]), series.n);
+  return rows.filter((i) => series.x[i] >= from && begins[i] <= to);
+}
+
+/** Return the values of the curves that are shown, in the range that is shown, a line each. */
 export function csvOf(metric) {
   const lines = ["run,part,batch,value,least,greatest"];
-  for (const { experiment, series, key } of drawnCurves(metric)) {
+  for (const curve of drawnCurves(metric)) {
+    const { experiment, series, key } = curve;
     const start = [experiment.name, partLabel(runOf({ key }))].map(quoted).join();
     const { step, mean, least, greatest } = series;
-    for (let i = 0; i < series.n; i += 1) lines.push([start, step[i], mean[i], least[i], greatest[i]].join());
+    for (const i of shownRows(curve)) lines.push([start, step[i], mean[i], least[i], greatest[i]].join());
   }
   return `${lines.join("\r\n")}\r\n`;
 }
