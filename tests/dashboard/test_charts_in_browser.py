@@ -661,6 +661,11 @@ def test_no_value_in_the_heading_of_a_chart_is_cut(
     *shown, last = texts
     assert set(shown) == {"106.1"}
     assert last == ("106.1" if len(texts) == 4 else f"+{4 - len(shown)} more")
+    if size == DESKTOP:
+        assert len(texts) == 4
+        chart(page).hover()  # its tools take room
+        expect(values.locator(".more")).to_have_text(re.compile(r"^\+\d more$"))
+        assert values.evaluate(CUT)[1] == 0
 
 
 def test_a_click_enlarges_a_chart_and_escape_leaves(
@@ -753,6 +758,8 @@ def test_a_chart_is_saved_as_a_picture_of_twice_the_size(
     with Image.open(BytesIO(png)) as image:
         assert image.width == 1800
         assert image.height > 840
+        below = image.convert("RGB").crop((0, image.height - 30, 1800, image.height))
+    assert len(below.getcolors() or []) > 1  # the name of the axis
     wanted = {css_colour(page, name) for name in ("--series-0", "--series-1", "--card", "--ink")}
     assert wanted <= colours(png)
 

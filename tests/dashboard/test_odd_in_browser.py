@@ -117,7 +117,7 @@ def test_each_digit_of_an_integer_of_the_configuration_is_shown(
 def test_whole_words_tell_whether_the_greatest_is_the_best(
     metric: str, is_upward: bool, blank: Page
 ) -> None:
-    assert call(blank, "columns", "isUpward", metric) == is_upward
+    assert call(blank, "metrics", "isUpward", metric) == is_upward
 
 
 # Places on the axis

@@ -22,11 +22,14 @@ from helpers.browser import PageOpener, Visit
 from helpers.page import (
     FRAMES,
     GUARD,
+    LEFT,
     Submit,
     await_points,
     card,
+    css_colour,
     curve,
     held,
+    inked,
     inverse,
     plot,
     points,
@@ -439,6 +442,13 @@ def test_runs_are_filtered_by_the_status_of_their_training_and_by_nan(
         assert names(page) == left
     head = page.get_by_role("button", name="loss · validation")
     assert head.count() == 0  # "whole" has no validation
+    page.locator("#filter").fill("no end")
+    note = row(page, "cut").locator("small")
+    expect(note).to_have_text("no end")
+    parts = row(page, "cut").locator(".solo, small, th")
+    assert (
+        parts.evaluate_all("(all) => all.filter((one) => one.scrollWidth > one.clientWidth)") == []
+    )
 
 
 def test_one_failure_among_several_runs_is_folded(
@@ -498,6 +508,9 @@ def test_a_run_is_highlighted_from_the_table_and_from_a_chart(three: Page) -> No
     three.wait_for_function(FRAMES)
     assert curve(three, "--series-1", "accuracy").any()
     assert not curve(three, "--series-0", "accuracy").any()  # it has faded
+    picture = plot(three, "accuracy").screenshot()
+    muted, ground = css_colour(three, "--muted"), css_colour(three, "--card")
+    assert inked(picture, muted, ground, 0.8)[:, :LEFT].any()  # the numbers of the axis have not
     three.mouse.move(2, 2)
     expect(three.locator("#charts")).not_to_have_class(re.compile("faded"))
 

@@ -16,6 +16,8 @@ const WITH_VALUES = 6; // curves whose latest values the heading has
 const WITH_RUNS = 3; // experiments whose latest values the heading has
 const LINE = 10; // pixels: a value that begins further down is on a second line
 
+const fitter = new ResizeObserver((entries) => entries.forEach(({ target }) => fitValues(target))); // the tools take room
+
 export function makeChart(metric) {
   const chart = { metric, isNear: false, scales: null };
   chart.values = element("ul", { className: "legend" });
@@ -25,6 +27,7 @@ export function makeChart(metric) {
   chart.plot = element("div", { className: "plot", tabIndex: 0, role: "img" }, chart.base, chart.top);
   chart.root = element("article", { className: "chart" }, heading, chart.plot);
   chart.root.dataset.metric = metric;
+  fitter.observe(chart.values);
   return chart;
 }
 
@@ -74,7 +77,8 @@ export function paint(context, metric, curves, { width, height, ratio, thin, top
   if (!y || box.width <= 0 || box.height <= 0) return { scales: null, box, y };
   const scales = scalesOf({ ...box, lo: view.lo, hi: view.hi, y, isLog });
   const [nX, nY] = [Math.max(2, box.width / ratio / 90), Math.max(2, box.height / ratio / 45)];
-  drawAxes(context, box, scales, xTicks(view.lo, view.hi, nX), yTicksOf(y, nY, isLog), told("↑", y.above), told("↓", y.below));
+  const axes = (where) => drawAxes(where, box, scales, xTicks(view.lo, view.hi, nX), yTicksOf(y, nY, isLog), told("↑", y.above), told("↓", y.below));
+  axes(context);
   context.save();
   context.beginPath();
   context.rect(box.left - 3 * ratio, box.top, box.width + 6 * ratio, box.height + 1); // room for a dot at the end
@@ -82,7 +86,7 @@ export function paint(context, metric, curves, { width, height, ratio, thin, top
   for (const hasBand of [true, false])
     for (const curve of curves) if (curve.hasBand === hasBand) drawSeries(context, curve.series, scales, { ...curve, ratio, thin, box, hasMarks: curves.length <= WITH_VALUES, hasDots: curves.length <= 2 * WITH_VALUES });
   context.restore();
-  return { scales, box, y };
+  return { scales, box, y, axes };
 }
 
 const told = (arrow, value) => (value === null ? "" : `${arrow} ${numberText(value)}`);
@@ -118,7 +122,7 @@ function showValues(chart) {
 }
 
 /** Hide the values that the line has no room for, and say how many they are: no number is cut. */
-function fitValues(list, isNew) {
+function fitValues(list, isNew = false) {
   const [items, more] = [[...list.children].slice(0, -1), list.lastChild];
   const widths = `${list.clientWidth} ${items.map(({ textContent }) => textContent.replace(/\d/g, "0")).join()}`;
   if (!more || (!isNew && list.dataset.widths === widths)) return;

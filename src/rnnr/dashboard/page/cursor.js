@@ -53,6 +53,7 @@ function drawTop(chart) {
   chart.hasTop = Boolean(chart.scales && (cursor.x !== null || cursor.selection || (isMany() && focus.key)));
   if (!chart.hasTop) return;
   const { scales, box, ratio } = chart;
+  if (isMany() && focus.key) chart.axes(context); // those below are faded
   context.save();
   context.beginPath();
   context.rect(box.left - 5 * ratio, box.top, box.width + 10 * ratio, box.height + 1);

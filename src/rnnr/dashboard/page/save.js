@@ -11,6 +11,7 @@ import { isMany, partLabel, runOf } from "./store.js";
 import { valueText } from "./text.js";
 
 const [WIDTH, HEIGHT, RATIO, LINE] = [900, 420, 2, 20];
+const AXES = { batches: "batches", epochs: "epochs", time: "time since the run began", clock: "time of day" };
 const MOST = 40; // runs in the legend
 const SAMPLE = 20; // pixels of a line in the legend
 
@@ -50,12 +51,15 @@ export async function savePng(metric) {
   const perLine = 4;
   const lines = Math.ceil(names.length / perLine);
   const top = (36 + lines * LINE) * RATIO;
-  Object.assign(canvas, { width: WIDTH * RATIO, height: top + HEIGHT * RATIO });
+  const bottom = top + HEIGHT * RATIO;
+  Object.assign(canvas, { width: WIDTH * RATIO, height: bottom + LINE * RATIO });
   const context = canvas.getContext("2d");
   context.fillStyle = css.card;
   context.fillRect(0, 0, canvas.width, canvas.height);
   drawLegend(context, metric, names, perLine);
-  paint(context, metric, curves, { width: canvas.width, height: canvas.height - top, ratio: RATIO, thin: RATIO, top });
+  paint(context, metric, curves, { width: canvas.width, height: bottom - top, ratio: RATIO, thin: RATIO, top });
+  Object.assign(context, { fillStyle: css.muted, textAlign: "right", textBaseline: "middle", font: `${12 * RATIO}px ${css.font}` });
+  context.fillText(AXES[settings.x], (WIDTH - 12) * RATIO, bottom + (LINE / 2 - 2) * RATIO);
   canvas.toBlob((blob) => offer(blob, `${metric}.png`), "image/png");
 }
 

@@ -20,7 +20,7 @@ function makeRow(experiment) {
   row.status = element("span", { className: "state", role: "img" });
   row.name = element("button", { type: "button", className: "solo" }, element("bdi", {}));
   row.note = element("small", {});
-  row.head = element("th", { scope: "row" }, row.name, row.note);
+  row.head = element("th", { scope: "row" }, element("div", {}, row.name, row.note));
   row.root = element("tr", {}, element("td", { className: "pick" }, row.dot), element("td", { className: "at" }, row.status), row.head);
   row.root.dataset.run = experiment.name;
   row.dot.addEventListener("click", () => (toggle(again()), highlight(key)));
@@ -56,6 +56,7 @@ function fillRow(row, experiment, all, best) {
 
 function noteOf(run) {
   if (shownStatus(run) === "running") return percentText(run);
+  if (run.status === "silent") return "no end"; // as the filter calls it; the whole would be cut
   return ["finished", "stopped", "failed"].includes(run.status) ? "" : statusOf(run);
 }
 
