@@ -203,6 +203,18 @@ def test_a_folder_that_is_not_there_so_far_is_waited_for(
     assert [record.getMessage() for record in caplog.records] == [waiting]
 
 
+def test_what_comes_in_place_of_a_folder_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    search = Search(tmp_path / "runs")
+    record(tmp_path / "runs")
+    for _ in range(2):
+        assert names(search) == []
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Cannot look through {tmp_path / 'runs'}: Not a directory"
+    ]
+
+
 @pytest.mark.parametrize(
     ("beginning", "found"), [(b'{"event": "STARTED", "config": "', ["a"]), (b'{"loss": "', [])]
 )
