@@ -104,7 +104,8 @@ def test_it_shows_folders_patterns_and_files_by_the_names_that_they_are_given(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         recorded(tmp_path / name)
     (tmp_path / "empty").mkdir()
-    arguments = ["runs/", "more/*.jsonl=others", "empty", "run.jsonl=best", "no/*.jsonl"]
+    some = ["runs/", "more/*.jsonl=others", "empty", "run.jsonl=best"]
+    arguments = [*some, "no/*.jsonl", "later/", "later/=again", "later.d/"]
     assert main(["dashboard", *(f"{tmp_path}/{each}" for each in arguments)]) == 0
     assert interrupted == [["best", "a", "b/c", "others/lr=1"]]
 

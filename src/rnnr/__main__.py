@@ -17,7 +17,8 @@ examples:
 
 A folder has all *.jsonl below it, except in hidden folders and behind links. A pattern is best
 written in quotes. New recordings in both are shown when they are found, and there may be none at
-first. Their names are their paths below the folder. A file without =NAME is shown under its path.
+first. A folder that is not there so far is waited for: write its slash. Their names are their
+paths below the folder. A file without =NAME is shown under its path.
 
 exit status:
   0  ended by Ctrl-C, as is usual

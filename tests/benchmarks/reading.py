@@ -46,7 +46,10 @@ def seconds_for(path: Path, n_runs: int) -> float:
     """Return the seconds until a file, or a folder, is read."""
     began = time.perf_counter()
     reading = Reading(lambda _, text: print(text))
-    reading.follow(path, "run" if path.is_file() else "")
+    if path.is_file():
+        reading.follow(path, "run")
+    else:
+        reading.search(path, "")
     try:
         asyncio.run(finished(reading, n_runs))
     finally:

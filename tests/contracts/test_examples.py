@@ -28,6 +28,7 @@ TESTED = [
     "dashboard.py",
     "digits.py",
     "resume.py",
+    "sweep.py",
     "torch_digits.py",
 ]
 EPOCH = r"epoch +\d+: loss \d\.\d{3}, accuracy \d+\.\d %\n"
@@ -231,6 +232,7 @@ def test_dashboard_shows_its_runs_and_ends_when_somebody_presses_stop() -> None:
         urlopen(Request(f"{address_in(address)}control/stop", method="POST"), timeout=60).close()
         epochs += process.stderr
     assert process.returncode == 0
+    epochs.remove("Stopped from the page\n")
     assert all(re.fullmatch(EPOCH, line) for line in epochs)
     assert len(epochs) < 1000
     assert runs["training"]["status"] == "running"
@@ -255,6 +257,29 @@ def test_dashboard_records_a_training_that_gets_better(tmp_path: Path) -> None:
     *_, last_epoch, end = replay(path, inf).pipe(ops.to_list()).run()
     assert (last_epoch.event, end.event) == (Event.EPOCH_FINISHED, Event.FINISHED)
     assert end.metrics["accuracy"] > 0.9
+
+
+def test_sweep_records_a_training_and_its_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    process = run("-W", "error", EXAMPLES / "sweep.py", "--lr", "0.3")
+    assert process.stdout == process.stderr == ""
+    whole, part = "lr-0.3-seed-0.jsonl", "lr-0.3-seed-0.validation.jsonl"
+    assert names(tmp_path / "runs") == [whole, part]
+    first, *_, end = replay(tmp_path / "runs" / whole, inf).pipe(ops.to_list()).run()
+    assert (first.config, end.event) == ({"lr": 0.3, "seed": 0}, Event.FINISHED)
+    *_, last = replay(tmp_path / "runs" / part, inf).pipe(ops.to_list()).run()
+    assert last.is_inside
+    assert last.metrics["loss"] < 1
+
+
+def test_sweep_is_shown_on_its_page_and_has_thirty_lines_at_most() -> None:
+    docstring, script = (EXAMPLES / "sweep.py").read_text(encoding="utf-8").split('"""\n\n')
+    page = EXAMPLES.parent / "docs" / "howto" / "compare-runs.md"
+    assert f"```py\n{script}```\n" in page.read_text(encoding="utf-8")
+    assert docstring
+    assert sum(map(bool, script.splitlines())) <= 30
 
 
 def test_the_readme_shows_the_command_and_the_line_of_the_dashboard() -> None:

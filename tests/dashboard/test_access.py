@@ -99,6 +99,16 @@ def test_without_the_token_in_its_place_there_is_403_and_nothing_of_the_run(
     assert_shows_nothing(answer, token)
 
 
+@pytest.mark.parametrize("path", ["/", "/" + "x" * 32 + "/", "/data"])
+def test_the_owner_of_an_old_address_is_told_where_the_new_one_is(address: str, path: str) -> None:
+    answer = got(address, path)
+    assert answer.body.decode() == (
+        "403: this address is of a dashboard that has ended, or is incomplete: "
+        "its log has the address."
+    )
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+
+
 @pytest.mark.parametrize(
     "target",
     [

@@ -143,15 +143,14 @@ def test_a_part_of_a_recording_has_every_value_and_that_of_a_live_run_is_left_ou
 def test_a_folder_is_followed_and_what_comes_later_is_shown(
     dashboard: Dashboard, tmp_path: Path
 ) -> None:
-    (tmp_path / "runs").mkdir()
-    dashboard.follow(tmp_path / "runs")
+    dashboard.follow(f"{tmp_path}/runs.d/")  # it is not there so far
     dashboard.follow(tmp_path / "more" / "*.jsonl", "more")
     answer = until(lambda: data(dashboard.address), lambda answer: "searching" in answer)
     assert (answer["runs"], answer["live"]) == ([], False)
-    folders = [str(tmp_path / "runs"), str(tmp_path / "more" / "*.jsonl")]
+    folders = [str(tmp_path / "runs.d"), str(tmp_path / "more" / "*.jsonl")]
     assert answer["searching"] == folders
-    recorded(tmp_path / "runs" / "a.jsonl")
-    recorded(tmp_path / "runs" / "a.validation.jsonl")
+    recorded(tmp_path / "runs.d" / "a.jsonl")
+    recorded(tmp_path / "runs.d" / "a.validation.jsonl")
     recorded(tmp_path / "more" / "b.jsonl")
     answer = with_names(dashboard, "a", "a.validation", "more/b")
     runs = {run["name"]: run for run in answer["runs"]}

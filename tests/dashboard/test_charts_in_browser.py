@@ -26,8 +26,10 @@ from helpers.browser import PageOpener
 from helpers.extras import np
 from helpers.page import (
     BOTTOM,
+    DESKTOP,
     FRAMES,
     LEFT,
+    PHONE,
     RIGHT,
     TOP,
     Value,
@@ -520,6 +522,28 @@ def test_the_raw_value_of_an_interval_is_its_least_and_its_greatest(
     assert "…" not in smoothed
 
 
+def test_a_value_of_another_batch_than_the_one_of_the_cursor_says_so(
+    dashboard: Dashboard, open_page: PageOpener
+) -> None:
+    trainer = trainer_of(dashboard, loss=float)
+    evaluator = trainer_of(dashboard, name="test", loss=float)
+    trainer.on(Event.EPOCH_FINISHED, lambda _: evaluator.run(range(7)))
+    trainer.run(range(50), max_epoch=2)
+    page = open_page(dashboard.address)
+    await_points(page, 2, run="test", series="epoch")
+    page.locator("#smooth").fill("0")
+    page.mouse.move(*xy(page, 0.45))
+    expect(page.locator("#values .place")).to_have_text("batch 45")
+    assert shown_values(page) == [["training", "45", ""], ["test", "", "7 (batch 50)"]]
+    page.mouse.move(*xy(page, 0.5))
+    assert shown_values(page) == [["training", "50", ""], ["test", "", "7"]]
+    page.get_by_text("Time", exact=True).click()
+    page.mouse.move(*xy(page, 0.0))
+    page.mouse.move(*xy(page, 0.5))
+    ((_, first, *_), *_) = shown_values(page)
+    assert "batch" not in first
+
+
 def test_runs_that_are_not_finite_come_first_in_the_table_at_the_cursor(
     dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
@@ -671,6 +695,42 @@ def test_a_zoom_between_two_values_of_a_recording_shows_the_line_that_joins_them
 # Large, and as files
 
 
+CUT = """(list) => {
+    const room = list.getBoundingClientRect();
+    const seen = [...list.children].filter((item) => item.getClientRects().length);
+    const isCut = (item) => {
+        const box = item.getBoundingClientRect();
+        return box.right > room.right + 1 || box.bottom > room.bottom + 1 || box.left < room.left;
+    };
+    return [seen.map((item) => item.lastChild.textContent), seen.filter(isCut).length];
+}"""
+"""What can be read in the heading of a chart, and how much of that is cut."""
+
+
+@pytest.mark.parametrize("size", [DESKTOP, {"width": 1000, "height": 700}, PHONE])
+def test_no_value_in_the_heading_of_a_chart_is_cut(
+    size: dict[str, int], dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    for name in ("one", "one.validation", "two", "two.validation"):
+        record(tmp_path / f"{name}.jsonl", loss=lambda n: 100.1 + n)
+    dashboard.follow(tmp_path)
+    page = open_page(dashboard.address)
+    page.set_viewport_size(size)  # type: ignore[arg-type]
+    plot(page)
+    values = chart(page).locator(".heading .legend")
+    expect(values.locator("li").first).to_contain_text("106.1")
+    texts, n_cut = values.evaluate(CUT)
+    assert n_cut == 0
+    *shown, last = texts
+    assert set(shown) == {"106.1"}
+    assert last == ("106.1" if len(texts) == 4 else f"+{4 - len(shown)} more")
+    if size == DESKTOP:
+        assert len(texts) == 4
+        chart(page).hover()  # its tools take room
+        expect(values.locator(".more")).to_have_text(re.compile(r"^\+\d more$"))
+        assert values.evaluate(CUT)[1] == 0
+
+
 def test_a_click_enlarges_a_chart_and_escape_leaves(
     dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
@@ -747,6 +807,37 @@ def test_saved_values_are_of_batches_or_epochs_on_any_axis_and_of_the_part_in_a_
     assert saved(page) == batches[2:5]
 
 
+def test_the_values_of_a_part_are_those_that_the_chart_shows(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    record(tmp_path / "one.jsonl", 5000, loss=float)
+    dashboard.follow(tmp_path / "one.jsonl", "one")
+    trainer = trainer_of(dashboard, name="two", loss=float)  # live: no finer than its intervals
+    evaluator = trainer_of(dashboard, name="test", loss=float)
+    trainer.on(Event.EPOCH_FINISHED, lambda _: evaluator.run(range(1)))
+    trainer.run(range(50), max_epoch=100)
+    page = open_page(dashboard.address)
+    await_points(page, 100, run="test", series="epoch")
+    page.goto(f"{dashboard.address}#zoom=1010~2010")
+    with page.expect_response("**/curves?part=*") as details:
+        page.reload()
+    details.value.finished()
+    expect(page.locator("#zoomed")).to_have_text(re.compile("^batches 1,010 to 2,010"))
+    plot(page)
+    chart(page).hover()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="save the values: loss").click()
+    rows = list(csv.reader(StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))[1:]
+    batches = {(run, part): [] for run, part, *_ in rows}  # type: dict[tuple[str, str], list[int]]
+    for run, part, batch, *_ in rows:
+        batches[run, part].append(int(batch))
+    assert batches["one", "training"] == [*range(1010, 2011)]
+    assert batches["two", "test"] == [*range(1050, 2001, 50)]
+    two = batches["two", "training"]
+    assert two[0] >= 1010
+    assert two[-2] < 2010 <= two[-1] or two[-1] == 2010
+
+
 def test_a_chart_is_saved_as_a_picture_of_twice_the_size(
     dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
 ) -> None:
@@ -761,6 +852,8 @@ def test_a_chart_is_saved_as_a_picture_of_twice_the_size(
     with Image.open(BytesIO(png)) as image:
         assert image.width == 1800
         assert image.height > 840
+        below = image.convert("RGB").crop((0, image.height - 30, 1800, image.height))
+    assert len(below.getcolors() or []) > 1  # the name of the axis
     wanted = {css_colour(page, name) for name in ("--series-0", "--series-1", "--card", "--ink")}
     assert wanted <= colours(png)
 
@@ -776,7 +869,7 @@ def test_the_axis_is_batches_epochs_time_or_clock(
         ("Batches", r"batch 200"),
         ("Epochs", r"epoch 1\.00"),
         ("Time", r"after [\d.]+ s"),
-        ("Clock", r"\d\d:\d\d:\d\d"),
+        ("Clock", r"\d+ \w+,? \d\d:\d\d:\d\d"),
     ]:
         page.get_by_text(name, exact=True).click()
         expect(page.get_by_role("radio", name=name)).to_be_checked()

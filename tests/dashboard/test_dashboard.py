@@ -244,7 +244,8 @@ class TestRecordings:
     def test_one_that_is_not_there_is_refused_and_nothing_is_opened(
         self, dashboard: Dashboard, tmp_path: Path
     ) -> None:
-        with pytest.raises(FileNotFoundError, match="missing"):
+        cure = "pass a file that .* has written, or a folder, as in 'runs/'"
+        with pytest.raises(FileNotFoundError, match=f"missing.*{cure}"):
             dashboard.follow(tmp_path / "missing.jsonl")
         assert not own_threads()
 

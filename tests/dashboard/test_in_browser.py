@@ -797,7 +797,7 @@ def test_the_command_shows_recordings_until_it_is_interrupted(
             assert process.stderr.read() == ""
         finally:
             process.kill()
-    says(page, "2 finished; its process has ended")
+    says(page, "2 finished; the dashboard's process has ended")
     await_points(page, 6, run=names[0])
 
 

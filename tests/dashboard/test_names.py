@@ -24,6 +24,7 @@ from rnnr.dashboard._names import free_name, owner_of, path_and_name
         ("l*=1/*.jsonl", "l*=1/*.jsonl", None),
         ("l*=1.jsonl", "l*=1.jsonl", None),
         ("missing=name", "missing=name", None),
+        ("missing/=name", "missing/", "name"),
     ],
 )
 def test_an_argument_is_a_path_or_a_path_and_a_name(

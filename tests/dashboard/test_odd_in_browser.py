@@ -1,6 +1,7 @@
 """The page in a real browser, with names, values, clocks and ends that are odd."""
 
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from helpers.page import (
     await_points,
     await_step,
     call,
+    card,
     chart,
     curve,
     held,
@@ -97,7 +99,7 @@ def test_each_digit_of_an_integer_of_the_configuration_is_shown(
 def test_whole_words_tell_whether_the_greatest_is_the_best(
     metric: str, is_upward: bool, blank: Page
 ) -> None:
-    assert call(blank, "columns", "isUpward", metric) == is_upward
+    assert call(blank, "metrics", "isUpward", metric) == is_upward
 
 
 # Places on the axis
@@ -323,18 +325,33 @@ def test_a_metric_of_the_last_batch_has_its_chart(
     expect(chart(page, "test_acc")).to_be_visible()
 
 
-def test_the_title_says_when_nobody_answers(
+def test_the_title_and_the_card_say_when_nobody_answers(
     dashboard: Dashboard, open_page: PageOpener, in_background: Submit
 ) -> None:
+    def add_what_a_running_run_has(route: Route) -> None:
+        answer = route.fetch().json()
+        for each in answer["runs"]:
+            each |= {"status": "running", "seconds_left": 60.0, "batches_per_second": 2.0}
+        route.fulfill(json=answer)
+
     runner = trainer_of(dashboard, loss=inverse)
     page = open_page(dashboard.address, may_complain=True)
     dashboard.control.pause()
     run = in_background(runner.run, range(4))
     held(dashboard, 1)
+    page.route("**/data*", add_what_a_running_run_has)
+    page.reload()
     expect(page).to_have_title("50 % · training · rnnr")
+    facts = card(page).locator(".facts")
+    expect(facts).to_contain_text("2.0 batches/s")
+    expect(facts).to_contain_text("about 1 min 0 s left")
     page.route("**/data*", lambda route: route.abort())
     expect(page).to_have_title("no answer · training · rnnr")
+    badge = card(page).locator(".badge")
+    expect(badge).to_have_text("no answer")
+    expect(facts).to_have_text(re.compile(r"^epoch 1 of 1 · batch 2 of 4 · [\d.]+ s elapsed$"))
     page.unroute("**/data*")
     expect(page).to_have_title("50 % · training · rnnr")
+    expect(badge).to_have_text("running")
     dashboard.control.unpause()
     run.result(60)

@@ -189,6 +189,25 @@ def test_two_pages_that_stop_a_run_once_each_do_not_stop_it_at_once() -> None:
     assert seen == [(stopping, True)] * 4 + [(none, False)]
 
 
+def test_a_stop_from_the_page_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    view, runner = steering(), Runner()
+    view.control.attach_on(runner)
+    view.show("a", shown(runner, slot=runner._slot))
+    view.steer("stop")  # nothing runs that it could stop
+    assert caplog.messages == []
+
+    @runner.on(Event.BATCH)
+    def press(_: State) -> None:
+        for order in ("pause", "unpause", "stop", "stop"):
+            view.steer(order, "stopping")
+
+    runner.run("ab")
+    assert [(each.name, each.levelname, each.message) for each in caplog.records] == [
+        ("rnnr.dashboard", "INFO", "Stopped from the page")
+    ]
+
+
 def test_events_of_all_runs_are_told_in_the_order_of_time_at_most_fifty() -> None:
     view, tracks = steering(), [RunModel("a"), RunModel("b")]
     for track in tracks:

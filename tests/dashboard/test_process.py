@@ -91,6 +91,10 @@ class Process:
         """Press Ctrl-C."""
         self._process.send_signal(signal.SIGINT)
 
+    def kill(self) -> None:
+        """Kill it, so that it can say no last word."""
+        self._process.kill()
+
     def end(self) -> tuple[int, str, str]:
         """End the input; return the status, and what was written since."""
         out, err = self._process.communicate(timeout=GUARD)
@@ -163,6 +167,23 @@ def test_a_process_ends_with_its_run_although_a_browser_looks_at_it(
     assert process.end() == (0, "1 batches\n", "")
     expect(page.locator("#status")).to_have_text("training finished; its process has ended")
     expect(page.locator(".percent")).to_have_text("100 %")
+
+
+def test_a_page_tells_that_a_process_was_killed_in_the_colour_of_warnings(
+    process: Process, open_page: PageOpener
+) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page(process.address, may_complain=True)  # when the process has gone
+    badge = page.locator(".badge")
+    expect(badge).to_have_text("running")
+    process.kill()
+    lost = "the run's process has ended or cannot be reached, asking again…"
+    expect(page.locator("#status")).to_have_text(lost)
+    expect(badge).to_have_text("no answer")
+    warning = badge.evaluate("(node) => getComputedStyle(node).getPropertyValue('--warn')")
+    colour = badge.evaluate("(node) => getComputedStyle(node).color")
+    assert colour == f"rgb({', '.join(map(str, bytes.fromhex(warning.strip()[1:])))})"
 
 
 FAILING = SCRIPT.replace(

@@ -80,7 +80,7 @@ def test_it_reads_files_and_folders_and_what_is_added_later(
     reading.follow(recorded(tmp_path / "single"), "single")
     until(lambda: runs(reading).keys() == {"single"})
     reading.reserve(["a"])
-    reading.follow(tmp_path / "runs", "")
+    reading.search(tmp_path / "runs", "")
     until(lambda: runs(reading).keys() == {"single", (tmp_path / "runs" / "a").as_posix()})
     recorded(tmp_path / "single", 5)
     assert runs(reading)["single"]["n_iters"] == 5
@@ -104,7 +104,7 @@ def test_without_anything_to_read_there_is_no_process(told: Told) -> None:
 
 def test_what_it_logs_is_told_here(reading: Reading, tmp_path: Path, told: Told) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"\0")
-    reading.follow(tmp_path, "")
+    reading.search(tmp_path, "")
     until(lambda: told)
     assert told == [(logging.WARNING, f"Left out {tmp_path / 'a.jsonl'}: it is a binary file")]
 

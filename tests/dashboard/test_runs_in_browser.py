@@ -22,12 +22,15 @@ from helpers.browser import PageOpener, close_at_once
 from helpers.page import (
     FRAMES,
     GUARD,
+    LEFT,
     Submit,
     await_points,
     call,
     card,
+    css_colour,
     curve,
     held,
+    inked,
     inverse,
     plot,
     points,
@@ -197,9 +200,9 @@ def test_a_run_and_its_configuration_stand_in_a_strip(
 
 
 CONFIGS = {
-    "a": {"lr": 0.001, "optimizer": "adam", "seed": 7},
-    "b": {"lr": 0.1, "optimizer": "sgd", "seed": 7},
-    "c": {"lr": 0.01, "optimizer": "adam", "seed": 7},
+    "a": {"lr": 0.001, "optimizer": "adam", "seed": 7, "net": {"depth": 2}},
+    "b": {"lr": 0.1, "optimizer": "sgd", "seed": 7, "net": {"depth": 2}},
+    "c": {"lr": 0.01, "optimizer": "adam", "seed": 7, "net": {"depth": 2}},
 }
 
 
@@ -251,6 +254,9 @@ def test_a_press_on_a_heading_sorts_and_another_turns_the_order(three: Page) -> 
     three.get_by_role("button", name="loss last").click()
     assert names(three) == ["c", "b", "a"]
     expect(three.locator("#heads [aria-sort]")).to_have_attribute("aria-sort", "descending")
+    three.locator("#heads th").nth(2).click(position={"x": 3, "y": 3})  # beside the text
+    assert names(three) == ["a", "b", "c"]
+    three.locator("#heads th").nth(2).click(position={"x": 3, "y": 3})
     three.get_by_role("button", name="All columns").click()
     heads = three.locator("#heads button bdi")
     expect(heads).to_have_text(["Run", "accuracy", "loss", "Batch", "Time", "lr", "optimizer"])
@@ -322,13 +328,85 @@ def test_only_numbers_are_greater_than_a_number(
     assert {*names(page)} == {"1 is lr", f"{2**60} is lr", "inf is lr"}
 
 
+def test_a_filter_is_read_as_people_write_it(three: Page) -> None:
+    found = {
+        "accuracy best>=0.18": ["c"],
+        "accuracy · training best>=0.18": ["c"],
+        "adam": ["c", "a"],
+        "!SGD": ["c", "a"],
+        "0.1": ["b"],
+        "ad.*": ["c", "a"],
+        "depth=2 !b": ["c", "a"],
+        "lr<": ["c", "b", "a"],
+        "lr!": ["c", "b", "a"],
+        "b lr>=": ["b"],
+        "lr< optimizer = sgd": ["b"],
+        "loss> !b": ["c", "a"],
+    }
+    for text, left in found.items():
+        three.locator("#filter").fill(text)
+        assert names(three) == left
+
+
 def test_a_filter_that_names_nothing_says_so(three: Page) -> None:
     three.locator("#filter").fill("foo>1")
     expect(three.locator("#no-runs")).to_have_text('no entry or metric named "foo"')
     three.locator("#filter").fill("nobody")
     expect(three.locator("#no-runs")).to_have_text("No run is found.")
+    three.locator("#filter").fill("lr <")
+    expect(three.locator("#no-runs")).to_have_text('"lr<" is incomplete')
     three.locator("#filter").fill("")
     expect(three.locator("#no-runs")).to_be_hidden()
+
+
+def test_the_last_part_of_a_name_is_enough_if_one_entry_has_it(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    configs = {
+        name: {"model": {"width": width, "depth": 2}, "head": {"depth": 1}}
+        for name, width in {"thin": 8, "wide": 64}.items()
+    }
+    show_recordings(dashboard, tmp_path, configs, loss=float)
+    page = open_page(dashboard.address)
+    await_points(page, 6, run="wide")
+    page.locator("#filter").fill("width=64")
+    assert names(page) == ["wide"]
+    expect(page.locator("#heads button bdi").last).to_have_text("model.width")
+    page.locator("#filter").fill("depth>0")
+    assert names(page) == []
+    note = page.locator("#no-runs")
+    expect(note).to_have_text('"depth" may be model.depth or head.depth')
+
+
+def test_a_filter_takes_the_value_and_the_part_that_the_column_shows(
+    dashboard: Dashboard, open_page: PageOpener, tmp_path: Path
+) -> None:
+    for name, best in {"a": 0.5, "b": 0.9}.items():
+        record(tmp_path / f"{name}.jsonl", accuracy=lambda _: 1.0)
+        falling = partial(_falling, best)
+        record(tmp_path / f"{name}.test.jsonl", accuracy=falling, error=falling)
+    dashboard.follow(tmp_path)
+    page = open_page(dashboard.address)
+    await_points(page, 6, "accuracy", run="b")
+    expect(page.locator("#heads button").nth(1)).to_have_text("accuracy ·\u00a0test best↓")
+    found = {
+        "accuracy>0.8": ["b"],  # the best of the test, which is the first value
+        "accuracy · test best>0.8": ["b"],
+        "accuracy last>0.8": [],
+        "accuracy · test last < 0.1": ["a"],
+        "accuracy.training>0.8": ["b", "a"],
+        "error<0.1": ["a"],  # the latest
+    }
+    for text, left in found.items():
+        page.locator("#filter").fill(text)
+        assert names(page) == left
+    page.get_by_role("button", name="accuracy · test best").click()  # turns what is the best
+    page.locator("#filter").fill("accuracy<0.1")
+    assert names(page) == ["a"]
+
+
+def _falling(best: float, n: int) -> float:
+    return best / n
 
 
 def test_runs_are_filtered_by_the_status_of_their_training_and_by_nan(
@@ -349,6 +427,13 @@ def test_runs_are_filtered_by_the_status_of_their_training_and_by_nan(
         assert names(page) == left
     head = page.get_by_role("button", name="loss · validation")
     assert head.count() == 0  # "whole" has no validation
+    page.locator("#filter").fill("no end")
+    note = row(page, "cut").locator("small")
+    expect(note).to_have_text("no end")
+    parts = row(page, "cut").locator(".solo, small, th")
+    assert (
+        parts.evaluate_all("(all) => all.filter((one) => one.scrollWidth > one.clientWidth)") == []
+    )
 
 
 def test_one_failure_among_several_runs_is_folded(
@@ -408,6 +493,9 @@ def test_a_run_is_highlighted_from_the_table_and_from_a_chart(three: Page) -> No
     three.wait_for_function(FRAMES)
     assert curve(three, "--series-1", "accuracy").any()
     assert not curve(three, "--series-0", "accuracy").any()  # it has faded
+    picture = plot(three, "accuracy").screenshot()
+    muted, ground = css_colour(three, "--muted"), css_colour(three, "--card")
+    assert inked(picture, muted, ground, 0.8)[:, :LEFT].any()  # the numbers of the axis have not
     three.mouse.move(2, 2)
     expect(three.locator("#charts")).not_to_have_class(re.compile("faded"))
 
@@ -420,6 +508,17 @@ def test_a_run_is_highlighted_from_the_table_and_from_a_chart(three: Page) -> No
     expect(three.locator("#n-runs")).to_have_text("1 of 3")  # a click picks the run that is near
     assert not three.locator("#enlarged").is_visible()
     assert inks(three) == [False, False, True]
+
+
+def test_a_run_that_is_hidden_under_the_mouse_is_not_highlighted(three: Page) -> None:
+    charts = three.locator("#charts")
+    dot = three.get_by_role("button", name="show b")
+    dot.hover()
+    expect(charts).to_have_class(re.compile("faded"))
+    dot.click()
+    expect(charts).not_to_have_class(re.compile("faded"))
+    dot.click()
+    expect(charts).to_have_class(re.compile("faded"))
 
 
 def test_runs_are_coloured_by_an_entry_of_their_configuration(three: Page) -> None:

@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_read_is_logged_once_and_found_when_it_is_there_
     folder.rename(tmp_path / "away")
     assert [names(search) for _ in range(3)] == [[]] * 3
     assert [record.getMessage() for record in caplog.records] == [
-        f"Cannot look through {folder}: No such file or directory"
+        f"Waiting for {folder}: there is no such folder"
     ]
     record(tmp_path / "away" / "b.jsonl")
     (tmp_path / "away").rename(folder)
@@ -186,6 +186,33 @@ def test_folders_and_patterns_are_searches_and_files_are_not(tmp_path: Path) -> 
     assert is_search(tmp_path / "*.jsonl")
     for name in ("a.jsonl", "[b].jsonl", "missing.jsonl"):
         assert not is_search(tmp_path / name)
+
+
+def test_a_folder_that_is_not_there_so_far_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert is_search(tmp_path / "runs")
+    assert is_search(f"{tmp_path}/runs.d/")
+    assert not is_search(f"{tmp_path}/runs.d")
+    search = Search(tmp_path / "runs.d")
+    for _ in range(2):
+        assert names(search) == []
+    record(tmp_path / "runs.d" / "b" / "a.jsonl")
+    assert names(search) == ["b/a"]
+    waiting = f"Waiting for {tmp_path / 'runs.d'}: there is no such folder"
+    assert [record.getMessage() for record in caplog.records] == [waiting]
+
+
+def test_what_comes_in_place_of_a_folder_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    search = Search(tmp_path / "runs")
+    record(tmp_path / "runs")
+    for _ in range(2):
+        assert names(search) == []
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Cannot look through {tmp_path / 'runs'}: Not a directory"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -617,7 +617,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("place", "error", "message"),
         [
-            ("missing/log", FileNotFoundError, "No such file or directory"),
+            ("file/log", OSError, "(File exists|Not a directory)"),
             ("folder", ValueError, "got '.*folder' "),
         ],
     )
@@ -625,6 +625,7 @@ class TestErrors:
         self, tmp_path: Path, place: str, error: type[Exception], message: str, log: type[Log]
     ) -> None:
         (tmp_path / "folder").mkdir()
+        (tmp_path / "file").touch()
         runner, one = Runner(), log(tmp_path / place, "loss")
         cure = "; pass a file in a directory that you may write to"
         with pytest.raises(error, match=f"path must be a file.*{message}.*{cure}"):
@@ -632,9 +633,10 @@ class TestErrors:
         for event in Event:
             runner.stream(event).rebuild()
             assert runner.stream(event).handlers == []
-        if error is FileNotFoundError:
-            (tmp_path / "missing").mkdir()
-            one.attach_on(runner)
+        if error is OSError:
+            (tmp_path / "file").unlink()
+            one.attach_on(runner)  # the error has not claimed it
+            assert (tmp_path / "file" / "log").exists()  # in a folder that was made
 
     def test_a_table_of_other_columns_is_refused_and_left_as_it_is(self, path: Path) -> None:
         path.write_text("epoch,n_iters,acc\n1,2,0.5\n1,3,")

@@ -17,7 +17,9 @@ def as_path(path: Any) -> Path:
 
 
 def check_file(path: Path, mode: str, cure: str) -> None:
-    """Raise unless it is a file that can be opened; the mode may create it.
+    """Raise unless it is a file that can be opened.
+
+    A mode that creates the file creates the folders above it, too.
 
     Raises:
         ValueError: If it is a directory or a device.
@@ -26,6 +28,8 @@ def check_file(path: Path, mode: str, cure: str) -> None:
     try:
         if path.exists() and not path.is_file():
             raise wrong_value("path", "a file", str(path), cure)
+        if "r" not in mode:
+            path.parent.mkdir(parents=True, exist_ok=True)
         open(path, mode).close()
     except OSError as error:
         raise type(error)(

@@ -67,7 +67,7 @@ class RowLog(Attachment, KeepsRows):
         self._whole: Stamp | None = None  # of a file that needs no look
 
     def attach_on(self, runner: Runner) -> abc.DisposableBase:
-        """Attach to a runner, and create the file if it is not there.
+        """Attach to a runner, and create the file and its folder if they are not there.
 
         Half a row at the end of the file, which a killed process has left, is removed, and logged
         on ``rnnr.durable``.

@@ -191,7 +191,8 @@ class Dashboard(Attachment):
             path: File that a `rnnr.recording.Record` writes or has written, of whatever suffix. Or
                 a folder: all ``*.jsonl`` below it, except in hidden folders and behind links. Or a
                 pattern as of ``glob``. A folder and a pattern are looked through again while a page
-                is open, and may have no recordings at first.
+                is open, and may have no recordings at first. What is not there so far is a folder
+                if it has no suffix, or a slash at its end.
             name: Name on the page; the path, if not given. What is found in a folder or by a
                 pattern has its path below that as its name, without ``.jsonl``, after this name
                 and a slash if it is given.
@@ -214,14 +215,15 @@ class Dashboard(Attachment):
             ...     dashboard.close()
         """
         file = as_path(path)
-        if is_search(file):
-            prefix = name or ""
+        if is_search(path):
             attached = self._show(str(path) if name is None else f"{path}={name}")
+            number = self._reading.search(file, name or "")
         else:
-            check_file(file, "rb", "pass the file that Record('run.jsonl') has written")
-            prefix = str(path) if name is None else name
-            attached = self._show(prefix)
-        number = self._reading.follow(file, prefix)
+            cure = "pass a file that Record('run.jsonl') has written, or a folder, as in 'runs/'"
+            check_file(file, "rb", cure)
+            shown_as = str(path) if name is None else name
+            attached = self._show(shown_as)
+            number = self._reading.follow(file, shown_as)
         attached.add(Disposable(lambda: self._reading.leave(number)))
         return attached
 

@@ -2,10 +2,9 @@
 
 import os
 from collections.abc import Collection, Iterable
+from glob import has_magic
 from itertools import count
 from pathlib import Path
-
-from rnnr.dashboard._search import is_search
 
 __all__ = ["free_name", "owner_of", "path_and_name"]
 
@@ -22,9 +21,14 @@ def path_and_name(argument: str) -> tuple[str, str | None]:
     places = [i for i, letter in enumerate(argument) if letter == "="]
     for place in reversed(places):
         path, name = argument[:place], argument[place + 1 :]
-        if name and (os.path.lexists(path) or (is_search(path) and not _is_of_a_path(name))):
+        if name and (os.path.lexists(path) or (_is_plain(path) and not _is_of_a_path(name))):
             return path, name
     return argument, None
+
+
+def _is_plain(path: str) -> bool:
+    """Return whether a path is plainly a pattern, or a folder that is not there so far."""
+    return has_magic(path) or path.endswith(("/", os.sep))
 
 
 def _is_of_a_path(text: str) -> bool:

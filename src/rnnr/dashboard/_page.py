@@ -1,6 +1,7 @@
 """The contents of a dashboard's page, and its buttons."""
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,8 @@ from rnnr.dashboard._wants import Rows, rows_of
 from rnnr.reporting._handler_times import HandlerTime, HandlerTimes
 
 __all__ = ["Page", "PageRunner"]
+
+logger = logging.getLogger("rnnr.dashboard")
 
 _ORDERS = ("pause", "step", "unpause", "stop")
 _N_HANDLERS, _N_EVENTS = 15, 50  # handlers of the user, and events, that a page shows
@@ -136,6 +139,8 @@ class Page:
     def steer(self, order: str, seen: str = "") -> bool:
         """Carry out the order of a button; return whether there is such a button.
 
+        A stop is logged, so that the log of a training tells why it has ended.
+
         Args:
             order: Name of the button.
             seen: Status of the control that the page showed. A run that is stopping is stopped at
@@ -146,7 +151,10 @@ class Page:
         stopping = ControlStatus.STOPPING
         if order == "stop" and self.control.status is stopping and seen != stopping.value:
             return True
+        is_stop = order == "stop" and self.control.status is not stopping and self._is_any_running()
         getattr(self.control, order)()
+        if is_stop:
+            logger.info("Stopped from the page")
         return True
 
     def show(self, name: str, runner: PageRunner | None) -> None:
@@ -178,6 +186,11 @@ class Page:
         """Remove all runners."""
         with self._lock:
             self._runners.clear()
+
+    def _is_any_running(self) -> bool:
+        with self._lock:
+            slots = [runner.slot for runner in self._runners.values()]
+        return any(slot is not None and slot.is_running for slot in slots)
 
     def _refreshed(self) -> dict[str, PageRunner]:
         """Bring all runners up to date, and return them."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from rnnr.dashboard._frames import Answer
 from rnnr.dashboard._process import HelperProcess
-from rnnr.dashboard._search import is_search
 
 __all__ = ["Reading"]
 
@@ -36,22 +35,17 @@ class Reading:
         self._process: HelperProcess | None = None
 
     def follow(self, path: Path, name: str) -> int:
-        """Read a file, a folder or a pattern; return a number for it.
+        """Read a file, whose absolute path is given, under a name; return a number for it."""
+        return self._read("follow", path, name)
+
+    def search(self, path: Path, prefix: str) -> int:
+        """Read what is in a folder or fits a pattern; return a number for it.
 
         Args:
             path: Absolute path.
-            name: Name on the page, or what names begin with; may be empty.
+            prefix: What the names begin with; may be empty.
         """
-        what = "search" if is_search(path) else "follow"
-        with self._lock:
-            number = next(self._numbers)
-            message = {"do": what, "id": number, "path": str(path), "name": name}
-            self._followed[number] = message
-            if self._process is None:
-                self._process = HelperProcess(_MODULE, self._beginning, self._tell)
-            else:
-                self._process.send(message)
-        return number
+        return self._read("search", path, prefix)
 
     def leave(self, number: int) -> None:
         """Read no more of it; the pages go on showing what there is."""
@@ -82,6 +76,17 @@ class Reading:
             self._followed.clear()
         if process is not None:
             process.close()
+
+    def _read(self, what: str, path: Path, name: str) -> int:
+        with self._lock:
+            number = next(self._numbers)
+            message = {"do": what, "id": number, "path": str(path), "name": name}
+            self._followed[number] = message
+            if self._process is None:
+                self._process = HelperProcess(_MODULE, self._beginning, self._tell)
+            else:
+                self._process.send(message)
+        return number
 
     def _send(self, message: dict[str, Any]) -> None:
         process = self._process

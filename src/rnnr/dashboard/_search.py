@@ -36,7 +36,8 @@ class Search:
     Those are logged once each. A file without a whole line may become a recording.
 
     Args:
-        path: Existing folder, below which every ``*.jsonl`` counts; or a pattern as of ``glob``.
+        path: Folder, below which every ``*.jsonl`` counts, and which may not be there so far; or a
+            pattern as of ``glob``.
         clock: Returns a time in seconds that never goes back.
 
     Attributes:
@@ -52,11 +53,11 @@ class Search:
         self._found: set[str] = set()
         self._told: set[str] = set()
         whole = Path(path).absolute()
-        if whole.is_dir():
+        if whole.is_dir() or not has_magic(str(whole)):
             self.base, self._pattern = whole, _EVERYTHING
         else:
             parts = whole.parts
-            n = next((i for i, part in enumerate(parts) if has_magic(part)), len(parts) - 1)
+            n = next(i for i, part in enumerate(parts) if has_magic(part))
             self.base, self._pattern = Path(*parts[:n]), parts[n:]
 
     def look(self) -> Iterator[Path]:
@@ -93,6 +94,9 @@ class Search:
         try:
             with os.scandir(folder) as entries:
                 return sorted(entries, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            self._tell("Waiting for", folder, "there is no such folder")
+            return []
         except OSError as error:
             self._tell("Cannot look through", folder, error.strerror or str(error))
             return []
@@ -117,9 +121,14 @@ class Search:
 
 
 def is_search(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is a folder or a pattern: not a file, and not a wrong path."""
-    whole = Path(path)
-    return whole.is_dir() or (has_magic(str(path)) and not whole.exists())
+    """Return whether a path is a folder or a pattern: not a file, and not a wrong path.
+
+    What is not there so far is a folder if it has no suffix, or a slash at its end.
+    """
+    text, whole = os.fspath(path), Path(path)
+    if whole.exists():
+        return whole.is_dir()
+    return has_magic(text) or not whole.suffix or text.endswith(("/", os.sep))
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -31,6 +31,9 @@ _IDLE_SECONDS = 60.0
 _PARKED = 25.0  # seconds until a request that waits for the end is answered with nothing
 _INTERVAL = 5.0  # seconds between two checks whether a page is open
 _TORNADO = ("tornado.access", "tornado.application", "tornado.general")
+_REFUSED = (
+    "403: this address is of a dashboard that has ended, or is incomplete: its log has the address."
+)
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
@@ -139,7 +142,18 @@ class _Handler(RequestHandler):
 
 
 class _Refusal(_Handler, ErrorHandler):
-    """The answer to requests that are not admitted, or ask for an unknown path."""
+    """The answer to requests that are not admitted, or ask for an unknown path.
+
+    It says what to do to the owner of an old bookmark, and nothing of this dashboard to a stranger.
+    """
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Write why there is no page, and where its address is."""
+        if status_code != 403:
+            return super().write_error(status_code, **kwargs)
+        self.set_header("Content-Type", "text/plain; charset=UTF-8")
+        self.finish(_REFUSED)
+        return None
 
 
 class _NoSlash(_Handler):

@@ -101,7 +101,7 @@ class Record(Attachment, KeepsRows):
         self._reports(Runner())  # checks the arguments
 
     def attach_on(self, runner: Runner) -> abc.DisposableBase:
-        """Attach to a runner, and create the file if it is not there.
+        """Attach to a runner, and create the file and its folder if they are not there.
 
         Returns:
             A Disposable that detaches again, and closes the file.

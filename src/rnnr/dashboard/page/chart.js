@@ -14,11 +14,19 @@ import { linearTicks, logTicks } from "./ticks.js";
 const MARGIN = { left: 56, right: 12, top: 8, bottom: 26 };
 const WITH_VALUES = 6; // curves whose latest values the heading has
 const WITH_RUNS = 3; // experiments whose latest values the heading has
+const LINE = 10; // pixels: a value that begins further down is on a second line
 
+// Sizes are noted, since to ask for one while texts change takes a layout of the page.
+const fitter = new ResizeObserver((entries) => {
+  for (const { target, contentRect } of entries) {
+    target.room = contentRect.width; // without that of the tools
+    fitValues(target);
+  }
+});
 const sizes = new ResizeObserver((entries) => {
   for (const { target, contentRect } of entries) {
     const { chart, drawAgain } = sized.get(target);
-    chart.size = contentRect; // noted, since to ask for it while texts change takes a layout of the page
+    chart.size = contentRect;
     drawAgain();
   }
 });
@@ -36,6 +44,7 @@ export function makeChart(metric, drawAgain) {
   chart.root.dataset.metric = metric;
   sized.set(chart.plot, { chart, drawAgain });
   sizes.observe(chart.plot);
+  fitter.observe(chart.values);
   return chart;
 }
 
@@ -85,7 +94,8 @@ export function paint(context, metric, curves, { width, height, ratio, thin, top
   if (!y || box.width <= 0 || box.height <= 0) return { scales: null, box, y };
   const scales = scalesOf({ ...box, lo: view.lo, hi: view.hi, y, isLog });
   const [nX, nY] = [Math.max(2, box.width / ratio / 90), Math.max(2, box.height / ratio / 45)];
-  drawAxes(context, box, scales, xTicks(view.lo, view.hi, nX), yTicksOf(y, nY, isLog), told("↑", y.above), told("↓", y.below));
+  const axes = (where) => drawAxes(where, box, scales, xTicks(view.lo, view.hi, nX), yTicksOf(y, nY, isLog), told("↑", y.above), told("↓", y.below));
+  axes(context);
   context.save();
   context.beginPath();
   context.rect(box.left - 3 * ratio, box.top, box.width + 6 * ratio, box.height + 1); // room for a dot at the end
@@ -93,7 +103,7 @@ export function paint(context, metric, curves, { width, height, ratio, thin, top
   for (const hasBand of [true, false])
     for (const curve of curves) if (curve.hasBand === hasBand) drawSeries(context, curve.series, scales, { ...curve, ratio, thin, box, hasMarks: curves.length <= WITH_VALUES, hasDots: curves.length <= 2 * WITH_VALUES });
   context.restore();
-  return { scales, box, y };
+  return { scales, box, y, axes };
 }
 
 const told = (arrow, value) => (value === null ? "" : `${arrow} ${numberText(value)}`);
@@ -124,9 +134,26 @@ function showValues(chart) {
   const label = `${chart.metric}: ${texts.map((text) => text.join(" ")).join(", ") || "nothing shown"}${ranged}`;
   if (chart.label !== label) chart.plot.setAttribute("aria-label", (chart.label = label));
   const made = few.map((curve) => `${labelOf(curve)} ${curve.of} ${colourOf(curve.experiment, curve.part)}`).join("\n");
-  if (chart.made !== made) chart.values.replaceChildren(...few.map(valueItem));
-  chart.made = made;
+  if (chart.made !== made) chart.values.replaceChildren(...few.map(valueItem), ...(few.length ? [element("li", { className: "more" })] : []));
   few.forEach((curve, i) => setText(chart.values.children[i].lastChild, valueText(curve)));
+  fitValues(chart.values, chart.made !== made);
+  chart.made = made;
+}
+
+/** Hide the values that the line has no room for, and say how many they are: no number is cut. */
+function fitValues(list, isNew = false) {
+  const [items, more] = [[...list.children].slice(0, -1), list.lastChild];
+  const widths = `${list.room} ${items.map(({ textContent }) => textContent.replace(/\d/g, "0")).join()}`;
+  if (!more || (!isNew && list.dataset.widths === widths)) return;
+  list.dataset.widths = widths;
+  const isIn = ({ offsetTop, offsetLeft, offsetWidth }) => offsetTop < LINE && offsetLeft + offsetWidth <= list.clientWidth;
+  for (let n = items.length; n >= 0; n -= 1) {
+    items.forEach((item, i) => (item.hidden = i >= n));
+    more.hidden = n === items.length;
+    setText(more, more.hidden ? "" : n ? `+${items.length - n} more` : `${items.length} values`);
+    if ([...items.slice(0, n), more].every((item) => item.hidden || isIn(item))) break;
+  }
+  more.title = items.filter(({ hidden }) => hidden).map(({ title, lastChild }) => `${title}: ${lastChild.textContent}`).join("\n");
 }
 
 function valueText(curve) {
@@ -155,6 +182,7 @@ function yTicksOf(y, count, isLog) {
 /** Let go of a chart that is not needed any more. */
 export function forget(chart) {
   sizes.unobserve(chart.plot);
+  fitter.unobserve(chart.values);
   release(chart);
 }
 

@@ -1,45 +1,12 @@
 // The columns of the table of runs, and how its rows are sorted.
 
-import { wordsOf } from "./filter.js";
-import { partOf, valueOf } from "./metrics.js";
+import { namedEntries } from "./filter.js";
+import { bestOfMetric, directionOf, isUpward, mainMetrics, partOf, sorting, valueOf } from "./metrics.js";
 import { settings } from "./settings.js";
 import { differing, entry, partLabel, store } from "./store.js";
 import { durationText, grouped, numberText, valueText } from "./text.js";
 
-const UP = /(?<!\p{L})(acc|accuracy|f1|auc|auroc|map|ap|bleu|rouge(l|lsum)?|rewards?|returns?|scores?|precision|recall|iou|dice|psnr|ssim|r2)(?!\p{L})/iu; // whole words
 const MANY = 6; // metrics with a column of their own, if all columns are shown
-
-const DOWN = /(^|[^a-z])(err|error|mse|mae|rmse|nll|ppl|perplexity|cer|wer|fid|regret|cost)($|[^a-z])|loss/i;
-
-export const isUpward = (metric) => UP.test(metric);
-
-let main = { of: null }; // what `mainMetrics` has found, which each column asks for
-
-/** Return the two metrics that tell most of a run: one that grows as it gets better, and the loss. */
-function mainMetrics() {
-  if (main.of !== store.metrics) main = { of: store.metrics, ...findMainMetrics() };
-  return main;
-}
-
-function findMainMetrics() {
-  const names = [...store.metrics.keys()].filter((name) => !name.startsWith("system/"));
-  const first = names.find(isUpward) ?? names.find((name) => /loss/i.test(name)) ?? names[0];
-  const second = names.find((name) => /loss/i.test(name)) ?? names.find((name) => name !== first);
-  return { first, second, rest: names.filter((name) => name !== first && name !== second && !name.includes("/")) };
-}
-
-export function sorting() {
-  const [id, direction] = settings.sort ? settings.sort.split(" ~") : [];
-  const { first } = mainMetrics();
-  if (id) return { id, isDown: direction === "down" };
-  return first === undefined ? { id: "", isDown: false } : { id: `best:${first}`, isDown: isUpward(first) };
-}
-
-/** Return whether more of a metric is better, or undefined if neither its name nor the user's sorting tells. */
-function directionOf(metric, id) {
-  if (isUpward(metric) || DOWN.test(metric)) return isUpward(metric);
-  return settings.sort.startsWith(`${id} ~`) ? sorting().isDown : undefined;
-}
 
 /** Return the label of the part whose values a column has: "validation", or "" for the training or several parts. */
 function partText(metric) {
@@ -57,10 +24,8 @@ function metricColumn(metric, sub, which, isUp) {
 }
 
 function bestColumn(metric) {
-  const id = `best:${metric}`;
-  const { id: sorted, isDown } = sorting();
-  const isUp = sorted === id ? isDown : isUpward(metric); // a press turns what is the best
-  return metricColumn(metric, "best", isUp ? "greatest" : "least", directionOf(metric, id) === undefined ? undefined : isUp);
+  const isUp = directionOf(metric, `best:${metric}`);
+  return metricColumn(metric, "best", bestOfMetric(metric), isUp === undefined ? undefined : bestOfMetric(metric) === "greatest");
 }
 
 const lastColumn = (metric) => metricColumn(metric, "last", "last", directionOf(metric, `last:${metric}`));
@@ -89,7 +54,7 @@ export function columns() {
   return [...colouring, ...metrics, ...others, ...further]; // beside the name it is never cut
 }
 
-const isNamed = (name) => settings.colour === name || settings.sort.startsWith(`config:${name} ~`) || wordsOf(settings.filter).some((word) => word.startsWith(name) && /^[<>=!]/.test(word.slice(name.length)));
+const isNamed = (name) => settings.colour === name || settings.sort.startsWith(`config:${name} ~`) || namedEntries(settings.filter).includes(name);
 
 /** Return experiments in the order of the table; what is not a number comes last. */
 export function sorted(experiments, all) {

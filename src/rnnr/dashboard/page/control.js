@@ -40,11 +40,11 @@ export function showStatus(text) {
 }
 
 const areAllOver = () => store.experiments.length > 0 && store.experiments.every(({ lead }) => isOver(lead));
-const LOST = "the run's process has ended or cannot be reached, asking again…";
 
 export function showLost() {
   const ended = store.answer && areAllOver();
-  showStatus(ended ? `${statusText(store.answer)}; its process has ended` : LOST);
+  const [its, whose] = store.answer?.live ? ["its", "the run's"] : ["the dashboard's", "the dashboard's"];
+  showStatus(ended ? `${statusText(store.answer)}; ${its} process has ended` : `${whose} process has ended or cannot be reached, asking again…`);
   showTitle(!ended);
   if (store.answer) showControls(store.answer, false);
 }

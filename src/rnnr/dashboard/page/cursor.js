@@ -53,6 +53,7 @@ function drawTop(chart) {
   chart.hasTop = Boolean(chart.scales && (cursor.x !== null || cursor.selection || (isMany() && focus.key)));
   if (!chart.hasTop) return;
   const { scales, box, ratio } = chart;
+  if (isMany() && focus.key) chart.axes(context); // those below are faded
   context.save();
   context.beginPath();
   context.rect(box.left - 5 * ratio, box.top, box.width + 10 * ratio, box.height + 1);
@@ -102,12 +103,19 @@ function valuesAt(chart) {
     const row = rows.get(key);
     const put = (column, value) => row.cells.has(column) || (columns.includes(column) || columns.push(column), row.cells.set(column, value));
     if (isMany() && curve.part === 0) row.name = curve.experiment.name;
-    put(part, valueText(curve.series.shown[i]));
+    put(part, valueText(curve.series.shown[i]) + elsewhere(curve, i));
     if (curve.series.isSmoothed || hasRange(curve.series, i)) put(`${part} raw`, rawText(curve.series, i));
     if (Number.isNaN(curve.series.mean[i])) row.isLost = true;
     if (Number.isNaN(row.sortBy)) row.sortBy = curve.series.shown[i];
   }
   return { columns, rows: [...rows.values()].sort(inOrder) };
+}
+
+/** Return in words the batch of a value, if it is not the one of the cursor. */
+function elsewhere({ series: { step, width }, experiment: { lead } }, i) {
+  const [at, last] = [stepAt(lead, cursor.x), step[i]];
+  const room = settings.x === "batches" ? Math.max(0.5, width / 2) : Math.max(1, width); // a place in time is between two batches
+  return at > last + room || at < last - width + 1 - room ? ` (batch ${grouped(last)})` : "";
 }
 
 /** What is not finite comes first, and then the greatest. */

@@ -34,7 +34,7 @@ function show(answer) {
   page.isNew = false;
   byId("handlers").hidden = byId("log-part").hidden = !store.answer.live;
   if (isNew) forgetScale();
-  if (isNew || changed.size) showRuns();
+  if (isNew || changed.size || store.isLost) (store.isLost = false), showRuns();
   showFailures([...store.runs.values()]);
   showControls(store.answer, true);
   showStatus(statusText(store.answer));
@@ -87,7 +87,7 @@ async function ask() {
   try {
     spent.milliseconds = 0;
     const answer = await fetchData(page.cursor);
-    if (answer === null) return showLost();
+    if (answer === null) return lose();
     [page.cursor, again] = [answer.cursor, answer.again ?? again];
     show(answer);
     await fetchInView();
@@ -95,6 +95,12 @@ async function ask() {
     page.asking = false;
     page.timer = setTimeout(ask, Math.max(again * 1000, SHARE * spent.milliseconds));
   }
+}
+
+/** Show that nobody answers. */
+function lose() {
+  if (!store.isLost) (store.isLost = true), showRuns();
+  showLost();
 }
 
 /** Get what is missing of live runs when their process ends, also of charts that were never in view. */

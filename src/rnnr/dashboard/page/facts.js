@@ -1,11 +1,15 @@
 // How far a run is, in words.
 
+import { store } from "./store.js";
 import { durationText, grouped, of, rateText } from "./text.js";
 
 const SILENT = 30; // seconds without a report after which the page says so
 
 export const isOver = (run) => ["finished", "stopped", "failed"].includes(run.status);
 export const isUnderWay = (run) => ["running", "paused", "stopping"].includes(run.status);
+
+/** Return the status of a run as it is shown: nobody knows how a live run goes on while its process does not answer. */
+export const shownStatus = (run) => (store.isLost && run.live !== false && isUnderWay(run) ? "lost" : run.status);
 
 const batchesText = (n) => `${grouped(n)} ${n === 1 ? "batch" : "batches"}`;
 
@@ -16,9 +20,10 @@ export function facts(run) {
   if (run.epoch !== null) parts.push(`epoch ${of(run.epoch, run.max_epoch)}`);
   if (isOver(run) || run.batch === null) parts.push(batchesText(run.n_iters ?? 0));
   else parts.push(`batch ${of(run.batch, run.n_batches)}`);
-  if (run.batches_per_second) parts.push(rateText(run.batches_per_second) + (isOver(run) ? " on average" : ""));
+  const isLost = shownStatus(run) === "lost";
+  if (run.batches_per_second && !isLost) parts.push(rateText(run.batches_per_second) + (isOver(run) ? " on average" : ""));
   if (run.seconds !== null) parts.push(`${durationText(run.seconds)} elapsed`);
-  if (run.seconds_left !== null) parts.push(`about ${durationText(run.seconds_left)} left`);
+  if (run.seconds_left !== null && !isLost) parts.push(`about ${durationText(run.seconds_left)} left`);
   if (!isOver(run) && run.fraction === null) parts.push("no end known");
   if (run.status === "silent") parts.push(`no report for ${durationText(run.silent)}; it may have been killed or paused`);
   if (run.status === "running" && run.silent > SILENT) parts.push(`no report for ${durationText(run.silent)}`);
@@ -37,6 +42,7 @@ export function percentText(run) {
 
 /** Return the status of a run in words. */
 export function statusOf(run) {
+  if (shownStatus(run) === "lost") return "no answer";
   if (run.status === "silent") return "no end recorded";
   return run.status === "reading" && run.fraction !== null ? `reading ${percentText(run)}` : run.status;
 }

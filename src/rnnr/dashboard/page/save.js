@@ -1,30 +1,40 @@
 // A chart as a file: its values as CSV, or its picture as PNG.
 
+import { positions } from "./axis.js";
 import { drawnCurves, labelOf, paint } from "./chart.js";
 import { css, rampColour, scale } from "./colours.js";
 import { fetchCurves } from "./server.js";
-import { indexAt, seriesOf, view } from "./series.js";
+import { batchesAt, seriesOf } from "./series.js";
 import { settings } from "./settings.js";
 import { shownCurves } from "./shown.js";
 import { isMany, partLabel, runOf } from "./store.js";
 import { valueText } from "./text.js";
 
 const [WIDTH, HEIGHT, RATIO, LINE] = [900, 420, 2, 20];
+const AXES = { batches: "batches", epochs: "epochs", time: "time since the run began", clock: "time of day" };
 const MOST = 40; // runs in the legend
 const SAMPLE = 20; // pixels of a line in the legend
 
 const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-/** Return the values of the curves that are shown, a line each: all of them on any axis, or those that are zoomed into. */
+/** Return the numbers of the intervals that touch the range that is shown. */
+function shownRows({ series, experiment: { lead } }) {
+  const rows = Array.from({ length: series.n }, (_, i) => i);
+  if (!settings.zoom) return rows;
+  const [from, to] = settings.zoom;
+  const begins = positions(lead, rows.map((i) => batchesAt(series, i)[0]), series.n);
+  return rows.filter((i) => series.x[i] >= from && begins[i] <= to);
+}
+
+/** Return the values of the curves that are shown, a line each: on any axis, and in a zoom those of its part. */
 export function csvOf(metric) {
   const lines = ["run,part,of,batch,value,least,greatest"];
   for (const curve of shownCurves(metric)) {
     const series = seriesOf(curve);
     if (!series) continue;
     const start = [curve.experiment.name, partLabel(runOf(curve)), curve.of].map(quoted).join();
-    const { step, mean, least, greatest, n } = series;
-    const [from, to] = settings.zoom ? [indexAt(series, view.lo), indexAt(series, view.hi, true)] : [0, n];
-    for (let i = from; i < to; i += 1) lines.push([start, step[i], mean[i], least[i], greatest[i]].join());
+    const { step, mean, least, greatest } = series;
+    for (const i of shownRows({ ...curve, series })) lines.push([start, step[i], mean[i], least[i], greatest[i]].join());
   }
   return `${lines.join("\r\n")}\r\n`;
 }
@@ -42,12 +52,15 @@ export async function savePng(metric) {
   const perLine = 4;
   const lines = Math.ceil(names.length / perLine);
   const top = (36 + lines * LINE) * RATIO;
-  Object.assign(canvas, { width: WIDTH * RATIO, height: top + HEIGHT * RATIO });
+  const bottom = top + HEIGHT * RATIO;
+  Object.assign(canvas, { width: WIDTH * RATIO, height: bottom + LINE * RATIO });
   const context = canvas.getContext("2d");
   context.fillStyle = css.card;
   context.fillRect(0, 0, canvas.width, canvas.height);
   drawLegend(context, metric, names, perLine);
-  paint(context, metric, curves, { width: canvas.width, height: canvas.height - top, ratio: RATIO, thin: RATIO, top });
+  paint(context, metric, curves, { width: canvas.width, height: bottom - top, ratio: RATIO, thin: RATIO, top });
+  Object.assign(context, { fillStyle: css.muted, textAlign: "right", textBaseline: "middle", font: `${12 * RATIO}px ${css.font}` });
+  context.fillText(AXES[settings.x], (WIDTH - 12) * RATIO, bottom + (LINE / 2 - 2) * RATIO);
   canvas.toBlob((blob) => offer(blob, `${metric}.png`), "image/png");
 }
 

@@ -1,7 +1,7 @@
 // Which runs are shown: those that the filter lets through, that are not hidden, or that are picked alone.
 
 import { matches } from "./filter.js";
-import { change, settings, toggled } from "./settings.js";
+import { change, settings, toggled, whenChanged } from "./settings.js";
 import { store } from "./store.js";
 
 export const focus = { key: null }; // the experiment that is highlighted, on all charts and in the table
@@ -28,8 +28,12 @@ export const showAll = (all) => change({ only: all ? null : [], hide: [] });
 const listeners = [];
 export const whenFocused = (listener) => listeners.push(listener);
 
+/** Highlight an experiment, or none; one that is not shown cannot be. */
 export function highlight(key) {
-  if (focus.key === key) return;
-  focus.key = key;
+  const found = store.experiments.find((one) => one.key === key && isShown(one))?.key ?? null;
+  if (focus.key === found) return;
+  focus.key = found;
   for (const listener of listeners) listener();
 }
+
+whenChanged(() => highlight(focus.key));

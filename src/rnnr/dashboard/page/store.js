@@ -1,6 +1,6 @@
 // What the server has told of the runs, and the experiments they make: a training and its evaluations are one.
 
-export const store = { runs: new Map(), order: [], experiments: [], metrics: new Map(), answer: null };
+export const store = { runs: new Map(), order: [], experiments: [], metrics: new Map(), answer: null, isLost: false };
 
 const dropped = []; // what to call with the key of a run that is gone
 export const whenDropped = (listener) => dropped.push(listener);
@@ -97,9 +97,17 @@ export function partLabel(run) {
   return rest || label;
 }
 
+const known = { answer: null, names: new Set() };
+
+/** Return the names of the entries of all configurations. */
+export function configNames() {
+  if (known.answer !== store.answer) Object.assign(known, { answer: store.answer, names: new Set(store.experiments.flatMap(({ lead }) => Object.keys(lead.config ?? {}))) });
+  return known.names;
+}
+
 /** Return the entries of the configuration that differ between the experiments. */
 export function differing() {
-  const names = [...new Set(store.experiments.flatMap(({ lead }) => Object.keys(lead.config ?? {})))];
+  const names = [...configNames()];
   const value = ({ lead }, name) => JSON.stringify(entry(lead, name));
   return names.filter((name) => new Set(store.experiments.map((each) => value(each, name))).size > 1);
 }

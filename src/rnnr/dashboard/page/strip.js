@@ -1,7 +1,7 @@
 // One experiment: how far its runs are, and its configuration.
 
 import { colourOf } from "./colours.js";
-import { facts, fractionOf, percentText, statusOf } from "./facts.js";
+import { facts, fractionOf, percentText, shownStatus, statusOf } from "./facts.js";
 import { element, setText, valueText } from "./text.js";
 
 const cards = new Map(); // key of a run -> its card and the parts of it that change
@@ -23,8 +23,8 @@ function makeCard(run) {
 function fillCard(card, run, experiment, part) {
   const fraction = fractionOf(run);
   card.root.className = part ? "run inside" : "run";
-  card.status.className = `badge ${run.status}`;
-  card.bar.className = run.status;
+  card.status.className = `badge ${shownStatus(run)}`;
+  card.bar.className = shownStatus(run);
   card.mark.style.background = colourOf(experiment, part);
   setText(card.name, run.name);
   setText(card.status, statusOf(run));

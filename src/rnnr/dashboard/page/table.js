@@ -1,9 +1,10 @@
 // Several experiments: a table with a row for each, to pick, hide, sort and compare them.
 
 import { colourOf } from "./colours.js";
-import { bestOf, columns, sorted, sorting } from "./columns.js";
-import { unknownNames } from "./filter.js";
-import { facts, percentText, statusOf } from "./facts.js";
+import { bestOf, columns, sorted } from "./columns.js";
+import { faultsOf } from "./filter.js";
+import { facts, percentText, shownStatus, statusOf } from "./facts.js";
+import { sorting } from "./metrics.js";
 import { change, settings } from "./settings.js";
 import { focus, highlight, isListed, isPicked, showAll, solo, toggle, whenFocused } from "./shown.js";
 import { store } from "./store.js";
@@ -19,12 +20,12 @@ function makeRow(experiment) {
   row.status = element("span", { className: "state", role: "img" });
   row.name = element("button", { type: "button", className: "solo" }, element("bdi", {}));
   row.note = element("small", {});
-  row.head = element("th", { scope: "row" }, row.name, row.note);
+  row.head = element("th", { scope: "row" }, element("div", {}, row.name, row.note));
   row.root = element("tr", {}, element("td", { className: "pick" }, row.dot), element("td", { className: "at" }, row.status), row.head);
   row.root.dataset.run = experiment.name;
-  row.dot.addEventListener("click", () => toggle(again()));
+  row.dot.addEventListener("click", () => (toggle(again()), highlight(key)));
   row.name.addEventListener("click", () => solo(again()));
-  for (const event of ["pointerenter", "focusin"]) row.root.addEventListener(event, () => isPicked(again()) && highlight(key));
+  for (const event of ["pointerenter", "focusin"]) row.root.addEventListener(event, () => highlight(key));
   for (const event of ["pointerleave", "focusout"]) row.root.addEventListener(event, () => highlight(null));
   rows.set(key, row);
   return row;
@@ -40,7 +41,7 @@ function fillRow(row, experiment, all, best) {
   row.name.title = `${name}: ${statusOf(lead)} · ${facts(lead).join(" · ")}. Press to show it alone.`;
   setText(row.name.firstChild, name);
   setText(row.note, noteOf(lead));
-  row.status.className = `state ${lead.status}`;
+  row.status.className = `state ${shownStatus(lead)}`;
   row.status.setAttribute("aria-label", statusOf(lead));
   row.status.title = statusOf(lead);
   while (row.cells.length > all.length) row.cells.pop().remove();
@@ -54,7 +55,8 @@ function fillRow(row, experiment, all, best) {
 }
 
 function noteOf(run) {
-  if (run.status === "running") return percentText(run);
+  if (shownStatus(run) === "running") return percentText(run);
+  if (run.status === "silent") return "no end"; // as the filter calls it; the whole would be cut
   return ["finished", "stopped", "failed"].includes(run.status) ? "" : statusOf(run);
 }
 
@@ -99,19 +101,14 @@ export function showTable() {
   });
   const body = byId("rows");
   if (body.children.length !== roots.length || roots.some((root, i) => body.children[i] !== root)) putInOrder(body, roots);
-  byId("no-runs").hidden = listed.length > 0;
-  setText(byId("no-runs"), listed.length ? "" : noneText());
+  const note = faultsOf(settings.filter).join("; ") || (listed.length ? "" : "No run is found.");
+  byId("no-runs").hidden = !note;
+  setText(byId("no-runs"), note);
   const n = listed.filter(isPicked).length;
   setText(byId("n-runs"), `${n} of ${store.experiments.length}`);
   Object.assign(byId("all-runs"), { checked: n > 0 && n === listed.length, indeterminate: n > 0 && n < listed.length });
   setText(byId("columns"), settings.columns === "all" ? "Less" : "All columns");
   document.body.classList.toggle("wide", settings.columns === "all");
-}
-
-/** Say why no run is listed. */
-function noneText() {
-  const unknown = unknownNames(settings.filter).map((name) => `"${name}"`);
-  return unknown.length ? `no entry or metric named ${unknown.join(" or ")}` : "No run is found.";
 }
 
 function putInOrder(body, roots) {
