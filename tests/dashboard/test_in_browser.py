@@ -675,6 +675,7 @@ def test_all_curves_are_there_at_the_end_without_locks_also_in_a_window_that_is_
         for page in pages:
             expect(page.locator(".chart").first).to_be_visible()
         assert pages[0].evaluate("() => navigator.locks === undefined")
+        assert pages[0].evaluate("() => fetch('data?cursor=').then(({ ok }) => ok)")  # after it
         if n_windows == 1:
             pages[0].evaluate(HIDE, True)
         finish()
