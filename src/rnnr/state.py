@@ -44,7 +44,7 @@ from typing import Any, Final, TypeAlias
 
 from rnnr._errors import check_string, missing_key, wrong_type, wrong_value
 
-__all__ = ["State", "epoch_memory", "run_memory"]
+__all__ = ["State", "epoch_memory", "n_batches_drawn", "run_memory"]
 
 State: TypeAlias = dict[str, Any]
 
@@ -211,10 +211,26 @@ def mark_epoch_start(state: State) -> None:
 
 
 def n_batches_drawn(state: State) -> int:
-    """Return how many batches the open epoch has drawn.
+    """Return how many batches the epoch has drawn: the number of a batch in its epoch, from 1.
 
-    It is the difference of ``n_iters`` from its value before the first draw: a counter of its own
+    It is the difference of ``n_iters`` from its value before the first draw. A counter of its own
     would cost a tenth of the loop for every batch, and hold nothing new.
+
+    Args:
+        state: State of a run. Between two epochs, the count is that of the epoch that has ended.
+
+    Example:
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.state import n_batches_drawn
+        >>> runner = Runner()
+        >>> @runner.on(Event.BATCH)
+        ... def show(state):
+        ...     print(state["n_iters"], n_batches_drawn(state))
+        >>> runner.run("ab", max_epoch=2)
+        1 1
+        2 2
+        3 1
+        4 2
     """
     n_iters: int = state["n_iters"]
     first: int = state.get(EPOCH, {}).get("_first_iter", n_iters)

@@ -150,7 +150,12 @@ class Noisy:
 
 
 def torch_job(
-    folder: Path, *, n_workers: int = 0, every: Any = Event.BATCH, buffered: bool = False
+    folder: Path,
+    *,
+    n_workers: int = 0,
+    every: Any = Event.BATCH,
+    buffered: bool = False,
+    step_at: Any = Event.BATCH,
 ) -> Job:
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Dropout(0.5), torch.nn.Linear(4, 1))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -165,12 +170,15 @@ def torch_job(
 
     @runner.on(Event.BATCH)
     def train(state: State) -> None:
-        optimizer.zero_grad()
         loss = (model(state["batch"]) ** 2).mean()
         loss.backward()
+        state["loss"], state["output"] = loss, loss.detach()
+
+    @runner.on(step_at)
+    def step(_: State) -> None:
         optimizer.step()
         scheduler.step()
-        state["loss"], state["output"] = loss, loss.detach()
+        optimizer.zero_grad()
 
     MeanReducer("mean").attach_on(runner)
     early_stopping("mean", patience=0, restore=model).attach_on(runner)
@@ -194,7 +202,10 @@ def torch_job(
     )
 
 
+GROUPS = Event.BATCH.every(2, of="epoch", rest=True)
+
 EVERY = {
+    "group of an epoch": GROUPS,
     "batch": Event.BATCH,
     "third batch": Event.BATCH.every(3),
     "epoch": Event.EPOCH_FINISHED,
@@ -232,6 +243,7 @@ NUMPY: dict[str, dict[str, Any]] = {
 
 TORCH: dict[str, dict[str, Any]] = {
     **{f"every {name}": {"every": every} for name, every in EVERY.items()},
+    "accumulated gradients": {"every": GROUPS, "step_at": GROUPS},
     "two workers": {"n_workers": 2},
     "two workers, every third batch": {"n_workers": 2, "every": Event.BATCH.every(3)},
 }

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import inf, isnan
 from typing import Final, TypeAlias
 
-from rnnr._errors import as_number, check_string, wrong_value
+from rnnr._errors import as_number, check_choice, wrong_value
 
 __all__ = ["Rule", "check_patience", "failures_in_a_row", "improvement_rule"]
 
@@ -29,13 +29,13 @@ def improvement_rule(part: str, mode: str, min_delta: float, nan: str) -> Rule:
         TypeError: If an argument has the wrong type.
         ValueError: If ``mode`` or ``nan`` is unknown, or ``min_delta`` is negative or infinite.
     """
-    _check_choice(
+    check_choice(
         "mode",
         mode,
         _MODES,
         "'min' is for a loss, 'max' for an accuracy; patience has its own name",
     )
-    _check_choice("nan", nan, _POLICIES, "'no-improvement' counts it as a failure")
+    check_choice("nan", nan, _POLICIES, "'no-improvement' counts it as a failure")
     expected = "a finite number of 0 or more"
     cure = "pass 0.0 to count any improvement"
     delta = as_number("min_delta", min_delta, expected, lambda x: 0 <= x < inf, cure)
@@ -62,9 +62,3 @@ def check_patience(name: str, got: object) -> None:
     expected = "a number of 0 or more"
     cure = "pass a number of failures to bear; 0 stops at the first failure"
     as_number(name, got, expected, lambda n: n >= 0, cure)
-
-
-def _check_choice(name: str, got: object, choices: tuple[str, ...], cure: str) -> None:
-    check_string(name, got, cure)
-    if got not in choices:
-        raise wrong_value(name, f"one of {', '.join(map(repr, choices))}", got, cure)
