@@ -108,6 +108,8 @@ def numpy_job(
         state["best_valid"] = min(state["valid"], state.get("best_valid", np.inf))
 
     runner.on(Event.EPOCH_FINISHED, checkpoint("best", when="better", under=folder / "best"))
+    top = checkpoint("best", best="valid", at_most=2, link="top.pkl", under=folder / "top")
+    runner.on(Event.EPOCH_FINISHED, top)
     if patience is not None:
         early_stopping("valid", patience=patience, restore="best").attach_on(runner)
     if stop is not None:
@@ -130,9 +132,10 @@ def numpy_job(
     def result() -> dict[str, Any]:
         kept = {key: value for key, value in runner.state.items() if not key.startswith("_")}
         kept = {key: kept[key] for key in kept.keys() - {"batches", "batch"}}
+        kept_files = [path for name in ("best", "top") for path in (folder / name).iterdir()]
         files = {
-            path.name: path.read_bytes()
-            for path in [folder / "rows.jsonl", folder / "table.csv", *(folder / "best").iterdir()]
+            f"{path.parent.name}/{path.name}": path.read_bytes()
+            for path in [folder / "rows.jsonl", folder / "table.csv", *kept_files]
         }
         return {**kept, "weights": weights, "optimizer": optimizer.state_dict(), "files": files}
 

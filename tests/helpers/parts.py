@@ -242,6 +242,9 @@ def parts(folder: Path, at_end: ExitStack) -> dict[str, Attach]:
         "early_stopping": early_stopping("worse", patience=1, restore="weights").attach_on,
         "early_stopping without an end": finished(early_stopping("worse", "max", patience=1)),
         "checkpoint": finished(checkpoint("output", under=folder, when="better", at_most=2)),
+        "checkpoint of the best": finished(
+            checkpoint("output", under=folder, best="worse", at_most=2, link="best")
+        ),
         "pipeline": finished(pipeline(when("worse"), fold("seen", max, value="epoch"), stop())),
         "isolate": finished(isolate(lambda state: state["no such key"])),
         "isolate at the end of a pipeline": failing_view,

@@ -6,12 +6,13 @@ from typing import Final, TypeAlias
 
 from rnnr._errors import as_number, check_choice, wrong_value
 
-__all__ = ["Rule", "check_patience", "failures_in_a_row", "improvement_rule"]
+__all__ = ["MODES", "MODE_CURE", "Rule", "check_patience", "failures_in_a_row", "improvement_rule"]
 
 Rule: TypeAlias = Callable[[float | None, float, int], bool | None]
 """Takes the best so far, a value and its number; returns whether it is better, None to drop it."""
 
-_MODES: Final = ("min", "max")
+MODES: Final = ("min", "max")
+MODE_CURE: Final = "'min' is for a loss, 'max' for an accuracy; patience has its own name"
 _POLICIES: Final = ("raise", "ignore", "no-improvement")
 
 
@@ -29,12 +30,7 @@ def improvement_rule(part: str, mode: str, min_delta: float, nan: str) -> Rule:
         TypeError: If an argument has the wrong type.
         ValueError: If ``mode`` or ``nan`` is unknown, or ``min_delta`` is negative or infinite.
     """
-    check_choice(
-        "mode",
-        mode,
-        _MODES,
-        "'min' is for a loss, 'max' for an accuracy; patience has its own name",
-    )
+    check_choice("mode", mode, MODES, MODE_CURE)
     check_choice("nan", nan, _POLICIES, "'no-improvement' counts it as a failure")
     expected = "a finite number of 0 or more"
     cure = "pass 0.0 to count any improvement"
