@@ -12,8 +12,9 @@ key                     what it holds
                         which `checkpoint` knows the best files, each with its batch
 ``_counter``            `maybe_stop_early`: failures in a row (the name is its argument)
 ``_early_stopping_{key}``
-                        `early_stopping`: a dict of the best so far, the failures in a row, and
-                        copies of the values to restore (the name is its argument ``memory``)
+                        `early_stopping`: a dict of the best so far, the failures in a row, what is
+                        to stop the run, and copies of the values to restore (the name is its
+                        argument ``memory``)
 ``_saved_{what}``       `checkpoint`: the files kept, `rnnr.files.SavedFiles` (the name is its
                         argument)
 ``_started_at``         `reports`: the time at which the run began, in seconds since 1970

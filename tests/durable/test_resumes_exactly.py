@@ -77,7 +77,7 @@ def numpy_job(
     background: bool = True,
     sizes: tuple[int, ...] = (3, 0),
     loader: Callable[[], Any] | None = None,
-    patience: int | None = None,
+    early: dict[str, Any] | None = None,
     max_epoch: int = 2,
     stop: Callable[[Runner], object] | None = None,
 ) -> Job:
@@ -110,8 +110,8 @@ def numpy_job(
     runner.on(Event.EPOCH_FINISHED, checkpoint("best", when="better", under=folder / "best"))
     top = checkpoint("best", best="valid", at_most=2, link="top.pkl", under=folder / "top")
     runner.on(Event.EPOCH_FINISHED, top)
-    if patience is not None:
-        early_stopping("valid", patience=patience, restore="best").attach_on(runner)
+    if early is not None:
+        early_stopping("valid", restore="best", **early).attach_on(runner)
     if stop is not None:
         stop(runner)
     rows = JsonLines(folder / "rows.jsonl", "output", "loss", on=Event.BATCH | Event.EPOCH_FINISHED)
@@ -232,9 +232,14 @@ NUMPY: dict[str, dict[str, Any]] = {
     "an empty epoch first": {"sizes": (0, 3)},
     "two empty epochs": {"sizes": (0,)},
     "one batch": {"sizes": (1, 1)},
-    "early stopping with restore": {"patience": 0, "max_epoch": 4, "sizes": (3,)},
+    "early stopping with restore": {"early": {"patience": 0}, "max_epoch": 4, "sizes": (3,)},
+    "early stopping by a threshold": {
+        "early": {"stopping_threshold": 9.0, "warm_up": 1},
+        "max_epoch": 4,
+        "sizes": (3,),
+    },
     "early stopping, saved by batches": {
-        "patience": 0,
+        "early": {"patience": 0},
         "max_epoch": 4,
         "sizes": (3,),
         "every": Event.BATCH.every(2),

@@ -240,6 +240,9 @@ def parts(folder: Path, at_end: ExitStack) -> dict[str, Attach]:
         "operators.pipeline": a_pipeline,
         "maybe_stop_early": finished(maybe_stop_early(patience=1)),
         "early_stopping": early_stopping("worse", patience=1, restore="weights").attach_on,
+        "early_stopping by a threshold": early_stopping(
+            "worse", stopping_threshold=-1, divergence_threshold=0.5, check_finite=True
+        ).attach_on,
         "early_stopping without an end": finished(early_stopping("worse", "max", patience=1)),
         "checkpoint": finished(checkpoint("output", under=folder, when="better", at_most=2)),
         "checkpoint of the best": finished(
