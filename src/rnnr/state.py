@@ -9,7 +9,8 @@ key                     what it holds
 ``_run``                memory that lives for one run, a dict (see `run_memory`): the keys that
                         this run has begun to write, under ``_begun``, where it was stopped after
                         a whole event, under ``_stopped_at``, and under ``_values`` the values by
-                        which `checkpoint` knows the best files, each with its batch
+                        which `checkpoint` knows the best files, each with its batch; and what a
+                        `RunningAverage` remembers, under ``_average {stats} {name}``
 ``_counter``            `maybe_stop_early`: failures in a row (the name is its argument)
 ``_early_stopping_{key}``
                         `early_stopping`: a dict of the best so far, the failures in a row, what is

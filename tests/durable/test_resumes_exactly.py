@@ -9,7 +9,7 @@ import pytest
 
 from helpers.extras import np, torch
 from rnnr import Event, Runner, State
-from rnnr.attachments import LambdaReducer, MeanReducer, SumReducer
+from rnnr.attachments import LambdaReducer, MeanReducer, RunningAverage, SumReducer
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
 from rnnr.durable import CsvLog, Job, JsonLines, Snapshots, resumes_exactly
 from rnnr.sources import prefetch
@@ -99,6 +99,8 @@ def numpy_job(
 
     for reducer in (MeanReducer("loss"), SumReducer("total"), LambdaReducer("worst", max)):
         reducer.attach_on(runner)
+    RunningAverage("smooth", value="output").attach_on(runner)
+    RunningAverage("latest", value="output", window=3).attach_on(runner)
 
     @runner.on(Event.EPOCH_FINISHED)
     def evaluate(state: State) -> None:
@@ -184,6 +186,8 @@ def torch_job(
         optimizer.zero_grad()
 
     MeanReducer("mean").attach_on(runner)
+    RunningAverage("smooth", value="output").attach_on(runner)
+    RunningAverage("latest", value="output", window=2).attach_on(runner)
     early_stopping("mean", patience=0, restore=model).attach_on(runner)
     Snapshots(
         folder / "snapshots",
@@ -201,6 +205,7 @@ def torch_job(
             "optimizer": optimizer.state_dict(),
             "scheduler": scheduler.state_dict(),
             "mean": runner.state["mean"],
+            "stats": runner.state["stats"],
         },
     )
 

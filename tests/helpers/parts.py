@@ -35,6 +35,7 @@ from rnnr.attachments import (
     LambdaReducer,
     MeanReducer,
     ProgressBar,
+    RunningAverage,
     SumReducer,
 )
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
@@ -99,6 +100,8 @@ ATTACHMENTS: dict[str, Callable[[], Attachment]] = {
     "LambdaReducer": lambda: LambdaReducer("longest", max),
     "SumReducer": lambda: SumReducer("sum"),
     "MeanReducer": lambda: MeanReducer("mean"),
+    "RunningAverage": lambda: RunningAverage("average", value="output"),
+    "RunningAverage over a window": lambda: RunningAverage("average", value="output", window=2),
     "StopOnSignal": StopOnSignal,
     "tqdm": bar,
     "bar as it is": lambda: ProgressBar(file=io.StringIO()),
