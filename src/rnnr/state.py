@@ -237,7 +237,7 @@ def n_batches_drawn(state: State) -> int:
     """
     n_iters: int = state["n_iters"]
     first: int = state.get(EPOCH, {}).get("_first_iter", n_iters)
-    return max(0, n_iters - first)
+    return n_iters - first if n_iters > first else 0  # max() takes as long as all the rest
 
 
 def drawing_failed(state: State) -> bool:
