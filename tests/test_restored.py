@@ -175,13 +175,13 @@ class TestARunThatWasStoppedEarly:
         runner.on(Event.EPOCH_FINISHED, lambda state: state.update(loss=1.0))
         early_stopping("loss", patience=0).attach_on(runner)
         runner.run([1.0], max_epoch=5)
-        assert runner.state["stopped_by"] == "early_stopping('loss')"
+        assert runner.state["stopped_by"] == "early_stopping('loss'): patience"
         return runner
 
     def test_is_told_when_another_process_resumes_it(self) -> None:
         other = Runner()
         other.state = pickle.loads(pickle.dumps(self.stopped().state))
-        with pytest.warns(RnnrWarning, match=r"got one that early_stopping\('loss'\) has stopped"):
+        with pytest.warns(RnnrWarning, match=r"got one stopped by \"early_stopping\('loss'\): pat"):
             other.resume()
         assert other.state["epoch"] == 5
         assert "stopped_by" not in other.state

@@ -28,6 +28,7 @@ __all__ = [
     "as_integer",
     "as_number",
     "check_callback",
+    "check_choice",
     "check_string",
     "missing_key",
     "note_failure",
@@ -99,6 +100,13 @@ def check_string(name: str, got: object, cure: str) -> None:
     """Raise unless it is a string."""
     if not isinstance(got, str):
         raise wrong_type(name, "a string", got, cure)
+
+
+def check_choice(name: str, got: object, choices: tuple[str, ...], cure: str) -> None:
+    """Raise unless it is one of several strings."""
+    check_string(name, got, cure)
+    if got not in choices:
+        raise wrong_value(name, f"one of {', '.join(map(repr, choices))}", got, cure)
 
 
 def as_integer(name: str, got: Any, least: int, cure: str) -> int:

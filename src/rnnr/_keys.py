@@ -20,7 +20,14 @@ class Keys:
         self._owners: dict[str, list[object]] = {}
 
     def reserve(
-        self, argument: str, key: str, part: str, owner: object, *, kind: str | None = None
+        self,
+        argument: str,
+        key: str,
+        part: str,
+        owner: object,
+        *,
+        kind: str | None = None,
+        what: str = "a key",
     ) -> Free:
         """Reserve a key of the state for a part, which writes it.
 
@@ -30,6 +37,7 @@ class Keys:
             part: Who writes it, for the message.
             owner: Stands for the part, which may be attached several times.
             kind: What the parts have to be to share the key; if left out, they may not.
+            what: What the key is, for the message.
 
         Returns:
             What frees it.
@@ -42,7 +50,7 @@ class Keys:
             if its_owner is not owner and (kind is None or kind != its_kind):
                 raise wrong_value(
                     argument,
-                    "a key that no other part of this runner writes",
+                    f"{what} that no other part of this runner writes",
                     key,
                     f"{its_part} writes it; choose another name, or dispose of the other part",
                 )

@@ -34,8 +34,8 @@ def warn_of_restored(state: State, callbacks: Iterable[Callable[..., object]]) -
     stopped_by = state.get("stopped_by")
     if str(stopped_by).startswith("early_stopping("):
         warn_user(
-            f"a run that is resumed must not have been stopped early, got one that {stopped_by} "
-            "has stopped: it trains on now; look at state['stopped_by'] before resume, or use "
+            f"a run that is resumed must not have been stopped early, got one stopped by "
+            f"{stopped_by!r}: it trains on now; look at state['stopped_by'] before resume, or use "
             "Snapshots, with which it stays stopped"
         )
     _warn_of_other_objects(state, callbacks)

@@ -72,6 +72,10 @@ class Event(Selectable, Enum):
         """The key of the state that counts this event, or ``None``."""
         return RULES[self].counter
 
+    def end_of(self, whole: str) -> "Event":
+        """Return the event that ends the ``"epoch"`` or the ``"run"``."""
+        return Event.EPOCH_FINISHED if whole == "epoch" else Event.FINISHED
+
     def predicates(self) -> Predicates:
         """Return the event, of which everything is selected."""
         return {self: always}

@@ -116,8 +116,8 @@ class KeptFiles(NamedTuple):
         state: The state of the run.
         key: Key of the state under which the files are known, as `SavedFiles`.
         saver: Name of the part.
-        paths: The files, the oldest first; after `rnnr.operators.all_but_newest`, those that are
-            not among the newest.
+        paths: The files, the oldest first, or the worst first for a checkpoint of the best; after
+            `rnnr.operators.all_but_newest`, those that are not among the last of them.
     """
 
     state: dict[str, Any]
@@ -229,7 +229,10 @@ def write_atomic(
         ...     Path(folder, "x").read_bytes()
         b'all of it'
     """
-    target = path.resolve()
+    replace_atomic(path.resolve(), write, time_ns)
+
+
+def replace_atomic(target: Path, write: Callable[[IO[bytes]], object], time_ns: int | None) -> None:
     _remove_leftovers(target.parent)
     file, temporary = _open_temporary(target.parent)
     try:
@@ -250,13 +253,18 @@ def write_atomic(
 
 def _open_temporary(folder: Path) -> tuple[IO[bytes], Path]:
     while True:
-        temporary = folder / f".rnnr-{uuid4().hex}.tmp"
+        temporary = temporary_path(folder)
         file = open(temporary, "xb")  # noqa: SIM115  (not tempfile: its files are private)
         with suppress(OSError):  # a file system without locks: nothing is removed there
             lock(file, wait=True)
         if temporary.exists():  # else another process removed it as a leftover, before the lock
             return file, temporary
         file.close()
+
+
+def temporary_path(folder: Path) -> Path:
+    """Return a new path, which the next write in the folder removes if nobody has it locked."""
+    return folder / f".rnnr-{uuid4().hex}.tmp"
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -6,8 +6,15 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from rnnr._errors import as_integer, as_number, check_callback, wrong_type, wrong_value
-from rnnr.state import State
+from rnnr._errors import (
+    as_integer,
+    as_number,
+    check_callback,
+    check_choice,
+    wrong_type,
+    wrong_value,
+)
+from rnnr.state import State, n_batches_drawn
 
 __all__ = ["Selection"]
 
@@ -31,7 +38,7 @@ class Selectable:
         """Return the events, each with a new predicate for the states that are selected."""
         ...
 
-    def every(self, n: int) -> "Selection":
+    def every(self, n: int, *, of: str = "run", rest: bool = False) -> "Selection":
         """Select every n-th batch or epoch.
 
         It selects the multiples of ``n`` by the run's own count, ``n_iters`` for ``BATCH`` and
@@ -39,10 +46,16 @@ class Selectable:
 
         Args:
             n: Distance between two that are selected, in batches or epochs.
+            of: Where the count begins: with the ``"run"``, or again with each ``"epoch"``, for
+                batches (see `rnnr.state.n_batches_drawn`).
+            rest: Also select the end, ``EPOCH_FINISHED`` of an epoch or ``FINISHED`` of a run,
+                if the count there is not a multiple of ``n``. So every batch is followed by one
+                that is selected.
 
         Raises:
-            TypeError: If ``n`` is not an integer.
-            ValueError: If ``n`` is below 1, or an event is counted neither in batches nor epochs.
+            TypeError: If an argument has the wrong type.
+            ValueError: If ``n`` is below 1, an event is counted neither in batches nor epochs, or
+                ``rest`` is asked for when only some of the batches are selected already.
 
         Example:
             >>> from rnnr import Event, Runner
@@ -55,18 +68,29 @@ class Selectable:
             batch 6
         """
         n = as_integer("n", n, 1, "count in batches or epochs; 1 selects all")
-        for event in self.predicates():
-            if event.counter is None:
-                cure = f"join it afterwards, as in Event.BATCH.every({n}) | {event}"
-                raise wrong_value("every", "selected from batches or epochs", event, cure)
+        check_choice("of", of, ("run", "epoch"), "'epoch' begins to count again in each epoch")
+        if not isinstance(rest, bool):
+            raise wrong_type("rest", "True or False", rest, "True selects an incomplete group, too")
+        how = f"every({n}{', of=' + repr(of) if of != 'run' else ''}{', rest=True' * rest})"
+        counted = "batches" if of == "epoch" else "batches or epochs"
+        for event, test in self.predicates().items():
+            if event.counter is None or (of == "epoch" and event.counter != "n_iters"):
+                cure = f"join it afterwards, as in Event.BATCH.{how} | {event}"
+                raise wrong_value("every", f"selected from {counted}", event, cure)
+            if rest and test is not always:
+                cure = f"select from its result, as in {event}.{how}.first(3)"
+                raise wrong_value("every with rest", "selected from all of them", self, cure)
 
         def predicates() -> Predicates:
-            return {
-                event: _both(test, Multiples(event.counter, n))
-                for event, test in self.predicates().items()
-            }
+            joined: Predicates = {}
+            for event, test in self.predicates().items():
+                multiple, remainder = _multiples(event.counter, n, of)
+                joined = _joined(joined, {event: _both(test, multiple)})
+                if rest:
+                    joined = _joined(joined, {event.end_of(of): remainder})
+            return joined
 
-        return Selection(f"{self}.every({n})", predicates)
+        return Selection(f"{self}.{how}", predicates)
 
     def first(self, n: int) -> "Selection":
         """Select the first ``n`` occurrences, counted per subscription and across runs.
@@ -248,6 +272,16 @@ class Multiples:
     def __call__(self, state: State) -> bool:
         """Return whether a state is selected."""
         return not state[self.key] % self.n
+
+
+def _multiples(counter: str, n: int, of: str) -> tuple[Predicate, Predicate]:
+    """Return the test of states whose count is a multiple of n, and that of the others."""
+    if of == "epoch":
+        return (
+            lambda state: not n_batches_drawn(state) % n,
+            lambda state: n_batches_drawn(state) % n,
+        )
+    return Multiples(counter, n), lambda state: state[counter] % n
 
 
 def _both(first: Predicate, second: Predicate) -> Predicate:

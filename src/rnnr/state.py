@@ -7,12 +7,15 @@ key                     what it holds
 ======================  ==================================================================
 ``_epoch``              memory that lives for one epoch, a dict (see `epoch_memory`)
 ``_run``                memory that lives for one run, a dict (see `run_memory`): the keys that
-                        this run has begun to write, under ``_begun``, and where it was stopped
-                        after a whole event, under ``_stopped_at``
+                        this run has begun to write, under ``_begun``, where it was stopped after
+                        a whole event, under ``_stopped_at``, and under ``_values`` the values by
+                        which `checkpoint` knows the best files, each with its batch; and what a
+                        `RunningAverage` remembers, under ``_average {stats} {name}``
 ``_counter``            `maybe_stop_early`: failures in a row (the name is its argument)
 ``_early_stopping_{key}``
-                        `early_stopping`: a dict of the best so far, the failures in a row, and
-                        copies of the values to restore (the name is its argument ``memory``)
+                        `early_stopping`: a dict of the best so far, the failures in a row, what is
+                        to stop the run, and copies of the values to restore (the name is its
+                        argument ``memory``)
 ``_saved_{what}``       `checkpoint`: the files kept, `rnnr.files.SavedFiles` (the name is its
                         argument)
 ``_started_at``         `reports`: the time at which the run began, in seconds since 1970
@@ -44,7 +47,7 @@ from typing import Any, Final, TypeAlias
 
 from rnnr._errors import check_string, missing_key, wrong_type, wrong_value
 
-__all__ = ["State", "epoch_memory", "run_memory"]
+__all__ = ["State", "epoch_memory", "n_batches_drawn", "run_memory"]
 
 State: TypeAlias = dict[str, Any]
 
@@ -211,14 +214,30 @@ def mark_epoch_start(state: State) -> None:
 
 
 def n_batches_drawn(state: State) -> int:
-    """Return how many batches the open epoch has drawn.
+    """Return how many batches the epoch has drawn: the number of a batch in its epoch, from 1.
 
-    It is the difference of ``n_iters`` from its value before the first draw: a counter of its own
+    It is the difference of ``n_iters`` from its value before the first draw. A counter of its own
     would cost a tenth of the loop for every batch, and hold nothing new.
+
+    Args:
+        state: State of a run. Between two epochs, the count is that of the epoch that has ended.
+
+    Example:
+        >>> from rnnr import Event, Runner
+        >>> from rnnr.state import n_batches_drawn
+        >>> runner = Runner()
+        >>> @runner.on(Event.BATCH)
+        ... def show(state):
+        ...     print(state["n_iters"], n_batches_drawn(state))
+        >>> runner.run("ab", max_epoch=2)
+        1 1
+        2 2
+        3 1
+        4 2
     """
     n_iters: int = state["n_iters"]
     first: int = state.get(EPOCH, {}).get("_first_iter", n_iters)
-    return max(0, n_iters - first)
+    return n_iters - first if n_iters > first else 0  # max() takes as long as all the rest
 
 
 def drawing_failed(state: State) -> bool:

@@ -3,7 +3,7 @@
 import logging
 import pickle
 from collections.abc import Callable
-from math import inf, nan
+from math import inf, isfinite, isnan, nan
 from typing import Any
 
 import pytest
@@ -92,6 +92,171 @@ class TestRule:
         )
         with pytest.raises(KeyError, match=expected):
             early_stopping("loss")({"epoch": 1})
+
+
+EIGHTHS = st.integers(-16, 16).map(lambda n: n / 8)  # their differences and products are exact
+LOSSES_OF_ALL_KINDS = st.lists(EIGHTHS | st.sampled_from([nan, inf, -inf]), max_size=12)
+
+
+def judged(
+    losses: list[float],
+    patience: int,
+    min_delta: float,
+    is_relative: bool,
+    check_finite: bool,
+    wanted: float | None,
+    borne: float | None,
+    warm_up: int,
+    nan: str,
+) -> tuple[int, str | None]:
+    """Return the value after which a run is stopped, and by what."""
+    best, since = None, 0
+    for number, loss in enumerate(losses, start=1):
+        if number <= warm_up:
+            continue
+        if check_finite and not isfinite(loss):
+            return number, "check_finite"
+        if wanted is not None and loss <= wanted:
+            return number, "stopping_threshold"
+        if borne is not None and loss > borne:
+            return number, "divergence_threshold"
+        if isnan(loss) and nan == "ignore":
+            continue
+        if best is None:
+            is_better = not isnan(loss)
+        else:
+            is_share = is_relative and isfinite(best)
+            is_better = best - loss > min_delta * (abs(best) if is_share else 1)
+        best, since = (loss, 0) if is_better else (best, since + 1)
+        if since > patience:
+            return number, "patience"
+    return len(losses), None
+
+
+class TestLimits:
+    @given(
+        losses=LOSSES_OF_ALL_KINDS,
+        mode=st.sampled_from(["min", "max"]),
+        patience=st.integers(0, 3),
+        min_delta=st.sampled_from([0.0, 0.125, 0.5]),
+        min_delta_mode=st.sampled_from(["abs", "rel"]),
+        check_finite=st.booleans(),
+        wanted=st.none() | EIGHTHS,
+        gap=st.none() | st.sampled_from([0.125, 1.0, 3.0]),
+        warm_up=st.integers(0, 2),
+        nan=POLICIES,
+    )
+    def test_it_stops_where_the_judge_does_and_says_by_what(
+        self,
+        losses: list[float],
+        mode: str,
+        patience: int,
+        min_delta: float,
+        min_delta_mode: str,
+        check_finite: bool,
+        wanted: float | None,
+        gap: float | None,
+        warm_up: int,
+        nan: str,
+    ) -> None:
+        sign = 1 if mode == "min" else -1
+        borne = None if gap is None else (wanted or 0.0) + gap
+        early = early_stopping(
+            "loss",
+            mode,
+            patience,
+            min_delta=min_delta,
+            min_delta_mode=min_delta_mode,
+            check_finite=check_finite,
+            stopping_threshold=None if wanted is None else sign * wanted,
+            divergence_threshold=None if borne is None else sign * borne,
+            warm_up=warm_up,
+            nan=nan,
+        )
+        state = run([sign * loss for loss in losses], early).state
+        is_relative = min_delta_mode == "rel"
+        rules = (patience, min_delta, is_relative, check_finite, wanted, borne, warm_up, nan)
+        epoch, argument = judged(losses, *rules)
+        by = argument and f"early_stopping('loss'): {argument}"
+        assert (state["epoch"], state.get("stopped_by")) == (epoch, by)
+
+    @pytest.mark.parametrize(
+        ("arguments", "values", "message"),
+        [
+            (
+                {"check_finite": True},
+                [0.5, nan],
+                "Not finite, stopping early: early_stopping('loss'), got nan, best so far 0.5",
+            ),
+            (
+                {"stopping_threshold": 0.25},
+                [0.5, 0.25],
+                "Stopping threshold reached, stopping early: early_stopping('loss'), got 0.25",
+            ),
+            (
+                {"divergence_threshold": 0.5},
+                [0.5, 0.75],
+                "Divergence threshold exceeded, stopping early: early_stopping('loss'), "
+                "got 0.75, best so far 0.5",
+            ),
+        ],
+    )
+    def test_it_says_why_as_an_attachment_and_as_a_plain_callback(
+        self,
+        caplog: pytest.LogCaptureFixture,
+        arguments: dict[str, Any],
+        values: list[float],
+        message: str,
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        run([*values, 0.0], early_stopping("loss", **arguments))
+        state: State = {"running": True}
+        for state["loss"] in values:
+            early_stopping("loss", **arguments)(state)
+        assert not state["running"]
+        assert [record.getMessage() for record in caplog.records] == [message] * 2
+
+    def test_an_infinity_that_stops_is_not_what_is_restored(self) -> None:
+        losses = iter([0.5, -inf])
+        runner = Runner()
+        runner.on(
+            Event.EPOCH_FINISHED,
+            lambda state: state.update(loss=next(losses), weights=state["epoch"]),
+        )
+        early_stopping("loss", check_finite=True, restore="weights").attach_on(runner)
+        runner.run([], max_epoch=3)
+        assert (runner.state["epoch"], runner.state["weights"]) == (2, 1)
+
+    def test_the_value_that_was_wanted_is_the_best(self) -> None:
+        runner = Runner()
+        runner.on(
+            Event.EPOCH_FINISHED,
+            lambda state: state.update(loss=1 / state["epoch"], weights=state["epoch"]),
+        )
+        early = early_stopping("loss", stopping_threshold=0.25, restore="weights")
+        early.attach_on(runner)
+        runner.run([], max_epoch=9)
+        assert (runner.state["epoch"], runner.state["weights"]) == (4, 4)
+
+    def test_an_accuracy_of_1_is_reached(self) -> None:
+        early = early_stopping("loss", "max", stopping_threshold=1.0)
+        assert run([0.5, 1.0, 1.0], early).state["epoch"] == 2
+
+    def test_a_resumed_run_trains_on_and_stops_at_the_next_value(self) -> None:
+        runner = run([0.5, 0.125, 0.0625, 0.5], early_stopping("loss", stopping_threshold=0.25))
+        epochs = [runner.state["epoch"]]
+        for _ in range(2):
+            runner.resume()
+            epochs.append(runner.state["epoch"])
+        assert epochs == [2, 3, 4]
+        assert "stopped_by" not in runner.state
+
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+    def test_an_overflow_of_half_precision_is_found(self, dtype: str) -> None:
+        loss = torch.tensor(6e4, dtype=getattr(torch, dtype))
+        values = [loss, loss * loss * loss * loss * loss * loss * loss * loss * loss]
+        state = run([*values, loss], early_stopping("loss", check_finite=True)).state
+        assert state["epoch"] == 2
 
 
 class TestMemory:
@@ -565,6 +730,18 @@ class TestArguments:
             ({"mode": "less"}, "mode must be one of 'min', 'max', got 'less'"),
             ({"patience": -1}, "patience must be a number of 0 or more, got -1"),
             ({"min_delta": nan}, "min_delta must be a finite number of 0 or more, got nan"),
+            ({"min_delta_mode": "relative"}, "min_delta_mode must be one of 'abs', 'rel', got 're"),
+            ({"stopping_threshold": nan}, "stopping_threshold must be a finite number, got nan"),
+            ({"divergence_threshold": inf}, "divergence_threshold must be a finite number, got in"),
+            (
+                {"stopping_threshold": 0.9, "divergence_threshold": 0.5},
+                "divergence_threshold must be worse than stopping_threshold 0.9 in mode 'min', "
+                "got 0.5 .*; each value would stop the run; change the mode or a threshold",
+            ),
+            (
+                {"mode": "max", "stopping_threshold": 0.5, "divergence_threshold": 0.5},
+                "divergence_threshold must be worse than stopping_threshold 0.5 in mode 'max'",
+            ),
             ({"warm_up": -1}, "warm_up must be an integer of 0 or more, got -1"),
             ({"nan": "skip"}, "nan must be one of 'raise', 'ignore', 'no-improvement', got"),
             (
@@ -587,6 +764,10 @@ class TestArguments:
             {"mode": None},
             {"patience": "5"},
             {"min_delta": "0"},
+            {"min_delta_mode": None},
+            {"check_finite": 1},
+            {"stopping_threshold": "0.1"},
+            {"divergence_threshold": torch.ones(1)},
             {"warm_up": 1.5},
             {"nan": None},
             {"restore": 5},

@@ -45,6 +45,7 @@ RESULTS = (
     "longest",
     "sum",
     "mean",
+    "stats",
     "_counter",
     "_early_stopping_worse",
     "_saved_output",

@@ -477,7 +477,7 @@ class TestStops:
         failing.dispose()
         runner.resume()
         assert runner.state["epoch"] == 2
-        assert runner.state["stopped_by"] == "early_stopping('loss')"
+        assert runner.state["stopped_by"] == "early_stopping('loss'): patience"
         runner.resume()  # which trains on
         assert runner.state["epoch"] == 3
 
@@ -493,7 +493,10 @@ class TestStops:
         runner.run("ab", max_epoch=6)
         assert runner.state["stopped_by"] == "SIGTERM"
         runner.resume()
-        assert (runner.state["epoch"], runner.state["stopped_by"]) == (2, "early_stopping('loss')")
+        assert (runner.state["epoch"], runner.state["stopped_by"]) == (
+            2,
+            "early_stopping('loss'): patience",
+        )
 
 
 def fail(_: State) -> None:

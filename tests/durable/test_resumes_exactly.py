@@ -9,7 +9,7 @@ import pytest
 
 from helpers.extras import np, torch
 from rnnr import Event, Runner, State
-from rnnr.attachments import LambdaReducer, MeanReducer, SumReducer
+from rnnr.attachments import LambdaReducer, MeanReducer, RunningAverage, SumReducer
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
 from rnnr.durable import CsvLog, Job, JsonLines, Snapshots, resumes_exactly
 from rnnr.sources import prefetch
@@ -77,7 +77,7 @@ def numpy_job(
     background: bool = True,
     sizes: tuple[int, ...] = (3, 0),
     loader: Callable[[], Any] | None = None,
-    patience: int | None = None,
+    early: dict[str, Any] | None = None,
     max_epoch: int = 2,
     stop: Callable[[Runner], object] | None = None,
 ) -> Job:
@@ -99,6 +99,8 @@ def numpy_job(
 
     for reducer in (MeanReducer("loss"), SumReducer("total"), LambdaReducer("worst", max)):
         reducer.attach_on(runner)
+    RunningAverage("smooth", value="output").attach_on(runner)
+    RunningAverage("latest", value="output", window=3).attach_on(runner)
 
     @runner.on(Event.EPOCH_FINISHED)
     def evaluate(state: State) -> None:
@@ -108,8 +110,10 @@ def numpy_job(
         state["best_valid"] = min(state["valid"], state.get("best_valid", np.inf))
 
     runner.on(Event.EPOCH_FINISHED, checkpoint("best", when="better", under=folder / "best"))
-    if patience is not None:
-        early_stopping("valid", patience=patience, restore="best").attach_on(runner)
+    top = checkpoint("best", best="valid", at_most=2, link="top.pkl", under=folder / "top")
+    runner.on(Event.EPOCH_FINISHED, top)
+    if early is not None:
+        early_stopping("valid", restore="best", **early).attach_on(runner)
     if stop is not None:
         stop(runner)
     rows = JsonLines(folder / "rows.jsonl", "output", "loss", on=Event.BATCH | Event.EPOCH_FINISHED)
@@ -130,9 +134,10 @@ def numpy_job(
     def result() -> dict[str, Any]:
         kept = {key: value for key, value in runner.state.items() if not key.startswith("_")}
         kept = {key: kept[key] for key in kept.keys() - {"batches", "batch"}}
+        kept_files = [path for name in ("best", "top") for path in (folder / name).iterdir()]
         files = {
-            path.name: path.read_bytes()
-            for path in [folder / "rows.jsonl", folder / "table.csv", *(folder / "best").iterdir()]
+            f"{path.parent.name}/{path.name}": path.read_bytes()
+            for path in [folder / "rows.jsonl", folder / "table.csv", *kept_files]
         }
         return {**kept, "weights": weights, "optimizer": optimizer.state_dict(), "files": files}
 
@@ -150,7 +155,12 @@ class Noisy:
 
 
 def torch_job(
-    folder: Path, *, n_workers: int = 0, every: Any = Event.BATCH, buffered: bool = False
+    folder: Path,
+    *,
+    n_workers: int = 0,
+    every: Any = Event.BATCH,
+    buffered: bool = False,
+    step_at: Any = Event.BATCH,
 ) -> Job:
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Dropout(0.5), torch.nn.Linear(4, 1))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -165,14 +175,19 @@ def torch_job(
 
     @runner.on(Event.BATCH)
     def train(state: State) -> None:
-        optimizer.zero_grad()
         loss = (model(state["batch"]) ** 2).mean()
         loss.backward()
-        optimizer.step()
-        scheduler.step()
         state["loss"], state["output"] = loss, loss.detach()
 
+    @runner.on(step_at)
+    def step(_: State) -> None:
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+
     MeanReducer("mean").attach_on(runner)
+    RunningAverage("smooth", value="output").attach_on(runner)
+    RunningAverage("latest", value="output", window=2).attach_on(runner)
     early_stopping("mean", patience=0, restore=model).attach_on(runner)
     Snapshots(
         folder / "snapshots",
@@ -190,11 +205,15 @@ def torch_job(
             "optimizer": optimizer.state_dict(),
             "scheduler": scheduler.state_dict(),
             "mean": runner.state["mean"],
+            "stats": runner.state["stats"],
         },
     )
 
 
+GROUPS = Event.BATCH.every(2, of="epoch", rest=True)
+
 EVERY = {
+    "group of an epoch": GROUPS,
     "batch": Event.BATCH,
     "third batch": Event.BATCH.every(3),
     "epoch": Event.EPOCH_FINISHED,
@@ -218,9 +237,14 @@ NUMPY: dict[str, dict[str, Any]] = {
     "an empty epoch first": {"sizes": (0, 3)},
     "two empty epochs": {"sizes": (0,)},
     "one batch": {"sizes": (1, 1)},
-    "early stopping with restore": {"patience": 0, "max_epoch": 4, "sizes": (3,)},
+    "early stopping with restore": {"early": {"patience": 0}, "max_epoch": 4, "sizes": (3,)},
+    "early stopping by a threshold": {
+        "early": {"stopping_threshold": 9.0, "warm_up": 1},
+        "max_epoch": 4,
+        "sizes": (3,),
+    },
     "early stopping, saved by batches": {
-        "patience": 0,
+        "early": {"patience": 0},
         "max_epoch": 4,
         "sizes": (3,),
         "every": Event.BATCH.every(2),
@@ -232,6 +256,7 @@ NUMPY: dict[str, dict[str, Any]] = {
 
 TORCH: dict[str, dict[str, Any]] = {
     **{f"every {name}": {"every": every} for name, every in EVERY.items()},
+    "accumulated gradients": {"every": GROUPS, "step_at": GROUPS},
     "two workers": {"n_workers": 2},
     "two workers, every third batch": {"n_workers": 2, "every": Event.BATCH.every(3)},
 }

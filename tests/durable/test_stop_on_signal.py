@@ -510,7 +510,7 @@ class TestTooLate:
         with pytest.raises(SystemExit) as caught:
             runner.run([1], max_epoch=9)
         assert caught.value.code == 130
-        assert runner.state["stopped_by"] == "early_stopping('loss')"
+        assert runner.state["stopped_by"] == "early_stopping('loss'): patience"
 
     def test_without_an_exit_the_signal_is_raised_again_where_something_else_stops(self) -> None:
         runner = Runner()

@@ -35,6 +35,7 @@ from rnnr.attachments import (
     LambdaReducer,
     MeanReducer,
     ProgressBar,
+    RunningAverage,
     SumReducer,
 )
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
@@ -99,6 +100,8 @@ ATTACHMENTS: dict[str, Callable[[], Attachment]] = {
     "LambdaReducer": lambda: LambdaReducer("longest", max),
     "SumReducer": lambda: SumReducer("sum"),
     "MeanReducer": lambda: MeanReducer("mean"),
+    "RunningAverage": lambda: RunningAverage("average", value="output"),
+    "RunningAverage over a window": lambda: RunningAverage("average", value="output", window=2),
     "StopOnSignal": StopOnSignal,
     "tqdm": bar,
     "bar as it is": lambda: ProgressBar(file=io.StringIO()),
@@ -240,8 +243,14 @@ def parts(folder: Path, at_end: ExitStack) -> dict[str, Attach]:
         "operators.pipeline": a_pipeline,
         "maybe_stop_early": finished(maybe_stop_early(patience=1)),
         "early_stopping": early_stopping("worse", patience=1, restore="weights").attach_on,
+        "early_stopping by a threshold": early_stopping(
+            "worse", stopping_threshold=-1, divergence_threshold=0.5, check_finite=True
+        ).attach_on,
         "early_stopping without an end": finished(early_stopping("worse", "max", patience=1)),
         "checkpoint": finished(checkpoint("output", under=folder, when="better", at_most=2)),
+        "checkpoint of the best": finished(
+            checkpoint("output", under=folder, best="worse", at_most=2, link="best")
+        ),
         "pipeline": finished(pipeline(when("worse"), fold("seen", max, value="epoch"), stop())),
         "isolate": finished(isolate(lambda state: state["no such key"])),
         "isolate at the end of a pipeline": failing_view,

@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.extras import np
-from rnnr.operators._improvement import check_patience, failures_in_a_row, improvement_rule
+from rnnr.operators._improvement import (
+    check_patience,
+    failures_in_a_row,
+    improvement_rule,
+    limit_rule,
+)
 
 NUMBERS = st.floats(allow_nan=False)
 MODES = st.sampled_from(["min", "max"])
@@ -45,6 +50,34 @@ def test_a_nan_is_what_the_policy_says_even_as_the_first_value(
     expected = r"value 7 for test must be a number, got nan \(float\); find out what made it, or"
     with pytest.raises(ValueError, match=expected):
         improvement_rule("test", mode, 0.0, "raise")(best, nan, 7)
+
+
+@given(EIGHTHS, EIGHTHS, st.integers(0, 8).map(lambda n: n / 8), MODES)
+def test_a_relative_difference_is_a_share_of_the_size_of_the_best_whatever_its_sign(
+    best: float, value: float, share: float, mode: str
+) -> None:
+    gain = Fraction(best) - Fraction(value) if mode == "min" else Fraction(value) - Fraction(best)
+    rule = improvement_rule("test", mode, share, "raise", min_delta_mode="rel")
+    assert rule(best, value, 2) is (gain > Fraction(share) * abs(Fraction(best)))
+
+
+@pytest.mark.parametrize(("mode", "worst"), [("min", inf), ("max", -inf)])
+def test_any_value_is_relatively_better_than_the_worst_infinity(mode: str, worst: float) -> None:
+    rule = improvement_rule("test", mode, 0.01, "raise", min_delta_mode="rel")
+    assert rule(worst, 5.0, 2) is True
+    assert rule(-worst, 5.0, 2) is False
+    assert rule(worst, worst, 2) is False
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_what_is_beyond_a_limit(mode: str) -> None:
+    sign = 1 if mode == "min" else -1
+    rule = limit_rule(mode, True, sign * 0.5, sign * 2.0)
+    found = [rule(sign * value) for value in (0.25, 0.5, 0.75, 2.0, 2.5, inf, -inf, nan)]
+    stop, finite = "stopping_threshold", "check_finite"
+    assert found == [stop, stop, None, None, "divergence_threshold", finite, finite, finite]
+    rule = limit_rule(mode, False, None, None)
+    assert [rule(value) for value in (0.0, inf, -inf, nan)] == [None] * 4
 
 
 @given(st.lists(st.booleans()))

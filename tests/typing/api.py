@@ -90,6 +90,7 @@ runner.on(Event.BATCH, lambda: None)  # type: ignore[arg-type, misc]  # pyright:
 # Selections
 
 assert_type(Event.BATCH.every(2), Selection)
+assert_type(Event.BATCH.every(2, of="epoch", rest=True), Selection)
 assert_type(Event.BATCH.first(3) | Event.FINISHED, Selection)
 assert_type(Event.BATCH | Event.FINISHED, Selection)
 assert_type(Event.BATCH.seconds(1.5), Selection)

@@ -1,10 +1,11 @@
-"""What attaches to several events of a runner: reducers, a bar, a timer, a remote control."""
+"""What attaches to several events of a runner: reducers, averages, a bar, a timer, a control."""
 
 from rnnr.attachments._attachment import Attachment
 from rnnr.attachments._control import Control, ControlStatus
 from rnnr.attachments._epoch_timer import EpochTimer
 from rnnr.attachments._progress_bar import ProgressBar
 from rnnr.attachments._reducers import LambdaReducer, MeanReducer, SumReducer
+from rnnr.attachments._running_average import RunningAverage
 
 __all__ = [
     "Attachment",
@@ -14,5 +15,6 @@ __all__ = [
     "LambdaReducer",
     "MeanReducer",
     "ProgressBar",
+    "RunningAverage",
     "SumReducer",
 ]

@@ -1,42 +1,28 @@
 """Early stopping by a metric, and the return to its best."""
 
-import logging
-from copy import deepcopy
 from typing import Any
 
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from rnnr._errors import as_integer, check_string, wrong_type, wrong_value
-from rnnr._numbers import number_of
 from rnnr._pipeline import named
 from rnnr.attachments._attachment import reserve_key
 from rnnr.callbacks._restore import Restorer
+from rnnr.callbacks._stopper import Stopper
 from rnnr.event import ENDS, Event
 from rnnr.operators._do import do
 from rnnr.operators._fold import folding
-from rnnr.operators._improvement import Rule, check_patience, failures_in_a_row, improvement_rule
+from rnnr.operators._improvement import check_patience, improvement_rule, limit_rule
 from rnnr.operators._pipeline import pipeline
 from rnnr.operators._when import when
 from rnnr.runner import Runner, check_runner
 from rnnr.selection import Selection
-from rnnr.state import (
-    STOPPED_BY,
-    State,
-    begin_key,
-    check_key,
-    check_metric,
-    reader,
-    stop_after_event,
-)
+from rnnr.state import State, check_key, check_metric
 from rnnr.streams._delivery import Callback
 from rnnr.streams._layer import Layer
 
 __all__ = ["EarlyStopping", "early_stopping"]
-
-logger = logging.getLogger("rnnr.callbacks.early_stopping")
-
-_KEY_CURE = "set it in a callback or a reducer that runs before this one"
 
 
 def early_stopping(
@@ -45,6 +31,10 @@ def early_stopping(
     patience: float = 5,
     *,
     min_delta: float = 0.0,
+    min_delta_mode: str = "abs",
+    check_finite: bool = False,
+    stopping_threshold: float | None = None,
+    divergence_threshold: float | None = None,
     warm_up: int = 0,
     nan: str = "no-improvement",
     restore: Any = None,
@@ -52,14 +42,17 @@ def early_stopping(
 ) -> "EarlyStopping":
     """Make a callback that stops the run when a metric has not got better for a while.
 
+    It also stops when the metric has reached what was wanted, or will not any more.
+
     The callback counts the values in a row of ``state[key]`` that are not better than the best
     before them. When the count exceeds ``patience`` it sets ``state["running"]`` to ``False`` and
-    logs so on ``rnnr.callbacks.early_stopping``. What it remembers is in the state, so a resumed
+    logs why on ``rnnr.callbacks.early_stopping``. What it remembers is in the state, so a resumed
     run goes on with it, also in another process.
 
     Attach it with ``early_stopping(...).attach_on(runner)``: the run stops when all callbacks of
-    the event have run. Without ``restore`` it is also a plain callback, for ``runner.on``, which
-    stops the run at once. Each `rnnr.Runner.run` begins to count again.
+    the event have run, and ``state["stopped_by"]`` names the argument that stopped it, as in
+    ``"early_stopping('loss'): patience"``. Without ``restore`` it is also a plain callback, for
+    ``runner.on``, which stops the run at once. Each `rnnr.Runner.run` begins to count again.
 
     Note:
         ``patience=n`` of Keras and Lightning is ``patience=n - 1`` here: they stop at the
@@ -70,6 +63,12 @@ def early_stopping(
         mode: ``"min"`` if less is better, ``"max"`` if more is.
         patience: How many failures in a row to bear; one more stops the run.
         min_delta: A value is better if it is so by more than this.
+        min_delta_mode: ``"abs"`` for a difference, ``"rel"`` for a share of the best so far,
+            whatever its sign: with ``min_delta=0.01`` by more than 1 %.
+        check_finite: Whether a NaN or an infinity stops the run, whatever ``nan`` says. It is
+            never the best.
+        stopping_threshold: Stop when a value is as good as this or better.
+        divergence_threshold: Stop when a value is worse than this.
         warm_up: Number of values at the beginning to skip.
         nan: What to make of a NaN, which is never the best: ``"raise"`` a ValueError,
             ``"ignore"`` it, or count it as ``"no-improvement"``.
@@ -107,7 +106,8 @@ def early_stopping(
     """
     check_string("key", key, "name the metric, for example 'loss'")
     part = f"early_stopping({key!r})"
-    rule = improvement_rule(part, mode, min_delta, nan)
+    rule = improvement_rule(part, mode, min_delta, nan, min_delta_mode=min_delta_mode)
+    limit = limit_rule(mode, check_finite, stopping_threshold, divergence_threshold)
     check_patience("patience", patience)
     cure = "pass a number of values to skip; 0 checks from the first value on"
     warm_up = as_integer("warm_up", warm_up, 0, cure)
@@ -116,117 +116,9 @@ def early_stopping(
     check_metric("key", key)
     check_key("memory", memory, key)
     is_best = improvement_rule(part, mode, 0.0, "no-improvement")
-    stopper = Stopper(key, part, rule, is_best, patience, warm_up, Restorer(part, restore), memory)
+    restorer = Restorer(part, restore)
+    stopper = Stopper(key, part, rule, is_best, limit, patience, warm_up, restorer, memory)
     return EarlyStopping(stopper, restores=restore is not None)
-
-
-class Stopper:
-    """What early stopping decides and remembers; it does not know what it is attached to.
-
-    It is beside `EarlyStopping`, which holds pipelines of its methods, and would be in a cycle with
-    them: a model that is restored would stay until the garbage collector comes.
-
-    Args:
-        key: Key of the metric.
-        part: What it is called in messages.
-        rule: Whether a value is better, for the patience.
-        is_best: The same without a least difference, for what is restored.
-        patience: How many failures in a row to bear.
-        warm_up: How many values at the beginning to skip.
-        restorer: Copies what is to be restored.
-        memory: Key of the state under which it remembers.
-    """
-
-    def __init__(
-        self,
-        key: str,
-        part: str,
-        rule: Rule,
-        is_best: Rule,
-        patience: float,
-        warm_up: int,
-        restorer: Restorer,
-        memory: str,
-    ) -> None:
-        self._read = reader(key, part, _KEY_CURE)
-        self.part = part
-        self._rule = rule
-        self._is_best = is_best
-        self._patience = patience
-        self._warm_up = warm_up
-        self.restorer = restorer
-        self.memory = memory
-
-    def next(self, memory: dict[str, Any], state: State) -> dict[str, Any]:
-        """Return the memory after one more value; a new dict, so that a copy of the state keeps."""
-        seen = memory["seen"] + 1
-        after = {**memory, "seen": seen, "due": False}
-        if seen <= self._warm_up:
-            return after
-        value = number_of(self._read(state), self.part)
-        better = self._rule(memory["best"], value, seen)
-        if better is not None:
-            after["failures"] = failures_in_a_row(memory["failures"], not better)
-            after["due"] = not better and after["failures"] > self._patience
-        if better:
-            after["best"] = value
-        if self._is_best(memory.get("kept_value", memory["best"]), value, seen):
-            after |= {"kept_value": value, "kept": self.restorer.copy(state)}
-        return after
-
-    def is_due(self, state: State) -> bool:
-        """Return whether the last value was one failure too many."""
-        memory = state.get(self.memory, {})
-        return bool(memory.get("due")) and memory["failures"] > self._patience
-
-    def log(self, state: State) -> None:
-        """Log that the run is stopped."""
-        failures, best = (state[self.memory][key] for key in ("failures", "best"))
-        message = "Patience exceeded, stopping early: %s, no better than %s for %d values"
-        logger.info(message, self.part, best, failures)
-
-    def stop(self, state: State) -> None:
-        """Stop the run after the event, in which it was saved with the value that was too much.
-
-        A run that is restarted from there stops again.
-        """
-        stop_after_event(state, self.part)
-
-    def settle(self, state: State) -> None:
-        """Remember that this has stopped the run: `rnnr.Runner.resume` trains on."""
-        memory = state.get(self.memory, {})
-        if memory.get("due") and state.get(STOPPED_BY) == self.part:
-            self._settle(state)
-
-    def stop_at_once(self, state: State) -> None:
-        """Stop the run, and remember that."""
-        self._settle(state)
-        state["running"] = False
-
-    def _settle(self, state: State) -> None:
-        state[self.memory] = {**state[self.memory], "due": False}
-
-    def begin(self, state: State) -> None:
-        """Forget an earlier run."""
-        begin_key(state, self.memory)
-
-    def restore(self, state: State) -> None:
-        """Put the best back at the end of a run, and keep what it replaces."""
-        memory = state.get(self.memory, {})
-        if memory.get("kept") and "replaced" not in memory:  # FAILED may come after FINISHED
-            # first of all, so that a resume finds it even if the rest fails half-way
-            state[self.memory] = {
-                **memory,
-                "replaced": self.restorer.current(state, memory["kept"]),
-            }
-            self.restorer.restore(state, deepcopy(memory["kept"]), memory["kept"])
-
-    def put_back(self, state: State) -> None:
-        """Put back what the best has replaced, as if the run had never ended."""
-        memory = {**state.get(self.memory, {})}
-        if "replaced" in memory:
-            self.restorer.restore(state, memory.pop("replaced"), memory["kept"])
-            state[self.memory] = memory
 
 
 class EarlyStopping:

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from rnnr._errors import as_number, wrong_type
+from rnnr._errors import as_number
 from rnnr._numbers import addend, quotient, result_type, rounded
 from rnnr._pipeline import Pipeline, stateful
+from rnnr.operators._averaging import AveragingRule, Memory, not_averaged
 
-__all__ = ["ema"]
+__all__ = ["check_decay", "ema", "ema_rule"]
 
 
 def ema(decay: float) -> Pipeline[Any, Any]:
@@ -48,26 +49,40 @@ def ema(decay: float) -> Pipeline[Any, Any]:
         2.0
         1.43
     """
-    expected = "a number between 0 and 1, neither of them included"
-    cure = "pass for example 0.9, which averages over about ten values"
-    decay = as_number("decay", decay, expected, lambda x: 0 < x < 1, cure)
-    part = f"ema({decay})"
+    decay = check_decay(decay)
+    rule = ema_rule(decay, f"ema({decay})")
 
     def averaging() -> Callable[[Any], Any]:
-        total, weight = None, 0.0
+        memory: Memory = {}
 
         def average(value: Any) -> Any:
-            nonlocal total, weight
-            try:
-                one = quotient(addend(value), 1)  # an object of our own: it may be filled again
-                total = one if total is None else total * decay + one
-                weight = weight * decay + 1.0
-                return rounded(total / weight, result_type(value))
-            except TypeError as error:
-                cure = "select one first, for example with select('loss')"
-                expected = "a number, array or tensor"
-                raise wrong_type(f"a value for {part}", expected, value, cure) from error
+            nonlocal memory
+            memory, result = rule(memory, value)
+            return result
 
         return average
 
     return stateful(averaging)
+
+
+def check_decay(decay: float) -> float:
+    """Return a decay as a float; raise unless it is one."""
+    expected = "a number between 0 and 1, neither of them included"
+    cure = "pass for example 0.9, which averages over about ten values"
+    return as_number("decay", decay, expected, lambda x: 0 < x < 1, cure)
+
+
+def ema_rule(decay: float, part: str) -> AveragingRule:
+    """Make the rule that averages one more value, with a new memory."""
+
+    def rule(memory: Memory, value: Any) -> tuple[Memory, Any]:
+        try:
+            one = quotient(addend(value), 1)  # an object of our own: it may be filled again
+            total = memory["total"] * decay + one if memory else one
+            weight = memory["weight"] * decay + 1.0 if memory else 1.0
+            average = rounded(total / weight, result_type(value))
+        except TypeError as error:
+            raise not_averaged(part, value) from error
+        return {"total": total, "weight": weight}, average
+
+    return rule

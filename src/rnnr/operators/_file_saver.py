@@ -2,12 +2,10 @@
 
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
-from string import Formatter
 from typing import Any
 
 from reactivex import abc
@@ -16,14 +14,22 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from rnnr._errors import add_note, check_string, wrong_type, wrong_value
 from rnnr._pipeline import Pipeline, stateless
 from rnnr._runs import runs_on_this_thread
-from rnnr.files import KeptFiles, SavedFile, SavedFiles, is_stamped, new_stamp, stamp, write_atomic
+from rnnr.files import (
+    KeptFiles,
+    SavedFile,
+    SavedFiles,
+    is_stamped,
+    new_stamp,
+    stamp,
+    write_atomic,
+)
+from rnnr.operators._file_names import as_folder, ending_of, fields_of, queue_key
+from rnnr.operators._ranking import Ranking, is_of_another_moment, is_there
 from rnnr.state import State, begin_key, check_key, check_state, reader
 
 __all__ = ["FileSaver", "other_keepers"]
 
 logger = logging.getLogger("rnnr.callbacks.checkpointing")
-
-_FIELD = re.compile(r"([^.[\]]+)(?:\.[^.[\]]+|\[[^\]]+\])*")  # as in {epoch}, {valid[loss]}, {a.b}
 
 
 class FileSaver:
@@ -43,6 +49,11 @@ class FileSaver:
         ext: As for `save_file`.
         prefix_fmt: As for `save_file`.
         queue_fmt: As for `save_file`.
+        ranking: Decides which files are the best, if that is asked for.
+        link: Name in the folder that one of the files is given, too, by another part.
+
+    Attributes:
+        link: The path of that name, if there is one.
     """
 
     def __init__(
@@ -57,10 +68,14 @@ class FileSaver:
         ext: str,
         prefix_fmt: str,
         queue_fmt: str,
+        ranking: Ranking | None = None,
+        link: str | None = None,
     ) -> None:
         strings = {"what": what, "ext": ext, "prefix_fmt": prefix_fmt, "queue_fmt": queue_fmt}
         if when is not None:
             strings["when"] = when
+        if link is not None:
+            strings["link"] = link
         for name, string in strings.items():
             check_string(name, string, f"write {name}='...'")
         if using is not None and not callable(using):
@@ -71,14 +86,19 @@ class FileSaver:
         cure = f"set it in a callback that is added before {part}, or pass obj"
         self._read = reader(what, part, cure)
         cure = f"the file's name, {self._name_fmt!r}, has it as a field"
-        fields = _fields_of(self._name_fmt)
-        self._ending = _ending_of(self._name_fmt)
+        fields = fields_of(self._name_fmt)
+        self._ending = ending_of(self._name_fmt)
         self._read_fields = [reader(key, part, cure) for key in fields]
-        self._write = _pickle if using is None else _without_time(using)
-        self._queue = _queue_key(queue_fmt, what)
-        check_key("queue_fmt", self._queue, what, *fields, *([when] if when else []))
-        self._folder = _as_folder(under)
-        self._name = "|".join([self._name_fmt, str(self._folder), when or ""])
+        self._has_fields = bool(fields)
+        self._ranking = ranking
+        self._write = _pickle if using is None else _written_by(using, unshared=link is not None)
+        self._queue = queue_key(queue_fmt, what)
+        read = [*fields, *([when] if when else []), *([ranking.key] if ranking else [])]
+        check_key("queue_fmt", self._queue, what, *read)
+        self._folder = as_folder(under)
+        self.link = None if link is None else self._folder / self._checked_link(link)
+        order = [str(ranking)] if ranking else []
+        self._name = "|".join([self._name_fmt, str(self._folder), when or "", *order])
         self._is_named = False
 
     def operator(self) -> Pipeline[State, KeptFiles]:
@@ -87,9 +107,7 @@ class FileSaver:
         def step(state: State) -> KeptFiles:
             check_state(self._part, state)
             self.begin(state)
-            for read_field in self._read_fields:
-                read_field(state)
-            path = self._folder / self._name_fmt.format_map(state)
+            path = self._path(state)
             thing = self._obj if self._obj is not None else self._read(state)
             logger.info("Saving to %s", path)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,12 +117,41 @@ class FileSaver:
                 place = f"{self._part} was writing"
                 add_note(error, f"rnnr: {place} {path}", place=place)
                 raise
-            files = state[self._queue].files
-            mine = [one for one, file in files.items() if self._name in file.savers]
-            own = tuple(one for one in mine if self._could_write(one, path))
-            return KeptFiles(state, self._queue, self._name, own)
+            return KeptFiles(state, self._queue, self._name, self._own(state, path))
 
         return stateless(step, self._reserve_on)
+
+    def is_among_best(self, ranking: Ranking, n: int, state: State) -> bool:
+        """Return whether what would be written now is among the n best files then."""
+        check_state(self._part, state)
+        path = self._path(state)
+        files = state[self._queue].files
+        own = [one for one in self._own(state, path) if is_there(one, files[one])]
+        return ranking.is_among_best(state, self._name, own, str(path), n)
+
+    def _path(self, state: State) -> Path:
+        """Return the path of the file of a state."""
+        for read_field in self._read_fields:
+            read_field(state)
+        return self._folder / self._name_fmt.format_map(state)
+
+    def _own(self, state: State, newest: Path) -> tuple[str, ...]:
+        """Return the files that it keeps."""
+        files = state[self._queue].files
+        mine = [one for one, file in files.items() if self._name in file.savers]
+        return tuple(one for one in mine if self._could_write(one, newest))
+
+    def _checked_link(self, link: str) -> str:
+        """Return the name of the link; raise unless it is one, and of use."""
+        if link in ("", os.curdir, os.pardir) or os.path.basename(link) != link:
+            cure = "write for example link='model_best.pkl'; it is in the folder of the files"
+            raise wrong_value("link", "the name of a file, without a folder", link, cure)
+        if not self._has_fields:
+            cure = f"{self._name_fmt!r} is one already"
+            raise wrong_value(
+                "link", "left out where the file's name is always the same", link, cure
+            )
+        return link
 
     def _could_write(self, path: str, newest: Path) -> bool:
         """Return whether a path may be one of ours: a hostile state may name any other."""
@@ -116,10 +163,26 @@ class FileSaver:
         """Reserve the key, which checkpoints may share, and a name that no other one has."""
         reserved = runner._keys
         free = reserved.reserve("queue_fmt", self._queue, self._part, self, kind="checkpoint")
+        frees = [free]
+        try:
+            for argument, path, kind in self._names_for_itself():
+                wish = argument, str(path), self._part, self
+                frees.append(reserved.reserve(*wish, kind=kind, what="a file name"))
+        except ValueError:
+            CompositeDisposable(*map(Disposable, frees)).dispose()
+            raise
         name, free_name = reserved.reserve_numbered(self._name, self)
         if not self._is_named:
             self._name, self._is_named = name, True
-        return CompositeDisposable(Disposable(free), Disposable(free_name))
+        return CompositeDisposable(*map(Disposable, [*frees, free_name]))
+
+    def _names_for_itself(self) -> Iterator[tuple[str, Path, str | None]]:
+        """Yield the names of files that another part would overwrite, and who may all the same."""
+        if self.link:
+            yield "link", self.link, None
+        if not self._has_fields:  # the newest of two are the same, but the best is not the newest
+            path = self._folder / self._name_fmt.format()
+            yield "prefix_fmt", path, None if self._ranking else "the newest"
 
     def begin(self, state: State) -> None:
         """Forget the files of an earlier run: they are not ours any more."""
@@ -131,6 +194,7 @@ class FileSaver:
 
     def _save(self, state: State, path: Path, write: Callable[[int], object]) -> None:
         """Write a file as the newest."""
+        self._check_not_a_best(state, path)
         before = state[self._queue]
         files = {**SavedFiles.of(before).files}
         savers = {self._name}
@@ -139,16 +203,30 @@ class FileSaver:
         time_ns = new_stamp()
         newest = SavedFile(tuple(sorted(savers)), time_ns)
         # first: a saved state knows its own file
+        forget = _nothing
+        if self._ranking:
+            forget = self._ranking.remember(state, self._name, self._own(state, path), str(path))
         state[self._queue] = SavedFiles({**files, str(path): newest})
         try:
             write(time_ns)
         except BaseException:
             if not is_stamped(path, time_ns):  # else it is in place, and an interrupt came late
                 state[self._queue] = before
+                forget()
             raise
         newest = newest._replace(stamp=stamp(path, time_ns))
         state[self._queue] = SavedFiles({**files, str(path): newest})
         self._tell_others(state, path, newest.stamp)
+
+    def _check_not_a_best(self, state: State, path: Path) -> None:
+        """Raise if a file is among the best of another one, by a value of another moment."""
+        for key in [self._queue, *other_keepers(state, self._queue, path)]:
+            for one, file in SavedFiles.of(state[key]).files.items():
+                others = [name for name in file.savers if name != self._name]
+                if is_same(one, path) and is_of_another_moment(state, others, one):
+                    expected = f"one that leaves {path} alone, one of the best of another part"
+                    cure = "write for example prefix_fmt='best_{epoch}_' in that one"
+                    raise wrong_value("prefix_fmt", expected, self._name_fmt, cure)
 
     def _name_itself(self, state: State) -> None:
         """Take a name in a run that calls it from a function of the user's, and not by `on`.
@@ -196,67 +274,23 @@ def _pickle(obj: Any, path: Path, time_ns: int) -> None:
     write_atomic(path, lambda file: pickle.dump(obj, file), time_ns=time_ns)
 
 
-def _without_time(using: Callable[[Any, Path], object]) -> Callable[[Any, Path, int], object]:
-    return lambda obj, path, _: using(obj, path)
+def _written_by(
+    using: Callable[[Any, Path], object], *, unshared: bool
+) -> Callable[[Any, Path, int], object]:
+    """Return what writes a file by a function of the user's, which may write over what is there."""
+
+    def write(obj: Any, path: Path, _: int) -> None:
+        if unshared and path.is_file():  # its other name keeps what is in it
+            path.unlink()
+        using(obj, path)
+
+    return write
 
 
-def _fields_of(name_fmt: str) -> list[str]:
-    """Return the keys that a format asks for."""
-    try:
-        return list(dict.fromkeys(_keys_in(name_fmt)))
-    except ValueError as error:
-        cure = f"{error}; write for example prefix_fmt='{{epoch}}_'"
-        raise wrong_value("the file's name", "a format of keys", name_fmt, cure) from None
-
-
-def _ending_of(name_fmt: str) -> str:
-    """Return how the names of all files end."""
-    *_, (last, field, *_) = Formatter().parse(name_fmt)
-    return os.path.basename(last) if field is None else ""
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _normal(path: str | Path) -> Path:
     """Return a path without dots in it."""
     return Path(os.path.normpath(path))
-
-
-def _keys_in(fmt: str) -> Iterator[str]:
-    for _, field, spec, conversion in Formatter().parse(fmt):
-        if field is not None:
-            found = _FIELD.fullmatch(field)
-            if not found or found[1].isdigit():
-                raise ValueError(f"{{{field}}} is not a key of the state")
-            if conversion not in (None, "", "a", "r", "s"):
-                raise ValueError(f"there is no conversion !{conversion}")
-            yield found[1]
-            yield from _keys_in(spec or "")
-
-
-def _queue_key(queue_fmt: str, what: str) -> str:
-    try:
-        return queue_fmt.format(what=what)
-    except (ValueError, LookupError, AttributeError):
-        expected, cure = "a format of the field what", "write for example queue_fmt='_saved_{what}'"
-        raise wrong_value("queue_fmt", expected, queue_fmt, cure) from None
-
-
-def _as_folder(under: str | os.PathLike[str] | None) -> Path:
-    try:
-        folder = Path(".") if under is None else Path(under)
-        folder = folder.absolute()  # as it is now, whatever the working directory will be
-    except TypeError:
-        raise wrong_type("under", "a path", under, "pass a directory, for example 'out'") from None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise type(error)(
-            error.errno,
-            f"under must be a directory or become one, got {str(folder)!r}, which cannot be "
-            f"created ({error.strerror}); pass a directory that you may write to",
-        ) from error
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(
-            f"under must be a directory that can be written to, got {str(folder)!r}; change its "
-            "permissions or pass another"
-        )
-    return folder

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from rnnr._errors import as_integer, wrong_type
+from rnnr._errors import as_integer
 from rnnr._numbers import addend, quotient, result_type, rounded
 from rnnr._pipeline import Pipeline, stateful
+from rnnr.operators._averaging import AveragingRule, Memory, not_averaged
 
-__all__ = ["running_mean"]
+__all__ = ["running_mean", "window_rule"]
 
 
 def running_mean(n: int) -> Pipeline[Any, Any]:
@@ -47,52 +48,54 @@ def running_mean(n: int) -> Pipeline[Any, Any]:
         5.5
     """
     n = as_integer("n", n, 1, "pass the number of values in the window")
+    part = f"running_mean({n})"
 
     def averaging() -> Callable[[Any], Any]:
-        window = _Window(n)
+        memory: Memory = {}
 
         def mean(value: Any) -> Any:
-            try:
-                return rounded(window.push(value), result_type(value))
-            except TypeError as error:
-                cure = "select one first, for example with select('loss')"
-                name, expected = f"a value for running_mean({n})", "a number, array or tensor"
-                raise wrong_type(name, expected, value, cure) from error
+            return _push(memory, n, value, part)
 
         return mean
 
     return stateful(averaging)
 
 
-class _Window:
-    """The newest n values, and their sum without a subtraction.
+def window_rule(n: int, part: str) -> AveragingRule:
+    """Make the rule that averages the newest n values, with a new memory."""
 
-    A queue of two stacks: new values are piled on one of them; when the other is empty, the
-    pile is turned over into it, as sums that each reach from a value to the turning point.
-    So dropping the oldest value is dropping the top sum.
+    def rule(memory: Memory, value: Any) -> tuple[Memory, Any]:
+        after = {key: [*one] if isinstance(one, list) else one for key, one in memory.items()}
+        return after, _push(after, n, value, part)
+
+    return rule
+
+
+def _push(memory: Memory, n: int, value: Any, part: str) -> Any:
+    """Take a value into a window of n, the oldest out, and return the mean.
+
+    The window is a queue of two stacks, so nothing is ever subtracted: new values are piled on one
+    of them; when the other is empty, the pile is turned over into it, as sums that each reach from
+    a value to the turning point. So dropping the oldest value is dropping the top sum.
     """
+    new: list[Any] = memory.setdefault("new", [])
+    sums_of_old: list[Any] = memory.setdefault("sums_of_old", [])
+    try:
+        one = quotient(addend(value), 1)
+        if len(new) + len(sums_of_old) == n:
+            _drop_oldest(new, sums_of_old)
+        total = memory["sum_of_new"] = memory["sum_of_new"] + one if new else one
+        new.append(one)
+        if sums_of_old:
+            total = sums_of_old[-1] + total
+        return rounded(total / (len(new) + len(sums_of_old)), result_type(value))
+    except TypeError as error:
+        raise not_averaged(part, value) from error
 
-    def __init__(self, n: int) -> None:
-        self._n = n
-        self._new: list[Any] = []
-        self._sum_of_new: Any = None
-        self._sums_of_old: list[Any] = []
 
-    def push(self, value: Any) -> Any:
-        """Take a value in, the oldest out, and return the mean."""
-        value = quotient(addend(value), 1)
-        if len(self._new) + len(self._sums_of_old) == self._n:
-            self._drop_oldest()
-        self._sum_of_new = self._sum_of_new + value if self._new else value
-        self._new.append(value)
-        total = self._sum_of_new
-        if self._sums_of_old:
-            total = self._sums_of_old[-1] + total
-        return total / (len(self._new) + len(self._sums_of_old))
-
-    def _drop_oldest(self) -> None:
-        if not self._sums_of_old:
-            self._sums_of_old.append(self._new.pop())
-            while self._new:
-                self._sums_of_old.append(self._new.pop() + self._sums_of_old[-1])
-        self._sums_of_old.pop()
+def _drop_oldest(new: list[Any], sums_of_old: list[Any]) -> None:
+    if not sums_of_old:
+        sums_of_old.append(new.pop())
+        while new:
+            sums_of_old.append(new.pop() + sums_of_old[-1])
+    sums_of_old.pop()
