@@ -666,6 +666,7 @@ def test_all_curves_are_there_at_the_end_without_locks_also_in_a_window_that_is_
 ) -> None:
     with ending() as (address, finish):
         pages = [open_page(address, may_complain=True) for _ in range(n_windows)]
+        assert pages[0].evaluate(PARKED, n_windows)  # so that the next request is one without locks
         for page in pages:
             page.add_init_script(WITHOUT_LOCKS)
         with pages[0].expect_request("**/end?*"):
