@@ -35,7 +35,7 @@ key                     what it holds
                         the number of the batch that a reducer has accumulated last
 ``_random_states``      `Snapshots`: the states of the random generators before ``iter(batches)``
 ``_had_workers``        `Snapshots`: whether a loader of PyTorch had workers that it keeps
-``_results``            the names of the reducers that have stored their results, a tuple
+``_results``            the keys of the epoch's results, a tuple: those of reducers and evaluations
 ======================  ==================================================================
 """
 
@@ -64,7 +64,7 @@ HAD_WORKERS: Final = "_had_workers"
 """Key, in the memory of an epoch, of whether its loader had started workers that it keeps."""
 
 RESULTS: Final = "_results"
-"""Key, in the memory of an epoch, of the names of the reducers that have stored their results."""
+"""Key, in the memory of an epoch, of the keys of its results, a tuple."""
 
 LATEST: Final = "_latest "
 """Before the key of a reducer: key, in the memory of an epoch, of the batch that it took last."""

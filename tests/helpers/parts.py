@@ -37,7 +37,7 @@ from rnnr.attachments import (
     ProgressBar,
     SumReducer,
 )
-from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
+from rnnr.callbacks import checkpoint, early_stopping, evaluate, maybe_stop_early
 from rnnr.dashboard import Dashboard
 from rnnr.durable import CsvLog, JsonLines, Snapshots, StopOnSignal
 from rnnr.operators import (
@@ -177,6 +177,12 @@ def history(runner: Runner) -> Any:
     return runner.stream(Event.EPOCH_FINISHED).pipe(select("epoch", "n_iters")).subscribe(keep)
 
 
+def evaluated(runner: Runner) -> Any:
+    evaluator = Runner()
+    SumReducer("sum", value="batch").attach_on(evaluator)
+    return runner.on(OFTEN, evaluate(evaluator, [2, 3], prefix="valid_"))
+
+
 def selected(runner: Runner) -> Any:
     selection = (Event.BATCH.every(2) | Event.EPOCH_FINISHED).where(lambda state: state["n_iters"])
     return runner.on(selection, pipeline(fold("seen", max, value="n_iters")))
@@ -242,6 +248,7 @@ def parts(folder: Path, at_end: ExitStack) -> dict[str, Attach]:
         "early_stopping": early_stopping("worse", patience=1, restore="weights").attach_on,
         "early_stopping without an end": finished(early_stopping("worse", "max", patience=1)),
         "checkpoint": finished(checkpoint("output", under=folder, when="better", at_most=2)),
+        "evaluate": evaluated,
         "pipeline": finished(pipeline(when("worse"), fold("seen", max, value="epoch"), stop())),
         "isolate": finished(isolate(lambda state: state["no such key"])),
         "isolate at the end of a pipeline": failing_view,
