@@ -8,7 +8,8 @@ key                     what it holds
 ``_epoch``              memory that lives for one epoch, a dict (see `epoch_memory`)
 ``_run``                memory that lives for one run, a dict (see `run_memory`): the keys that
                         this run has begun to write, under ``_begun``, and where it was stopped
-                        after a whole event, under ``_stopped_at``
+                        after a whole event, under ``_stopped_at``; and the best values that
+                        `EpochLog` has seen, under ``_epoch_log``
 ``_counter``            `maybe_stop_early`: failures in a row (the name is its argument)
 ``_early_stopping_{key}``
                         `early_stopping`: a dict of the best so far, the failures in a row, and

@@ -31,6 +31,7 @@ from rnnr import Emission, Event, Runner, State, isolate
 from rnnr.attachments import (
     Attachment,
     Control,
+    EpochLog,
     EpochTimer,
     LambdaReducer,
     MeanReducer,
@@ -94,6 +95,7 @@ def bar(**settings: Any) -> ProgressBar:
 
 ATTACHMENTS: dict[str, Callable[[], Attachment]] = {
     "Control": Control,
+    "EpochLog": lambda: EpochLog("stats", best={"loss": "min"}, file=io.StringIO()),
     "EpochTimer": EpochTimer,
     "ProgressBar": lambda: ProgressBar(stats="stats", tqdm_cls=Bar),
     "LambdaReducer": lambda: LambdaReducer("longest", max),
