@@ -8,8 +8,9 @@ key                     what it holds
 ``_epoch``              memory that lives for one epoch, a dict (see `epoch_memory`)
 ``_run``                memory that lives for one run, a dict (see `run_memory`): the keys that
                         this run has begun to write, under ``_begun``, and where it was stopped
-                        after a whole event, under ``_stopped_at``; and the best values that
-                        `EpochLog` has seen, under ``_epoch_log``
+                        after a whole event, under ``_stopped_at``; the best values that
+                        `EpochLog` has seen, under ``_epoch_log``; and the position of the bar
+                        of the run, in items, under ``_bar``
 ``_counter``            `maybe_stop_early`: failures in a row (the name is its argument)
 ``_early_stopping_{key}``
                         `early_stopping`: a dict of the best so far, the failures in a row, and
@@ -30,7 +31,7 @@ key                     what it holds
 ``_failed_at``          how many batches were drawn when drawing the next one failed
 ``_broken_at``          how many batches were drawn when the batches raised an error
 ``_started_at``         the time at which the epoch began, for the timer
-``_bar``                position of the progress bar, in items
+``_bar``                position of the progress bar of the epoch, in items
 ``_reducer {name}``     what a reducer has accumulated
 ``_latest _reducer {name}``
                         the number of the batch that a reducer has accumulated last

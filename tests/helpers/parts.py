@@ -74,7 +74,7 @@ class Bar:
 
     n_open = 0
 
-    def __init__(self, batches: object, *, initial: int) -> None:
+    def __init__(self, batches: object, *, initial: int, **_: object) -> None:
         self.n = initial
         Bar.n_open += 1
 
@@ -104,6 +104,8 @@ ATTACHMENTS: dict[str, Callable[[], Attachment]] = {
     "StopOnSignal": StopOnSignal,
     "tqdm": bar,
     "bar as it is": lambda: ProgressBar(file=io.StringIO()),
+    "bar of a run": lambda: bar(per="run", desc="epoch {epoch}/{max_epoch}"),
+    "bar of a run, the user's": lambda: ProgressBar(per="run", stats="stats", tqdm_cls=Bar),
     "bar with a total": lambda: bar(total=9, unit="tok"),
     "bar that is disabled": lambda: ProgressBar(disable=True),
     "bar for terminals alone": lambda: bar(disable=None),

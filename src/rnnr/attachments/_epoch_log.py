@@ -8,19 +8,18 @@ from datetime import timedelta
 from typing import Any, Final, TextIO, TypeAlias
 
 from reactivex import abc
-from reactivex.disposable import Disposable
 
 from rnnr._errors import check_string, wrong_type
 from rnnr._isolate import Failures
 from rnnr._metrics import results_of, values_at
 from rnnr._numbers import numbers_in
-from rnnr.attachments._attachment import Attachment, attach
+from rnnr.attachments._attachment import Attachment, attach, reserve_key
 from rnnr.attachments._display import count_text, one_line
 from rnnr.attachments._epoch_clock import EpochClock
 from rnnr.event import Event
 from rnnr.operators._improvement import Rule, improvement_rule
-from rnnr.runner import Runner, check_runner
-from rnnr.state import State, check_metric, run_memory
+from rnnr.runner import Runner
+from rnnr.state import RUN, State, check_metric, run_memory
 from rnnr.streams._layer import Layer
 
 __all__ = ["EpochLog"]
@@ -62,7 +61,7 @@ class EpochLog(Attachment):
         >>> runner = Runner()
         >>> subscription = MeanReducer("loss", value="batch").attach_on(runner)
         >>> subscription = EpochLog(best={"loss": "min"}).attach_on(runner)
-        >>> runner.run([0.5, 1.0], max_epoch=2)  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
+        >>> runner.run([0.5, 1.0], max_epoch=2)  # doctest: +NORMALIZE_WHITESPACE
         epoch     time        loss
           1/2     0...s       0.75*
           2/2     0...s       0.75
@@ -91,8 +90,7 @@ class EpochLog(Attachment):
         Returns:
             A Disposable that detaches again.
         """
-        check_runner(runner)
-        memory, free = runner._keys.reserve_numbered("_epoch_log", owner=object())
+        memory, reserved = reserve_key(runner, "_epoch_log", memory=RUN)
         table = _Table(self._keys, self._rules, memory, self._file)
         handlers = {
             Event.STARTED: table.begin,
@@ -100,7 +98,7 @@ class EpochLog(Attachment):
             Event.EPOCH_STARTED: table.clock.start,
             Event.EPOCH_FINISHED: table.add,
         }
-        return attach(runner, Layer.CLOCK, handlers, Disposable(free))
+        return attach(runner, Layer.CLOCK, handlers, reserved)
 
 
 class _Table:
