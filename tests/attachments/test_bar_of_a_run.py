@@ -170,6 +170,30 @@ class TestOneBar:
             runner.run("a", max_epoch=2)
         assert story[-1] == ("close",)
 
+    @pytest.mark.parametrize("batches", ["a", Unsized(1)], ids=["sized", "unsized"])
+    def test_that_cannot_advance_is_closed_and_made_again_in_the_next_epoch(
+        self, batches: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        story = list[str]()
+
+        class Bar:
+            def __init__(self, batches: object, **kwargs: Any) -> None:
+                story.append(f"{kwargs['initial']}/{kwargs['total']}")
+
+            def set_postfix(self, **stats: object) -> None: ...
+
+            def update(self, n: int) -> None:
+                raise OSError("full")
+
+            def close(self) -> None:
+                story.append("close")
+
+        runner = Runner()
+        ProgressBar(per="run", tqdm_cls=Bar).attach_on(runner)
+        runner.run(batches, max_epoch=2)
+        assert story == ["0/2", "close", "1/2", "close"]
+        assert len(caplog.records) == 1
+
     def test_is_none_in_a_run_without_epochs(self) -> None:
         runner = Runner()
         story = told(runner)

@@ -73,6 +73,15 @@ class TestResults:
         with_it = {"n": 1.0, "total": 3.0}, ("n", "total")
         assert found == [with_it, ({"n": 1.0}, ("n",)), with_it]  # no old value in between
 
+    def test_have_their_place_on_the_axis_of_the_training(self) -> None:
+        trainer, evaluator, found = Runner(), summing(), list[Any]()
+        trainer.on(Event.BATCH.every(2), evaluate(evaluator, [1, 2], prefix="valid_"))
+        reports(trainer).subscribe()
+        inner = reports(evaluator, on=AT_THE_END)
+        inner.subscribe(lambda report: found.append((report.is_inside, report.step)))
+        trainer.run("abcd")
+        assert found == [(True, 2), (True, 4)]
+
     def test_in_the_middle_of_an_epoch_are_not_results_of_the_epoch(self) -> None:
         trainer = Runner()
         trainer.on(Event.BATCH.every(2), evaluate(summing(), [1, 2]))

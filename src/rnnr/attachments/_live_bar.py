@@ -76,6 +76,7 @@ class LiveBar:
         self._make = make
         self._describe = describe
         self._span = span
+        self._memory = span.memory
         self._position = position
         self._n_items = n_items
         self._stats = stats
@@ -86,7 +87,7 @@ class LiveBar:
     def open(self, state: State) -> None:
         """Show a bar at its position, or go on with the one that is shown."""
         try:
-            bounds = self._span.bounds(state, self._span.memory(state).get(self._position, 0))
+            bounds = self._span.bounds(state, self._memory(state).get(self._position, 0))
             if self._bar is _NO_BAR or not self._span.is_run:
                 self._counts_epochs = bounds.counts_epochs
                 self._bar = self._make(state, bounds)
@@ -111,9 +112,12 @@ class LiveBar:
         if type(n_items) is not int:
             n_items = self._counted(n_items)
         if not self._counts_epochs:
-            self._advance(n_items)
+            try:
+                self._bar.update(n_items)
+            except Exception as error:  # noqa: BLE001  (it is logged)
+                self._drop(error)
         try:
-            memory = self._span.memory(state)
+            memory = self._memory(state)
             memory[self._position] = memory.get(self._position, 0) + n_items
         except Exception as error:  # noqa: BLE001  (it is logged: two kinds of numbers, say)
             self._failures.log(_ITEMS, error)
@@ -123,7 +127,10 @@ class LiveBar:
         if not self._span.is_run:
             self.close(state)
         elif self._counts_epochs:
-            self._advance(1)
+            try:
+                self._bar.update(1)
+            except Exception as error:  # noqa: BLE001  (it is logged)
+                self._drop(error)
 
     def close(self, _: State | None = None) -> None:
         """Close the bar, if one is shown."""
@@ -132,12 +139,6 @@ class LiveBar:
         except Exception as error:  # noqa: BLE001  (it is logged)
             self._failures.log(_DRAWING, error)
         self._bar = _NO_BAR
-
-    def _advance(self, n: Any) -> None:
-        try:
-            self._bar.update(n)
-        except Exception as error:  # noqa: BLE001  (it is logged)
-            self._drop(error)
 
     def _drop(self, error: Exception) -> None:
         bar, self._bar = self._bar, _NO_BAR

@@ -59,7 +59,7 @@ def reports(
     callbacks of its event have run. Its metrics are the numbers
 
     * in ``state["stats"]``, which a bar shows, too,
-    * in the results of the reducers, from the end of the epoch on,
+    * in the results of reducers and evaluations, from the end of the epoch on,
     * in the keys that you name: a number, or a mapping that holds numbers.
 
     Tensors and arrays of one item, NumPy scalars, and other values with ``__float__`` become
