@@ -18,7 +18,7 @@ default_role = "py:obj"
 nitpicky = True
 nitpick_ignore_regex = [
     # The build takes nothing from the network, so names from elsewhere are text and no links.
-    ("py:.*", r"(abc|collections|os|pathlib|pickle|reactivex|typing)\..*"),
+    ("py:.*", r"(abc|collections|contextlib|os|pathlib|pickle|reactivex|typing)\..*"),
     ("py:.*", r"(Any|BaseException|Callable|Iterable|KeyError|Mapping|OSError|Path)"),
     # Private names that signatures mention, and what an Event and a Selection are both.
     ("py:class", r"rnnr\..*\.(_A|_B|_C|_T|Bar|Selectable)"),

@@ -77,9 +77,9 @@ class Keys:
             owners = self._owners.setdefault(name, [])
         return name, _added(owners, owner)
 
-    def has_numbered(self, beginning: str) -> bool:
-        """Return whether a part has such a name, a name that begins like this."""
-        return any(name.startswith(beginning) for name, owners in self._owners.items() if owners)
+    def numbered(self, beginning: str) -> list[str]:
+        """Return the names of that kind which parts have, those that begin like this."""
+        return [one for one, owners in self._owners.items() if owners and one.startswith(beginning)]
 
 
 def _added(things: list[Any], thing: object) -> Free:

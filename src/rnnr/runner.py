@@ -311,7 +311,7 @@ class Runner:
         self._check_resumable()
         if self._latest is None:  # another process has made the state
             warn_of_restored(self.state, self._callbacks())
-            if not repeat_last_batch and self._keys.has_numbered(REDUCER):
+            if not repeat_last_batch and self._keys.numbered(REDUCER):
                 warn_of_batch_not_reduced(self.state)
         self._go(Event.RESUMED, {"running": True}, repeat_last_batch)
 

@@ -8,9 +8,11 @@ key                     what it holds
 ``_epoch``              memory that lives for one epoch, a dict (see `epoch_memory`)
 ``_run``                memory that lives for one run, a dict (see `run_memory`): the keys that
                         this run has begun to write, under ``_begun``, where it was stopped after
-                        a whole event, under ``_stopped_at``, and under ``_values`` the values by
-                        which `checkpoint` knows the best files, each with its batch; and what a
-                        `RunningAverage` remembers, under ``_average {stats} {name}``
+                        a whole event, under ``_stopped_at``, under ``_values`` the values by
+                        which `checkpoint` knows the best files, each with its batch; what a
+                        `RunningAverage` remembers, under ``_average {stats} {name}``; the best
+                        values that `EpochLog` has seen, under ``_epoch_log``; and the position of
+                        the bar of the run, in items, under ``_bar``
 ``_counter``            `maybe_stop_early`: failures in a row (the name is its argument)
 ``_early_stopping_{key}``
                         `early_stopping`: a dict of the best so far, the failures in a row, what is
@@ -32,13 +34,13 @@ key                     what it holds
 ``_failed_at``          how many batches were drawn when drawing the next one failed
 ``_broken_at``          how many batches were drawn when the batches raised an error
 ``_started_at``         the time at which the epoch began, for the timer
-``_bar``                position of the progress bar, in items
+``_bar``                position of the progress bar of the epoch, in items
 ``_reducer {name}``     what a reducer has accumulated
 ``_latest _reducer {name}``
                         the number of the batch that a reducer has accumulated last
 ``_random_states``      `Snapshots`: the states of the random generators before ``iter(batches)``
 ``_had_workers``        `Snapshots`: whether a loader of PyTorch had workers that it keeps
-``_results``            the names of the reducers that have stored their results, a tuple
+``_results``            the keys of the epoch's results, a tuple: those of reducers and evaluations
 ======================  ==================================================================
 """
 
@@ -67,7 +69,7 @@ HAD_WORKERS: Final = "_had_workers"
 """Key, in the memory of an epoch, of whether its loader had started workers that it keeps."""
 
 RESULTS: Final = "_results"
-"""Key, in the memory of an epoch, of the names of the reducers that have stored their results."""
+"""Key, in the memory of an epoch, of the keys of its results, a tuple."""
 
 LATEST: Final = "_latest "
 """Before the key of a reducer: key, in the memory of an epoch, of the batch that it took last."""

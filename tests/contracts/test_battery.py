@@ -27,7 +27,7 @@ import rnnr.recording
 from helpers.events import n_handlers
 from helpers.parts import PARTS, Attach, Bar, parts
 from rnnr import Event, Layer, Runner, State
-from rnnr.callbacks import checkpoint, early_stopping
+from rnnr.callbacks import checkpoint, early_stopping, evaluate
 from rnnr.operators import pipeline
 
 
@@ -46,6 +46,7 @@ RESULTS = (
     "sum",
     "mean",
     "stats",
+    "valid_sum",
     "_counter",
     "_early_stopping_worse",
     "_saved_output",
@@ -204,13 +205,21 @@ def test_two_runners_one_inside_the_other_do_not_mix(attach: Attach, expected: S
 
 
 class Model:
-    """What a weak reference can tell of, and a part restore."""
+    """What a weak reference can tell of, and a part restore or evaluate."""
+
+    training = True
 
     def state_dict(self) -> State:
         return {}
 
     def load_state_dict(self, contents: State) -> None:
         assert contents == {}
+
+    def train(self, mode: bool = True) -> None:
+        self.training = mode
+
+    def eval(self) -> None:
+        self.train(False)
 
 
 HELD_BY_THE_SUBSCRIPTION = {
@@ -261,6 +270,9 @@ def keep_what_it_returns(attach: Attach, kept: list[Any], runner: Runner) -> Non
 HOLDERS: dict[str, Callable[[Runner, Model, Path], Any]] = {
     "checkpoint": lambda runner, model, folder: runner.on(
         Event.EPOCH_FINISHED, checkpoint("model", model, using=print_nothing, under=folder)
+    ),
+    "evaluate": lambda runner, model, _: runner.on(
+        Event.EPOCH_FINISHED, evaluate(Runner(), [1], model=model)
     ),
     "early_stopping": lambda runner, model, _: early_stopping("worse", restore=model).attach_on(
         runner

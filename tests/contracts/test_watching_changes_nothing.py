@@ -217,6 +217,8 @@ SIZED = {
     "Record",
     "Snapshots",  # of a loader of PyTorch, once an epoch
     "bar as it is",
+    "bar of a run",
+    "bar of a run, the user's",
     "bar of another class",
     "bar for terminals alone",  # as soon as tqdm knows that this is none
     "bar that counts items",
@@ -229,6 +231,8 @@ SIZED = {
 ASKS_A_LIST = {
     "tqdm",
     "bar as it is",
+    "bar of a run",
+    "bar of a run, the user's",
     "bar of another class",
     "bar that counts items",
 }

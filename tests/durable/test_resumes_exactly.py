@@ -1,5 +1,6 @@
 """Crashes at pairs of moments of many kinds of runs: each is resumed to the last bit."""
 
+import io
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,10 +10,11 @@ import pytest
 
 from helpers.extras import np, torch
 from rnnr import Event, Runner, State
-from rnnr.attachments import LambdaReducer, MeanReducer, RunningAverage, SumReducer
+from rnnr.attachments import EpochLog, LambdaReducer, MeanReducer, RunningAverage, SumReducer
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
 from rnnr.durable import CsvLog, Job, JsonLines, Snapshots, resumes_exactly
 from rnnr.sources import prefetch
+from rnnr.state import run_memory
 
 
 class Shuffled:
@@ -116,6 +118,7 @@ def numpy_job(
         early_stopping("valid", restore="best", **early).attach_on(runner)
     if stop is not None:
         stop(runner)
+    EpochLog("valid", best={"valid": "min"}, file=io.StringIO()).attach_on(runner)
     rows = JsonLines(folder / "rows.jsonl", "output", "loss", on=Event.BATCH | Event.EPOCH_FINISHED)
     table = CsvLog(folder / "table.csv", "loss", "valid", "best_valid")
     for log in (rows, table):
@@ -139,6 +142,7 @@ def numpy_job(
             f"{path.parent.name}/{path.name}": path.read_bytes()
             for path in [folder / "rows.jsonl", folder / "table.csv", *kept_files]
         }
+        kept["best of the log"] = run_memory(runner.state)["_epoch_log"]
         return {**kept, "weights": weights, "optimizer": optimizer.state_dict(), "files": files}
 
     return Job(runner, lambda: runner.run(batches, max_epoch), result)

@@ -31,6 +31,7 @@ from rnnr import Emission, Event, Runner, State, isolate
 from rnnr.attachments import (
     Attachment,
     Control,
+    EpochLog,
     EpochTimer,
     LambdaReducer,
     MeanReducer,
@@ -38,7 +39,7 @@ from rnnr.attachments import (
     RunningAverage,
     SumReducer,
 )
-from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
+from rnnr.callbacks import checkpoint, early_stopping, evaluate, maybe_stop_early
 from rnnr.dashboard import Dashboard
 from rnnr.durable import CsvLog, JsonLines, Snapshots, StopOnSignal
 from rnnr.operators import (
@@ -74,7 +75,7 @@ class Bar:
 
     n_open = 0
 
-    def __init__(self, batches: object, *, initial: int) -> None:
+    def __init__(self, batches: object, *, initial: int, **_: object) -> None:
         self.n = initial
         Bar.n_open += 1
 
@@ -95,6 +96,7 @@ def bar(**settings: Any) -> ProgressBar:
 
 ATTACHMENTS: dict[str, Callable[[], Attachment]] = {
     "Control": Control,
+    "EpochLog": lambda: EpochLog("stats", best={"loss": "min"}, file=io.StringIO()),
     "EpochTimer": EpochTimer,
     "ProgressBar": lambda: ProgressBar(stats="stats", tqdm_cls=Bar),
     "LambdaReducer": lambda: LambdaReducer("longest", max),
@@ -105,6 +107,8 @@ ATTACHMENTS: dict[str, Callable[[], Attachment]] = {
     "StopOnSignal": StopOnSignal,
     "tqdm": bar,
     "bar as it is": lambda: ProgressBar(file=io.StringIO()),
+    "bar of a run": lambda: bar(per="run", desc="epoch {epoch}/{max_epoch}"),
+    "bar of a run, the user's": lambda: ProgressBar(per="run", stats="stats", tqdm_cls=Bar),
     "bar with a total": lambda: bar(total=9, unit="tok"),
     "bar that is disabled": lambda: ProgressBar(disable=True),
     "bar for terminals alone": lambda: bar(disable=None),
@@ -180,6 +184,12 @@ def history(runner: Runner) -> Any:
     return runner.stream(Event.EPOCH_FINISHED).pipe(select("epoch", "n_iters")).subscribe(keep)
 
 
+def evaluated(runner: Runner) -> Any:
+    evaluator = Runner()
+    SumReducer("sum", value="batch").attach_on(evaluator)
+    return runner.on(OFTEN, evaluate(evaluator, [2, 3], prefix="valid_"))
+
+
 def selected(runner: Runner) -> Any:
     selection = (Event.BATCH.every(2) | Event.EPOCH_FINISHED).where(lambda state: state["n_iters"])
     return runner.on(selection, pipeline(fold("seen", max, value="n_iters")))
@@ -251,6 +261,7 @@ def parts(folder: Path, at_end: ExitStack) -> dict[str, Attach]:
         "checkpoint of the best": finished(
             checkpoint("output", under=folder, best="worse", at_most=2, link="best")
         ),
+        "evaluate": evaluated,
         "pipeline": finished(pipeline(when("worse"), fold("seen", max, value="epoch"), stop())),
         "isolate": finished(isolate(lambda state: state["no such key"])),
         "isolate at the end of a pipeline": failing_view,

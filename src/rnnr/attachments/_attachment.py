@@ -59,13 +59,16 @@ def attach(
     )
 
 
-def reserve_key(runner: Runner, wish: str, *others: Callable[[], object]) -> tuple[str, Disposable]:
-    """Reserve a key of the epoch's memory for one attachment of a runner.
+def reserve_key(
+    runner: Runner, wish: str, *others: Callable[[], object], memory: str = EPOCH
+) -> tuple[str, Disposable]:
+    """Reserve a key of a memory in the state for one attachment of a runner.
 
     Args:
         runner: Runner to which it is attached.
         wish: The key, if it is free.
         others: Called when the key is freed, to free other things.
+        memory: Key of the memory, that of the epoch or of the run.
 
     Returns:
         The key, which is the wish unless that is taken, and a Disposable that frees it.
@@ -80,6 +83,6 @@ def reserve_key(runner: Runner, wish: str, *others: Callable[[], object]) -> tup
             one()
         left: Runner | None = slot.runner()
         if left is not None:
-            left.state.get(EPOCH, {}).pop(key, None)  # the next to reserve it finds nothing
+            left.state.get(memory, {}).pop(key, None)  # the next to reserve it finds nothing
 
     return key, Disposable(free)

@@ -1,10 +1,10 @@
-"""How a bar shows a value: as a number, or as one line of text."""
+"""How a value is shown: as a number, or as one line of text."""
 
 from contextlib import suppress
 from numbers import Number
 from typing import Any, Final
 
-__all__ = ["one_line", "plain_number"]
+__all__ = ["count_text", "one_line", "plain_number"]
 
 LENGTH: Final = 80
 """Most characters of a value that is not a string: a tensor may have thousands of items."""
@@ -33,3 +33,11 @@ def one_line(value: object) -> str:
     if not isinstance(value, str) and len(text) > LENGTH:
         text = f"{text[: LENGTH - 3]}..."
     return text
+
+
+def count_text(number: Any) -> str:
+    """Return a count as text, without decimals; anything else as it is shown otherwise."""
+    number = plain_number(number)
+    with suppress(OverflowError, TypeError, ValueError):  # infinite, or not a number
+        return str(int(number))
+    return str(number)

@@ -1,26 +1,22 @@
 """Log how long each epoch takes."""
 
 import logging
-import time
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from math import nan
 from typing import Any
 
 from reactivex import abc
 
 from rnnr._isolate import Failures
 from rnnr.attachments._attachment import Attachment, attach
-from rnnr.attachments._display import plain_number
+from rnnr.attachments._display import count_text
+from rnnr.attachments._epoch_clock import EpochClock
 from rnnr.event import Event
 from rnnr.runner import Runner
-from rnnr.state import State, epoch_memory, is_open
+from rnnr.state import State, is_open
 from rnnr.streams._layer import Layer
 
 __all__ = ["EpochTimer"]
-
-_STARTED_AT = "_started_at"
 
 
 class EpochTimer(Attachment):
@@ -57,54 +53,34 @@ class EpochTimer(Attachment):
         Returns:
             A Disposable that detaches again.
         """
-        began = _Began(self.logger)
+        clock, failures = EpochClock(), Failures(self.logger)
         handlers = {
-            Event.EPOCH_STARTED: partial(self._start, began),
-            Event.RESUMED: partial(self._resume, began),
-            Event.EPOCH_FINISHED: partial(self._finish, began),
+            Event.EPOCH_STARTED: partial(self._start, clock, failures),
+            Event.RESUMED: partial(self._resume, failures),
+            Event.EPOCH_FINISHED: partial(self._finish, clock, failures),
         }
         return attach(runner, Layer.CLOCK, handlers)
 
-    def _start(self, began: "_Began", state: State) -> None:
-        began.wall = epoch_memory(state).setdefault(_STARTED_AT, time.time())
-        began.monotonic = time.monotonic()
-        self._log(began, "Starting epoch %s/%s", state)
+    def _start(self, clock: EpochClock, failures: Failures, state: State) -> None:
+        clock.start(state)
+        self._log(failures, "Starting epoch %s/%s", state)
 
-    def _resume(self, began: "_Began", state: State) -> None:
+    def _resume(self, failures: Failures, state: State) -> None:
         if is_open(state):
-            self._log(began, "Resuming epoch %s/%s", state)
+            self._log(failures, "Resuming epoch %s/%s", state)
 
-    def _finish(self, began: "_Began", state: State) -> None:
-        started_at = epoch_memory(state).get(_STARTED_AT)
-        if started_at is not None:  # attached in the middle of an epoch: the next one is timed
-            elapsed = timedelta(seconds=began.seconds_since(started_at))
-            self._log(began, "Epoch %s/%s done in %s", state, elapsed)
+    def _finish(self, clock: EpochClock, failures: Failures, state: State) -> None:
+        seconds = clock.seconds(state)
+        if seconds is not None:  # attached in the middle of an epoch: the next one is timed
+            self._log(failures, "Epoch %s/%s done in %s", state, timedelta(seconds=seconds))
 
-    def _log(self, began: "_Began", message: str, state: State, *more: object) -> None:
+    def _log(self, failures: Failures, message: str, state: State, *more: object) -> None:
         try:
             if not _is_at_most_1(state["max_epoch"]):
-                counters = (_as_text(state[key]) for key in ("epoch", "max_epoch"))
+                counters = (count_text(state[key]) for key in ("epoch", "max_epoch"))
                 self.logger.info(message, *counters, *more)
         except Exception as error:  # noqa: BLE001  (it is logged)
-            began.failures.log("EpochTimer cannot log the time of an epoch", error)
-
-
-class _Began:
-    """When the latest epoch of one runner began, by two clocks, and the failures since then.
-
-    The state holds the wall time, too: an epoch that another process or another runner began is
-    recognized by a different wall time.
-    """
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self.failures = Failures(logger)
-        self.wall = self.monotonic = nan
-
-    def seconds_since(self, wall: float) -> float:
-        """Return how long ago an epoch began, given the wall time of its beginning."""
-        if wall == self.wall:
-            return time.monotonic() - self.monotonic
-        return max(0.0, time.time() - wall)
+            failures.log("EpochTimer cannot log the time of an epoch", error)
 
 
 def _is_at_most_1(max_epoch: Any) -> bool:
@@ -112,10 +88,3 @@ def _is_at_most_1(max_epoch: Any) -> bool:
         return bool(max_epoch <= 1)
     except Exception:  # noqa: BLE001  (a callback has set it to something else)
         return False
-
-
-def _as_text(number: Any) -> str:
-    number = plain_number(number)
-    with suppress(OverflowError, TypeError, ValueError):  # infinite, or not a number
-        return str(int(number))
-    return str(number)

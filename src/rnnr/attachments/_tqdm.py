@@ -78,6 +78,12 @@ class LazyBar(tqdm):  # type: ignore[type-arg]
         """Keep the statistics for the next drawing."""
         self._stats = dict(stats)
 
+    def turn(self, desc: str | None, arguments: dict[str, Any]) -> None:
+        """Begin the next epoch of a run: nothing is drawn."""
+        if desc is not None:
+            self.set_description_str(desc, refresh=False)
+        self.total = arguments.get("total", self.total)
+
     def refresh(self, nolock: bool = False, lock_args: Any = None) -> Any:
         """Draw now, with tqdm's lock unless the caller holds it."""
         is_drawn = super().refresh(nolock=nolock, lock_args=lock_args)

@@ -30,8 +30,9 @@ class Report(NamedTuple):
             callback of another run, ``n_iters`` of the outermost run.
         is_inside (bool): Whether the run is inside a callback of another run.
         error (str | None): Traceback of the exception; only at ``Event.FAILED``.
-        results (tuple[str, ...]): Names of the metrics from reducers and from the keys that you
-            named, not from ``state["stats"]`` of the last batch; only at ``Event.EPOCH_FINISHED``.
+        results (tuple[str, ...]): Names of the metrics from reducers, from evaluations and from the
+            keys that you named, not from ``state["stats"]`` of the last batch; only at
+            ``Event.EPOCH_FINISHED``.
         began (float | None): When the run began, in seconds since 1970; only at ``Event.STARTED``
             and ``Event.RESUMED``.
         config (Mapping[str, float | str | None]): Configuration of the run, flat; only at

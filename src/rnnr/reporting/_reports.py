@@ -4,8 +4,7 @@ import logging
 import sys
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import inf
 from operator import index
@@ -17,6 +16,7 @@ from reactivex.disposable import CompositeDisposable
 from rnnr._errors import check_string, wrong_type
 from rnnr._frozen import Frozen
 from rnnr._isolate import Failures, log_failure
+from rnnr._metrics import results_of, values_at
 from rnnr._numbers import numbers_in
 from rnnr._runs import Slot, outermost
 from rnnr.event import BEGINNINGS, Event
@@ -28,7 +28,7 @@ from rnnr.runner import Runner, check_runner
 from rnnr.scheduling import InPlaceObservable
 from rnnr.selection import Selectable, Selection, always
 from rnnr.sources._kinds import length_of
-from rnnr.state import EPOCH, RESULTS, STARTED_AT, State, check_metric
+from rnnr.state import STARTED_AT, State, check_metric
 from rnnr.streams._layer import view_layer
 from rnnr.streams._selected import only_if
 
@@ -59,7 +59,7 @@ def reports(
     callbacks of its event have run. Its metrics are the numbers
 
     * in ``state["stats"]``, which a bar shows, too,
-    * in the results of the reducers, from the end of the epoch on,
+    * in the results of reducers and evaluations, from the end of the epoch on,
     * in the keys that you name: a number, or a mapping that holds numbers.
 
     Tensors and arrays of one item, NumPy scalars, and other values with ``__float__`` become
@@ -121,7 +121,7 @@ def reports(
         observer: abc.ObserverBase[Report], _: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         all_keys = ("stats", *keys)
-        values = BatchValues(all_keys, _found, Failures(logger)) if intervals else None
+        values = BatchValues(all_keys, values_at, Failures(logger)) if intervals else None
         reporter = _Reporter(all_keys, clock, runner._slot, values, flat)
         reporter.system = System() if system else None
 
@@ -254,13 +254,13 @@ class _Reporter:
         )
 
     def _metrics(self, state: State, *, is_inside: bool) -> Mapping[str, float]:
-        metrics = numbers_in(_found(state, (*self._keys, *_reduced(state))))
+        metrics = numbers_in(values_at(state, (*self._keys, *results_of(state))))
         if self.system is not None and not is_inside:
             metrics.update(self.system.sample())
         return Frozen(metrics)
 
     def _results(self, state: State) -> tuple[str, ...]:
-        return tuple(numbers_in(_found(state, (*self._keys[1:], *_reduced(state)))))
+        return tuple(numbers_in(values_at(state, (*self._keys[1:], *results_of(state)))))
 
     def _length(self, event: Event, state: State) -> int | None:
         """Return the length of the batches, which a loader may take long to compute.
@@ -276,21 +276,6 @@ class _Reporter:
 
 def _never(_: State) -> bool:
     return False
-
-
-def _reduced(state: State) -> tuple[str, ...]:
-    names: tuple[str, ...] = (state.get(EPOCH) or {}).get(RESULTS, ())
-    return names
-
-
-def _found(state: State, keys: Iterable[str]) -> dict[object, object]:
-    found: dict[object, object] = {}
-    for key in keys:
-        if key in state:
-            with suppress(Exception):  # a mapping may compute on reading; a view never breaks a run
-                value = state[key]
-                found.update(value if isinstance(value, (dict, Mapping)) else {key: value})
-    return found
 
 
 def _as_int(max_epoch: float) -> int:
