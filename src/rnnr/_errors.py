@@ -4,21 +4,12 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import partial
-from inspect import (
-    CO_ASYNC_GENERATOR,
-    CO_COROUTINE,
-    CO_GENERATOR,
-    CO_ITERABLE_COROUTINE,
-    iscoroutinefunction,
-    isgeneratorfunction,
-)
 from math import nan
 from numbers import Real
 from operator import index
 from traceback import TracebackException
-from types import FrameType, FunctionType
-from typing import Any, Final
+from types import FrameType
+from typing import Any
 
 from rnnr._runs import runs_on_this_thread
 
@@ -27,7 +18,6 @@ __all__ = [
     "add_note",
     "as_integer",
     "as_number",
-    "check_callback",
     "check_string",
     "missing_key",
     "note_failure",
@@ -36,9 +26,6 @@ __all__ = [
     "wrong_type",
     "wrong_value",
 ]
-
-
-_NOT_PLAIN: Final = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE
 
 
 class RnnrWarning(UserWarning):
@@ -75,24 +62,6 @@ def wrong_type(name: str, expected: str, got: object, cure: str) -> TypeError:
 def wrong_value(name: str, expected: str, got: object, cure: str) -> ValueError:
     """Return the error for an argument of the right type and a wrong value."""
     return ValueError(f"{name} must be {expected}, got {shown(got)}; {cure}")
-
-
-def check_callback(name: str, callback: object) -> None:
-    """Raise unless it can be called, and calling it runs it: it is not async and no generator."""
-    plain: Any = callback.func if type(callback) is partial else callback
-    plain = getattr(plain, "__func__", plain)
-    is_plain = type(plain) is FunctionType and not plain.__dict__
-    if is_plain and not plain.__code__.co_flags & _NOT_PLAIN:
-        return  # as nearly always; the rest takes longer than to add a handler
-    if not callable(callback):
-        raise wrong_type(name, "callable", callback, "pass a function of the state")
-    expected = "a function that runs when it is called"
-    if iscoroutinefunction(callback):
-        cure = "it is async: call asyncio.run(...) in it, or use a loop in another thread"
-        raise wrong_type(name, expected, callback, cure)
-    if isgeneratorfunction(callback):
-        cure = "it is a generator function: take the yield out of it"
-        raise wrong_type(name, expected, callback, cure)
 
 
 def check_string(name: str, got: object, cure: str) -> None:

@@ -5,6 +5,7 @@ from rnnr.event import Event
 from rnnr.sources._epoch_batches import EpochBatches, warn_if_spent
 from rnnr.state import (
     MISSING,
+    POSITION_KEYS,
     State,
     close_epoch,
     forget_stop,
@@ -79,6 +80,8 @@ def loop(
         if drawing:
             _note(error, "while batches were drawn", state)
             batches.failed(state)
+        if isinstance(error, KeyError):
+            _note_removed(error, state)
         if not stopped:
             _publish_failure(streams, error, state)
         state["running"] = False  # before sources are closed, which may take a second
@@ -118,6 +121,14 @@ def _publish_failure(streams: Streams, error: BaseException, state: State) -> No
         state.pop("error", None)
         if before is not MISSING:
             state["error"] = before
+
+
+def _note_removed(error: KeyError, state: State) -> None:
+    """Say of a missing key that the run needs it, which the error itself does not."""
+    removed = [key for key in (*POSITION_KEYS, "running") if key not in state]
+    if error.args and error.args[0] in removed:
+        names = ", ".join(f"state[{key!r}]" for key in removed)
+        add_note(error, f"rnnr: a callback has removed {names}, which the run needs; keep it")
 
 
 def _note(error: BaseException, where: str, state: State) -> None:

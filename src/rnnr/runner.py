@@ -8,10 +8,10 @@ from typing import Any, TypeAlias, TypeVar, overload
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
+from rnnr._callbacks import check_handler, cure_for
 from rnnr._errors import (
     RnnrWarning,
     as_integer,
-    check_callback,
     wrong_type,
 )
 from rnnr._keys import Keys
@@ -25,6 +25,7 @@ from rnnr.sources._epoch_batches import EpochBatches, check_batches
 from rnnr.sources._kinds import can_be_iterated
 from rnnr.state import (
     EPOCH,
+    POSITION_KEYS,
     REDUCER,
     RUN,
     State,
@@ -356,7 +357,7 @@ class Runner:
 
     def _check_resumable(self) -> None:
         state = self.state
-        missing = {"batches", "max_epoch", "n_iters", "epoch"} - state.keys()
+        missing = {*POSITION_KEYS} - state.keys()
         if missing:
             raise RuntimeError(
                 "there is no run to resume: expected the state of a run, got one without "
@@ -435,16 +436,14 @@ def _warn_inside(stacklevel: int) -> None:
 
 def _callables(callbacks: Any) -> list[Callback]:
     if callable(callbacks):
-        check_callback("callbacks", callbacks)
+        check_handler("callbacks", callbacks)
         return [callbacks]
     if not can_be_iterated(callbacks):
-        cure = "pass a function of the state, or several of them in a list"
-        if hasattr(callbacks, "attach_on"):
-            cure = "attach it by its attach_on(runner)"
+        cure = cure_for(callbacks)
         raise wrong_type("callbacks", "callable or an iterable of callables", callbacks, cure)
     several = list(callbacks)
     for i, callback in enumerate(several):
-        check_callback(f"callbacks[{i}]", callback)
+        check_handler(f"callbacks[{i}]", callback)
     return several
 
 

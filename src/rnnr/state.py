@@ -89,6 +89,9 @@ RUN_KEYS: Final = (
 )
 """Keys that a run sets."""
 
+POSITION_KEYS: Final = ("batches", "max_epoch", "n_iters", "epoch")
+"""Keys without which no run goes on."""
+
 STARTED_AT: Final = "_started_at"
 """Key of the time at which the run began, which reports need."""
 

@@ -103,6 +103,8 @@ class EpochBatches:
         A generator that has raised cannot, and would look exhausted, so the batches are iterated
         again; likewise an Observable. A draw that was interrupted while waiting has not failed.
         """
+        if "n_iters" not in state:  # a callback has removed it, which is the error
+            return
         memory, drawn = epoch_memory(state), n_batches_drawn(state)
         memory["_failed_at"] = drawn
         if self._memory is not memory:  # it has not reached the position of the epoch
