@@ -22,6 +22,7 @@ __all__ = [
     "missing_key",
     "note_failure",
     "shown",
+    "user_file",
     "warn_user",
     "wrong_type",
     "wrong_value",
@@ -42,11 +43,23 @@ class RnnrWarning(UserWarning):
 
 def warn_user(message: str) -> None:
     """Warn, and point to the line of the user that has called rnnr."""
-    frame: FrameType | None = sys._getframe(1)
+    _, level = _user_frame()
+    warnings.warn(message, RnnrWarning, stacklevel=level)
+
+
+def user_file() -> str:
+    """Return the name of the file of the user that has called rnnr; empty if there is none."""
+    frame, _ = _user_frame()
+    return frame.f_code.co_filename if frame is not None else ""
+
+
+def _user_frame() -> tuple[FrameType | None, int]:
+    """Return the frame of the user that has called rnnr, and its level for the caller."""
+    frame: FrameType | None = sys._getframe(2)
     level = 2
     while frame is not None and _is_ours(frame):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, RnnrWarning, stacklevel=level)
+    return frame, level
 
 
 def _is_ours(frame: FrameType) -> bool:

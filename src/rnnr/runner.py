@@ -17,7 +17,9 @@ from rnnr._errors import (
 from rnnr._keys import Keys
 from rnnr._loop import loop
 from rnnr._restored import warn_of_batch_not_reduced, warn_of_restored
+from rnnr._run_again import warn_of_cell_run_again
 from rnnr._runs import Slot, runs_on_this_thread
+from rnnr._shown import as_html, as_text
 from rnnr.event import Event
 from rnnr.scheduling import idle_trampoline, is_inside_subscription
 from rnnr.selection import Selection
@@ -88,6 +90,11 @@ class Runner:
         >>> runner.run([1, 2, 3], max_epoch=2)
         >>> runner.state["total"], runner.state["n_iters"]
         (12, 6)
+
+        It shows where its run is and its callbacks in order, in a notebook as a table:
+
+        >>> Runner()
+        Runner(has not run)
     """
 
     def __init__(self) -> None:
@@ -98,6 +105,12 @@ class Runner:
         self._latest: object = None
         self._restart: Restart | None = None
         self._keys = Keys()
+
+    def __repr__(self) -> str:
+        return as_text(self.state, self._streams, is_running=self._slot.is_running)
+
+    def _repr_html_(self) -> str:
+        return as_html(self.state, self._streams, is_running=self._slot.is_running)
 
     @overload
     def on(self, event: Event | Selection, callbacks: None = None) -> Callable[[_C], _C]: ...
@@ -342,6 +355,8 @@ class Runner:
         callbacks: Callback | Iterable[Callback],
     ) -> abc.DisposableBase:
         several = _callables(callbacks)
+        for one in several:
+            warn_of_cell_run_again(one, stream.callbacks)
         reserved: list[abc.DisposableBase] = []
         try:
             for one in several:
