@@ -9,6 +9,7 @@ from rnnr.state import (
     State,
     close_epoch,
     forget_stop,
+    is_ended,
     is_open,
     n_batches_drawn,
     open_epoch,
@@ -52,7 +53,9 @@ def loop(
                 _publish(streams, Event.EPOCH_STARTED, state)
                 if not state["running"]:
                     break
-            drawing = True
+            if state["running"]:  # no call here: another thread may be stopping the run
+                state["running"] = True
+            is_exhausted, drawing = False, True
             for batch in batches.remaining(state):
                 try:
                     if not state["running"]:  # stopped while this one was drawn
@@ -62,14 +65,16 @@ def loop(
                     batch = None  # the state alone holds it, and callbacks may let go of it
                     state["n_iters"] = state["n_iters"] + 1  # += takes a little longer
                     (stream.deliver or stream.rebuild())(state)
-                    if not state["running"]:
+                    if state["running"] is not True:  # stopped, or something is to be looked at
                         break
                 except BaseException as error:
                     drawing = False
                     _note(error, "in a handler of Event.BATCH", state)
                     raise
+            else:
+                is_exhausted = True
             drawing = False
-            if state["running"]:  # nothing stopped it, so the batches are exhausted
+            if state["running"] and (is_exhausted or is_ended(state)):
                 close_epoch(state)
                 batches.close()
                 _publish(streams, Event.EPOCH_FINISHED, state)

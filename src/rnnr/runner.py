@@ -31,6 +31,7 @@ from rnnr.state import (
     REDUCER,
     RUN,
     State,
+    end_epoch,
     new_run_memory,
 )
 from rnnr.streams._delivery import Callback
@@ -348,6 +349,61 @@ class Runner:
         """
         self.state["running"] = False
         self._batches.wake()
+
+    def end_epoch(self) -> None:
+        """End the current epoch after the current batch, while the run goes on.
+
+        All callbacks see the batch. The rest of the batches is not drawn, ``Event.EPOCH_FINISHED``
+        is delivered, and the next epoch begins, if there is one. On ``Event.EPOCH_STARTED`` and
+        ``Event.RESUMED`` no further batch is drawn at all. A run that is stopped or killed before
+        the end of the epoch ends it when it is resumed.
+
+        It may be called from any thread, and wakes a run that waits for a source which is silent; a
+        batch that is being loaded is delivered first. If no epoch is open, nothing happens.
+
+        Example:
+            >>> from rnnr import Event, Runner
+            >>> runner = Runner()
+            >>> subscription = runner.on(Event.BATCH.every(3), lambda state: runner.end_epoch())
+            >>> @runner.on(Event.EPOCH_FINISHED)
+            ... def tell(state):
+            ...     print(state["epoch"], state["batch"], state["n_iters"])
+            >>> runner.run("abcdefgh", max_epoch=2)
+            1 c 3
+            2 c 6
+        """
+        end_epoch(self.state)
+        self._batches.wake()
+
+    def close(self) -> None:
+        """Let go of the iterator over the batches that is kept for `resume` after a stop.
+
+        So the worker processes of a loader end, and what was loaded ahead is free. The runner can
+        run again. To resume goes as in another process: the batches are iterated again, and what
+        was drawn is skipped. (Workers that a loader of PyTorch keeps, ``persistent_workers=True``,
+        are the loader's own: they end with it.)
+
+        Raises:
+            RuntimeError: If the runner is running.
+            BaseException: Whatever the source raises while it is closed.
+
+        Example:
+            >>> from rnnr import Event, Runner
+            >>> runner = Runner()
+            >>> stopping = runner.on(Event.BATCH.once(), lambda state: runner.stop())
+            >>> runner.run("abc")
+            >>> runner.close()
+            >>> shown = runner.on(Event.BATCH, lambda state: print(state["batch"]))
+            >>> runner.resume()
+            b
+            c
+        """
+        if self._slot.is_running:
+            raise RuntimeError(
+                "a runner is closed between two runs: expected it after the end of run or resume, "
+                "got it during one; call stop() first"
+            )
+        self._batches.close()
 
     def _add(
         self,

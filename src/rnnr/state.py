@@ -24,6 +24,7 @@ and these in the memory of an epoch:
 key                     what it holds
 ======================  ==================================================================
 ``_open``               whether batches, or the end of the epoch, are still to be delivered
+``_ended``              `rnnr.Runner.end_epoch`: that the rest of the batches is not drawn
 ``_first_iter``         ``n_iters`` before the first batch
 ``_spent``              whether the batches were a generator that was exhausted before
 ``_failed_at``          how many batches were drawn when drawing the next one failed
@@ -206,6 +207,23 @@ def close_epoch(state: State) -> None:
 def is_open(state: State) -> bool:
     """Return whether batches of the epoch, or its end, are still to be delivered."""
     return bool(state.get(EPOCH, {}).get("_open"))
+
+
+def end_epoch(state: State) -> None:
+    """End the open epoch after its current batch; for any thread."""
+    memory: dict[str, Any] = state.get(EPOCH, {})
+    if not memory.get("_open"):
+        return
+    memory["_ended"] = True
+    # Anything true but True makes the loop look up. Nothing is called between the question and the
+    # answer, so that a stop by another thread is not lost.
+    if state["running"]:
+        state["running"] = 1
+
+
+def is_ended(state: State) -> bool:
+    """Return whether the rest of the batches of the epoch is not to be drawn."""
+    return "_ended" in state.get(EPOCH, {})
 
 
 def mark_epoch_start(state: State) -> None:

@@ -212,6 +212,12 @@ def stops_in_the_middle(runner: Runner) -> object:
     )
 
 
+def ends_epochs(runner: Runner) -> object:
+    return runner.on(
+        Event.BATCH.where(lambda state: state["n_iters"] in (2, 5)), lambda _: runner.end_epoch()
+    )
+
+
 NUMPY: dict[str, dict[str, Any]] = {
     **{f"every {name}": {"every": every} for name, every in EVERY.items()},
     "in the foreground": {"background": False},
@@ -227,6 +233,7 @@ NUMPY: dict[str, dict[str, Any]] = {
     },
     "early stopping by a flag": {"stop": stops_by_a_flag, "max_epoch": 4, "sizes": (2,)},
     "a stop in the middle of a batch": {"stop": stops_in_the_middle, "sizes": (3,)},
+    "epochs that are ended": {"stop": ends_epochs, "sizes": (4,), "max_epoch": 3},
     "two workers": {"loader": from_workers},
 }
 

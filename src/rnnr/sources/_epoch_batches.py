@@ -53,8 +53,11 @@ class EpochBatches:
         """Return the iterator, or make one and skip the batches that the epoch has drawn.
 
         A stop ends the skipping: this call returns an empty iterator, and the next one skips on.
+        So does the iterator of an epoch that was ended; it is made only if it was drawn from.
         """
         memory = epoch_memory(state)
+        if "_ended" in memory and not n_batches_drawn(state):
+            return iter(())
         if not self._serves(memory):
             drawn = n_batches_drawn(state)
             mark_epoch_start(state)
@@ -64,14 +67,16 @@ class EpochBatches:
             self._to_skip = 0 if is_live or goes_on else drawn
             if not self._to_skip:
                 self.opening.after()
-        self._source.running = lambda: bool(state["running"])
         if self._to_skip:
+            self._source.running = lambda: bool(state["running"])
             self._memory = None  # an error may lose a batch: then the batches are iterated again
             self._skip(self._source.remaining(), state)
             if not self._to_skip:
                 self.opening.after()
         self._memory = memory
-        return iter(()) if self._to_skip else self._source.remaining()
+        self._source.running = lambda: bool(state["running"]) and "_ended" not in memory
+        is_over = self._to_skip or "_ended" in memory
+        return iter(()) if is_over else self._source.remaining()
 
     def push_back(self, batch: Any) -> None:
         """Keep a batch for the next draw: the run was stopped while drawing it."""
@@ -196,7 +201,7 @@ def warn_if_spent(state: State, stacklevel: int) -> None:
     memory, drawn = epoch_memory(state), n_batches_drawn(state)
     if memory.get("_broken_at") == drawn:
         reason = "their iterator raised an error before and has nothing left: some may be missing"
-    elif drawn or not is_one_shot(state["batches"]):
+    elif drawn or "_ended" in memory or not is_one_shot(state["batches"]):
         return
     elif state["epoch"] > 1 or memory.get("_spent"):
         reason = "an iterator yields them once, and it was exhausted before: this epoch has none"
