@@ -1,6 +1,8 @@
 """A cell of a notebook that is run again is told that it attaches a second time."""
 
+import sys
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,6 +15,11 @@ DECORATED = """
 def train(state):
     seen.append(1)
 """
+
+
+@pytest.fixture(autouse=True)
+def in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
 
 
 class Notebook:
@@ -141,3 +148,10 @@ def test_a_script_may_attach_one_function_twice_and_others_of_its_name(file: str
     notebook.run("runner.on(Event.BATCH, log)", file)
     notebook.run("runner.on(Event.BATCH, lambda state: seen.append(1))", file)
     notebook.run("runner.on(Event.BATCH, lambda state: seen.append(2))", file)
+
+
+def test_without_a_notebook_nothing_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "IPython")
+    notebook = Notebook()
+    notebook.run(DECORATED)
+    notebook.run(DECORATED)

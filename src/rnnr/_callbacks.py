@@ -9,7 +9,7 @@ from inspect import (
     iscoroutinefunction,
     isgeneratorfunction,
 )
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, Final
 
 from rnnr._errors import wrong_type
@@ -26,10 +26,16 @@ _MAKERS: Final = ("rnnr.operators.", "rnnr.callbacks.", "reactivex.operators")
 _OPERATORS: Final = ("reactivex.operators", "reactivex.internal.curry", "reactivex.pipe")
 """Modules of ReactiveX whose functions are operators."""
 
+_LIBRARIES: Final = ("rnnr.", "reactivex.")
+"""Packages whose functions are looked at more closely."""
+
 
 def check_callback(name: str, callback: object) -> None:
     """Raise unless it can be called, and calling it runs it: it is not async and no generator."""
-    if _is_plain_function(callback):
+    plain: Any = callback.func if type(callback) is partial else callback
+    plain = getattr(plain, "__func__", plain)
+    is_plain = type(plain) is FunctionType and not plain.__dict__
+    if is_plain and not plain.__code__.co_flags & _NOT_PLAIN:
         return  # as nearly always; the rest takes longer than to add a handler
     if not callable(callback):
         raise wrong_type(name, "callable", callback, cure_for(callback))
@@ -41,13 +47,18 @@ def check_callback(name: str, callback: object) -> None:
         raise wrong_type(name, _EXPECTED, callback, cure)
 
 
-def check_handler(name: str, handler: object) -> None:
+def check_handler(name: str, handler: Any) -> None:
     """Raise unless it can be called with a state.
 
     An operator of a stream can be called, too, and so can a class and a function that makes
     callbacks. Called with a state they do nothing, in silence.
     """
     check_callback(name, handler)
+    kind: object = type(handler)
+    if kind is MethodType or (
+        kind is FunctionType and not (handler.__module__ or "").startswith(_LIBRARIES)
+    ):
+        return  # as nearly always
     cure = uncalled(handler)
     if cure is None and isinstance(handler, type):
         cure = _cure_for_class(handler)
@@ -72,13 +83,6 @@ def cure_for(thing: object) -> str:
     if hasattr(thing, "on_next"):
         return "pass its on_next"
     return "pass a function of the state"
-
-
-def _is_plain_function(callback: object) -> bool:
-    plain: Any = callback.func if type(callback) is partial else callback
-    plain = getattr(plain, "__func__", plain)
-    is_function = type(plain) is FunctionType and not plain.__dict__
-    return is_function and not plain.__code__.co_flags & _NOT_PLAIN
 
 
 def _is_operator(function: FunctionType) -> bool:

@@ -53,8 +53,8 @@ def loop(
                 _publish(streams, Event.EPOCH_STARTED, state)
                 if not state["running"]:
                     break
-            if state["running"]:  # no call here: another thread may be stopping the run
-                state["running"] = True
+            # No call in this line, in which another thread could stop the run.
+            state["running"] = state["running"] and True
             is_exhausted, drawing = False, True
             for batch in batches.remaining(state):
                 try:
@@ -76,7 +76,7 @@ def loop(
             drawing = False
             if state["running"] and (is_exhausted or is_ended(state)):
                 close_epoch(state)
-                batches.close()
+                batches.finish_epoch(state)
                 _publish(streams, Event.EPOCH_FINISHED, state)
                 warn_if_spent(state, stacklevel=4)
         stopped = not state["running"]

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from rnnr._errors import user_file, warn_user
 from rnnr._handler_names import described, unwrapped
+from rnnr.state import MISSING
 
 __all__ = ["warn_of_cell_run_again"]
 
@@ -26,15 +27,16 @@ def warn_of_cell_run_again(new: object, attached: Iterable[object]) -> None:
         new: The callback.
         attached: Callbacks that are attached, as they were given or wrapped.
     """
-    name = getattr(new, "__qualname__", None)
-    same = [old for old in attached if getattr(old, "__qualname__", None) == name]
-    if name is not None and any(_is_again(new, old) for old in same):
-        function, where = described(new)
-        warn_user(
-            f"{function} ({where}) must be attached to an event once, got a cell or a module that "
-            "was run again: it is called twice now; make the Runner() in the same cell, or dispose "
-            "of what on() has returned"
-        )
+    name = getattr(new, "__qualname__", MISSING)
+    for old in attached:
+        if getattr(old, "__qualname__", None) == name and _is_again(new, old):
+            function, where = described(new)
+            warn_user(
+                f"{function} ({where}) must be attached to an event once, got a cell or a module "
+                "that was run again: it is called twice now; make the Runner() in the same cell, "
+                "or dispose of what on() has returned"
+            )
+            break
 
 
 def _is_again(new: Any, old: Any) -> bool:

@@ -1,5 +1,6 @@
 """What runs over batches for some epochs, and what listens to it."""
 
+import sys
 import warnings
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -24,6 +25,7 @@ from rnnr.event import Event
 from rnnr.scheduling import idle_trampoline, is_inside_subscription
 from rnnr.selection import Selection
 from rnnr.sources._epoch_batches import EpochBatches, check_batches
+from rnnr.sources._epochs import Epochs
 from rnnr.sources._kinds import can_be_iterated
 from rnnr.state import (
     EPOCH,
@@ -43,7 +45,7 @@ __all__ = ["Callback", "Runner", "Source"]
 
 _C = TypeVar("_C", bound=Callback)
 
-Source: TypeAlias = Iterable[Any] | AsyncIterable[Any] | Observable[Any]
+Source: TypeAlias = Iterable[Any] | AsyncIterable[Any] | Observable[Any] | Epochs
 """What yields the batches of an epoch."""
 
 Restart: TypeAlias = Callable[[Event, State], AbstractContextManager[tuple[Event | None, State]]]
@@ -272,7 +274,8 @@ class Runner:
         Args:
             batches: Batches of an epoch. It is iterated again in every epoch and needs no
                 length; an iterator, which can be iterated once, serves one epoch. An async
-                iterable or an Observable is treated as ``rnnr.sources.buffered(batches)``.
+                iterable or an Observable is treated as ``rnnr.sources.buffered(batches)``. For
+                epochs that go on where the last one stood see `rnnr.sources.epochs_of`.
             max_epoch: Number of epochs to run.
 
         Raises:
@@ -411,8 +414,9 @@ class Runner:
         callbacks: Callback | Iterable[Callback],
     ) -> abc.DisposableBase:
         several = _callables(callbacks)
-        for one in several:
-            warn_of_cell_run_again(one, stream.callbacks)
+        if "IPython" in sys.modules:  # a notebook; a script runs once
+            for one in several:
+                warn_of_cell_run_again(one, stream.callbacks)
         reserved: list[abc.DisposableBase] = []
         try:
             for one in several:

@@ -8,7 +8,10 @@ key                     what it holds
 ``_epoch``              memory that lives for one epoch, a dict (see `epoch_memory`)
 ``_run``                memory that lives for one run, a dict (see `run_memory`): the keys that
                         this run has begun to write, under ``_begun``, and where it was stopped
-                        after a whole event, under ``_stopped_at``
+                        after a whole event, under ``_stopped_at``; under ``_pass``, for batches
+                        that `rnnr.sources.epochs_of` cuts into epochs, what is known of the
+                        iterator over them: ``_first_iter``, and what `Snapshots` keeps of it,
+                        as in that of an epoch
 ``_counter``            `maybe_stop_early`: failures in a row (the name is its argument)
 ``_early_stopping_{key}``
                         `early_stopping`: a dict of the best so far, the failures in a row, and
@@ -101,6 +104,7 @@ _NOT_FREE: Final = frozenset({*RUN_KEYS, STARTED_AT} - {"error"})
 
 _BEGUN: Final = "_begun"
 _STOPPED_AT: Final = "_stopped_at"
+_OVER_BATCHES: Final = "_pass"
 
 
 def epoch_memory(state: State) -> dict[str, Any]:
@@ -229,6 +233,37 @@ def is_ended(state: State) -> bool:
 def mark_epoch_start(state: State) -> None:
     """Remember ``n_iters`` as it is before the first batch of the epoch."""
     epoch_memory(state).setdefault("_first_iter", state["n_iters"])
+
+
+def pass_memory(state: State) -> dict[str, Any]:
+    """Return the memory that lives for one pass through the batches.
+
+    It is that of the epoch, unless the pass is cut into several epochs.
+    """
+    memory: dict[str, Any] | None = state.get(RUN, {}).get(_OVER_BATCHES)
+    return epoch_memory(state) if memory is None else memory
+
+
+def begin_pass(state: State) -> None:
+    """Have a memory for a pass that is cut into epochs, unless one is under way."""
+    run_memory(state).setdefault(_OVER_BATCHES, {"_first_iter": state["n_iters"]})
+
+
+def forget_pass(state: State) -> None:
+    """Forget the pass that is cut into epochs, if one is under way."""
+    state.get(RUN, {}).pop(_OVER_BATCHES, None)
+
+
+def is_pass_open(state: State) -> bool:
+    """Return whether further batches of the pass under way may be drawn."""
+    return is_open(state) or _OVER_BATCHES in state.get(RUN, {})
+
+
+def n_drawn_in_pass(state: State) -> int:
+    """Return how many batches the pass under way has drawn, in this epoch and earlier ones."""
+    n_iters: int = state["n_iters"]
+    first: int = pass_memory(state).get("_first_iter", n_iters)
+    return max(0, n_iters - first)
 
 
 def n_batches_drawn(state: State) -> int:
