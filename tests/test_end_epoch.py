@@ -16,6 +16,7 @@ from helpers.sources import Endless, Watched, plain_too, source_threads, wait_fo
 from helpers.threads import in_thread
 from rnnr import Event, RnnrWarning, Runner, State
 from rnnr.attachments import SumReducer
+from rnnr.sources import prefetch
 
 
 def ending(runner: Runner, *n_iters: int) -> None:
@@ -58,6 +59,14 @@ def test_a_plain_loader_is_asked_for_no_batch_more_and_its_generator_is_closed_f
     ending(runner, 2, 3)
     runner.run(Loader(), max_epoch=2)
     assert story == [0, 1, "closed", "finished", 0, "closed", "finished"]
+
+
+def test_no_thread_loads_for_an_epoch_that_was_ended() -> None:
+    runner, n_threads = Runner(), list[int]()
+    ending(runner, 2)
+    runner.on(Event.EPOCH_FINISHED, lambda _: n_threads.append(len(source_threads())))
+    runner.run(prefetch(Endless()))
+    assert n_threads == [0]
 
 
 def test_on_epoch_started_nothing_is_drawn_and_no_iterator_is_made() -> None:

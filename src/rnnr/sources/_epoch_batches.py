@@ -157,6 +157,8 @@ class EpochBatches:
         """Drop the iterator when the epoch is over, unless the next one goes on with it."""
         batches = state.get("batches")
         if not isinstance(batches, Epochs):
+            if "_ended" in epoch_memory(state):  # no two threads may load from one loader
+                self._source.pause()
             self.close()
         elif n_batches_drawn(state) < batches.n and "_ended" not in epoch_memory(state):
             forget_pass(state)
