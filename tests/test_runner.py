@@ -21,8 +21,9 @@ from helpers.events import told
 from helpers.extras import np
 from helpers.faults import Boom, interrupt_at_call, raise_
 from rnnr import Event, RnnrWarning, Runner, State
-from rnnr.attachments import EpochTimer
-from rnnr.operators import select
+from rnnr.attachments import EpochTimer, MeanReducer
+from rnnr.callbacks import maybe_stop_early
+from rnnr.operators import chunk, select, stop
 
 
 class TestOrder:
@@ -784,6 +785,33 @@ class TestErrors:
             runner.run([1])
         assert story[-1] == "FAILED"
 
+    @pytest.mark.parametrize("key", ["batches", "max_epoch", "n_iters", "epoch", "running"])
+    @pytest.mark.parametrize("event", [Event.STARTED, Event.EPOCH_STARTED, Event.BATCH])
+    def test_a_key_that_a_callback_has_removed_is_named(self, key: str, event: Event) -> None:
+        runner = Runner()
+        story = told(runner)
+        runner.on(event.once(), lambda state: state.pop(key))
+        with pytest.raises(KeyError) as caught:
+            runner.run([1], max_epoch=2)
+        assert caught.value.args == (key,)
+        told_twice = f"rnnr: a callback has removed state[{key!r}], which the run needs; keep it"
+        assert told_twice in caught.value.__notes__
+        assert story[-1] == "FAILED"
+        assert runner.state["running"] is False
+
+    def test_all_keys_that_were_removed_are_named_and_no_others(self) -> None:
+        runner = Runner()
+        runner.on(Event.STARTED, dict.clear)
+        with pytest.raises(KeyError) as caught:
+            runner.run([1])
+        names = "state['batches'], state['max_epoch'], state['n_iters'], state['epoch']"
+        assert any(f"{names}, state['running']" in note for note in caught.value.__notes__)
+        other = Runner()
+        other.on(Event.BATCH, lambda state: state["epochs"])
+        with pytest.raises(KeyError) as caught:
+            other.run([1])
+        assert not any("removed" in note for note in caught.value.__notes__)
+
     def test_batches_that_delete_themselves_and_fail_hide_no_error(self) -> None:
         runner = Runner()
         story = told(runner)
@@ -891,6 +919,32 @@ class Broken:
         raise ValueError("no repr either")
 
 
+class Shouting:
+    """A callback of state, of which one has to be made."""
+
+    def __call__(self, state: State) -> None:
+        """Would have been called."""
+
+
+IS_OPERATOR = r"callbacks must be a function that runs .* got .*it is an operator of streams: write"
+
+MISTAKES: list[tuple[Any, str]] = [
+    (ops.map(print), IS_OPERATOR),
+    (ops.to_list(), IS_OPERATOR),
+    (reactivex.compose(ops.pairwise()), IS_OPERATOR),
+    (ops.pairwise, r"got <function pairwise .*; call it: write pairwise\(\.\.\.\)"),
+    (chunk(3), IS_OPERATOR),
+    ([print, chunk(3)], IS_OPERATOR.replace("callbacks", r"callbacks\[1\]")),
+    (stop, r"got <function stop .*; call it: write stop\(\.\.\.\)"),
+    (maybe_stop_early, r"call it: write maybe_stop_early\(\.\.\.\)"),
+    (MeanReducer, r"it is a class: write MeanReducer\(\.\.\.\).attach_on\(runner\)"),
+    (Shouting, r"it is a class: write Shouting\(\.\.\.\)"),
+    ([MeanReducer("loss")], r"callbacks\[0\] must be callable.*its attach_on\(runner\)"),
+    (reactivex.Subject(), "callbacks must be callable .*pass its on_next"),
+]
+"""What can be called with a state, or looks like it, and would do nothing in silence."""
+
+
 class TestBadInput:
     """Refused when given: what was expected, what came, what to do; and nothing is lost."""
 
@@ -933,6 +987,10 @@ class TestBadInput:
                 lambda runner: runner.on(Event.BATCH, [print, asynchronous]),
                 TypeError,
                 r"callbacks\[1\] must be a function that runs when it is called",
+            ),
+            *(
+                (lambda runner, mistake=mistake: runner.on(Event.BATCH, mistake), TypeError, match)
+                for mistake, match in MISTAKES
             ),
             (
                 lambda runner: runner.on(Event.BATCH, generating),
@@ -982,6 +1040,20 @@ class TestBadInput:
         assert story == []
         runner.run([1])
         assert story == ["STARTED", "EPOCH_STARTED", "BATCH", "EPOCH_FINISHED", "FINISHED"]
+
+    def test_what_only_looks_like_a_mistake_is_called(self) -> None:
+        class Seen:
+            def __init__(self, state: State) -> None:
+                seen.append(state["batch"])
+
+        seen = list[int]()
+        subject = reactivex.Subject[State]()
+        subject.subscribe(lambda state: seen.append(state["batch"]))
+        runner = Runner()
+        runner.on(Event.BATCH, [Seen, subject.on_next, partial(Seen), Shouting(), stop()])
+        runner.on(Event.BATCH.every(1), stop())
+        runner.run([7, 8])
+        assert seen == [7, 7, 7]
 
     def test_of_several_callbacks_none_is_added_when_one_is_refused(self) -> None:
         runner, seen = Runner(), list[State]()

@@ -52,6 +52,7 @@ def test_every_key_that_the_library_writes_is_documented_in_its_place(tmp_path: 
         runner.on(event, lambda state: memory.update(epoch_memory(state)))
     with pytest.raises(ZeroDivisionError):
         runner.run(Records())
+    runner.on(Event.BATCH, lambda state: runner.end_epoch())
     runner.resume()
 
     def rows(docstring: str | None, mark: str) -> set[str]:

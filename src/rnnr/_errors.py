@@ -4,21 +4,12 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import partial
-from inspect import (
-    CO_ASYNC_GENERATOR,
-    CO_COROUTINE,
-    CO_GENERATOR,
-    CO_ITERABLE_COROUTINE,
-    iscoroutinefunction,
-    isgeneratorfunction,
-)
 from math import nan
 from numbers import Real
 from operator import index
 from traceback import TracebackException
-from types import FrameType, FunctionType
-from typing import Any, Final
+from types import FrameType
+from typing import Any
 
 from rnnr._runs import runs_on_this_thread
 
@@ -27,19 +18,16 @@ __all__ = [
     "add_note",
     "as_integer",
     "as_number",
-    "check_callback",
     "check_choice",
     "check_string",
     "missing_key",
     "note_failure",
     "shown",
+    "user_file",
     "warn_user",
     "wrong_type",
     "wrong_value",
 ]
-
-
-_NOT_PLAIN: Final = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE
 
 
 class RnnrWarning(UserWarning):
@@ -56,11 +44,23 @@ class RnnrWarning(UserWarning):
 
 def warn_user(message: str) -> None:
     """Warn, and point to the line of the user that has called rnnr."""
-    frame: FrameType | None = sys._getframe(1)
+    _, level = _user_frame()
+    warnings.warn(message, RnnrWarning, stacklevel=level)
+
+
+def user_file() -> str:
+    """Return the name of the file of the user that has called rnnr; empty if there is none."""
+    frame, _ = _user_frame()
+    return frame.f_code.co_filename if frame is not None else ""
+
+
+def _user_frame() -> tuple[FrameType | None, int]:
+    """Return the frame of the user that has called rnnr, and its level for the caller."""
+    frame: FrameType | None = sys._getframe(2)
     level = 2
     while frame is not None and _is_ours(frame):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, RnnrWarning, stacklevel=level)
+    return frame, level
 
 
 def _is_ours(frame: FrameType) -> bool:
@@ -76,24 +76,6 @@ def wrong_type(name: str, expected: str, got: object, cure: str) -> TypeError:
 def wrong_value(name: str, expected: str, got: object, cure: str) -> ValueError:
     """Return the error for an argument of the right type and a wrong value."""
     return ValueError(f"{name} must be {expected}, got {shown(got)}; {cure}")
-
-
-def check_callback(name: str, callback: object) -> None:
-    """Raise unless it can be called, and calling it runs it: it is not async and no generator."""
-    plain: Any = callback.func if type(callback) is partial else callback
-    plain = getattr(plain, "__func__", plain)
-    is_plain = type(plain) is FunctionType and not plain.__dict__
-    if is_plain and not plain.__code__.co_flags & _NOT_PLAIN:
-        return  # as nearly always; the rest takes longer than to add a handler
-    if not callable(callback):
-        raise wrong_type(name, "callable", callback, "pass a function of the state")
-    expected = "a function that runs when it is called"
-    if iscoroutinefunction(callback):
-        cure = "it is async: call asyncio.run(...) in it, or use a loop in another thread"
-        raise wrong_type(name, expected, callback, cure)
-    if isgeneratorfunction(callback):
-        cure = "it is a generator function: take the yield out of it"
-        raise wrong_type(name, expected, callback, cure)
 
 
 def check_string(name: str, got: object, cure: str) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from reactivex import Observable
 
-from rnnr._errors import check_callback, wrong_type
+from rnnr._callbacks import check_handler
+from rnnr._errors import wrong_type
 
 __all__ = ["Failures", "isolate", "log_failure"]
 
@@ -43,7 +44,7 @@ def isolate(callback: Callable[[Any], object]) -> Callable[[Any], None]:
         3
     """
     _check_not_a_stream(callback)
-    check_callback("callback", callback)
+    check_handler("callback", callback)
 
     @wraps(callback, updated=())
     def isolated(state: Any) -> None:

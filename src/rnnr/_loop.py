@@ -5,9 +5,11 @@ from rnnr.event import Event
 from rnnr.sources._epoch_batches import EpochBatches, warn_if_spent
 from rnnr.state import (
     MISSING,
+    POSITION_KEYS,
     State,
     close_epoch,
     forget_stop,
+    is_ended,
     is_open,
     n_batches_drawn,
     open_epoch,
@@ -51,7 +53,9 @@ def loop(
                 _publish(streams, Event.EPOCH_STARTED, state)
                 if not state["running"]:
                     break
-            drawing = True
+            # No call in this line, in which another thread could stop the run.
+            state["running"] = state["running"] and True
+            is_exhausted, drawing = False, True
             for batch in batches.remaining(state):
                 try:
                     if not state["running"]:  # stopped while this one was drawn
@@ -61,16 +65,18 @@ def loop(
                     batch = None  # the state alone holds it, and callbacks may let go of it
                     state["n_iters"] = state["n_iters"] + 1  # += takes a little longer
                     (stream.deliver or stream.rebuild())(state)
-                    if not state["running"]:
+                    if state["running"] is not True:  # stopped, or something is to be looked at
                         break
                 except BaseException as error:
                     drawing = False
                     _note(error, "in a handler of Event.BATCH", state)
                     raise
+            else:
+                is_exhausted = True
             drawing = False
-            if state["running"]:  # nothing stopped it, so the batches are exhausted
+            if state["running"] and (is_exhausted or is_ended(state)):
                 close_epoch(state)
-                batches.close()
+                batches.finish_epoch(state)
                 _publish(streams, Event.EPOCH_FINISHED, state)
                 warn_if_spent(state, stacklevel=4)
         stopped = not state["running"]
@@ -79,6 +85,8 @@ def loop(
         if drawing:
             _note(error, "while batches were drawn", state)
             batches.failed(state)
+        if isinstance(error, KeyError):
+            _note_removed(error, state)
         if not stopped:
             _publish_failure(streams, error, state)
         state["running"] = False  # before sources are closed, which may take a second
@@ -118,6 +126,14 @@ def _publish_failure(streams: Streams, error: BaseException, state: State) -> No
         state.pop("error", None)
         if before is not MISSING:
             state["error"] = before
+
+
+def _note_removed(error: KeyError, state: State) -> None:
+    """Say of a missing key that the run needs it, which the error itself does not."""
+    removed = [key for key in (*POSITION_KEYS, "running") if key not in state]
+    if error.args and error.args[0] in removed:
+        names = ", ".join(f"state[{key!r}]" for key in removed)
+        add_note(error, f"rnnr: a callback has removed {names}, which the run needs; keep it")
 
 
 def _note(error: BaseException, where: str, state: State) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, overload
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
-from rnnr._errors import check_callback
+from rnnr._callbacks import check_handler
 from rnnr.state import MISSING, State
 
 __all__ = [
@@ -216,7 +216,7 @@ def as_handler(name: str, callback: Callable[[State], object]) -> Callable[[Stat
     """
     if isinstance(callback, Pipeline):
         return callback.__copy__().step
-    check_callback(name, callback)
+    check_handler(name, callback)
     return callback
 
 

@@ -20,8 +20,10 @@ class Event(Selectable, Enum):
         loop:
             while running and (an epoch is open or epoch < max_epoch):
                 if no epoch is open: epoch += 1; open it; EPOCH_STARTED
-                for each further batch, while running: n_iters += 1; BATCH
-                if the batches are exhausted: close the epoch; EPOCH_FINISHED
+                for each further batch, while running and the epoch is not ended by
+                end_epoch(): n_iters += 1; BATCH
+                if the batches are exhausted, or it is ended: close the epoch;
+                EPOCH_FINISHED
             exactly one of FINISHED (all epochs done) | STOPPED (running was set to
             False) | FAILED (an exception left a callback or the batches, also one
             of FINISHED), then running = False

@@ -1,5 +1,6 @@
 """What runs over batches for some epochs, and what listens to it."""
 
+import sys
 import warnings
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -8,26 +9,31 @@ from typing import Any, TypeAlias, TypeVar, overload
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
+from rnnr._callbacks import check_handler, cure_for
 from rnnr._errors import (
     RnnrWarning,
     as_integer,
-    check_callback,
     wrong_type,
 )
 from rnnr._keys import Keys
 from rnnr._loop import loop
 from rnnr._restored import warn_of_batch_not_reduced, warn_of_restored
+from rnnr._run_again import warn_of_cell_run_again
 from rnnr._runs import Slot, runs_on_this_thread
+from rnnr._shown import as_html, as_text
 from rnnr.event import Event
 from rnnr.scheduling import idle_trampoline, is_inside_subscription
 from rnnr.selection import Selection
 from rnnr.sources._epoch_batches import EpochBatches, check_batches
+from rnnr.sources._epochs import Epochs
 from rnnr.sources._kinds import can_be_iterated
 from rnnr.state import (
     EPOCH,
+    POSITION_KEYS,
     REDUCER,
     RUN,
     State,
+    end_epoch,
     new_run_memory,
 )
 from rnnr.streams._delivery import Callback
@@ -39,7 +45,7 @@ __all__ = ["Callback", "Runner", "Source"]
 
 _C = TypeVar("_C", bound=Callback)
 
-Source: TypeAlias = Iterable[Any] | AsyncIterable[Any] | Observable[Any]
+Source: TypeAlias = Iterable[Any] | AsyncIterable[Any] | Observable[Any] | Epochs
 """What yields the batches of an epoch."""
 
 Restart: TypeAlias = Callable[[Event, State], AbstractContextManager[tuple[Event | None, State]]]
@@ -87,6 +93,11 @@ class Runner:
         >>> runner.run([1, 2, 3], max_epoch=2)
         >>> runner.state["total"], runner.state["n_iters"]
         (12, 6)
+
+        It shows where its run is and its callbacks in order, in a notebook as a table:
+
+        >>> Runner()
+        Runner(has not run)
     """
 
     def __init__(self) -> None:
@@ -97,6 +108,12 @@ class Runner:
         self._latest: object = None
         self._restart: Restart | None = None
         self._keys = Keys()
+
+    def __repr__(self) -> str:
+        return as_text(self.state, self._streams, is_running=self._slot.is_running)
+
+    def _repr_html_(self) -> str:
+        return as_html(self.state, self._streams, is_running=self._slot.is_running)
 
     @overload
     def on(self, event: Event | Selection, callbacks: None = None) -> Callable[[_C], _C]: ...
@@ -257,7 +274,8 @@ class Runner:
         Args:
             batches: Batches of an epoch. It is iterated again in every epoch and needs no
                 length; an iterator, which can be iterated once, serves one epoch. An async
-                iterable or an Observable is treated as ``rnnr.sources.buffered(batches)``.
+                iterable or an Observable is treated as ``rnnr.sources.buffered(batches)``. For
+                epochs that go on where the last one stood see `rnnr.sources.epochs_of`.
             max_epoch: Number of epochs to run.
 
         Raises:
@@ -335,12 +353,70 @@ class Runner:
         self.state["running"] = False
         self._batches.wake()
 
+    def end_epoch(self) -> None:
+        """End the current epoch after the current batch, while the run goes on.
+
+        All callbacks see the batch. The rest of the batches is not drawn, ``Event.EPOCH_FINISHED``
+        is delivered, and the next epoch begins, if there is one. On ``Event.EPOCH_STARTED`` and
+        ``Event.RESUMED`` no further batch is drawn at all. A run that is stopped or killed before
+        the end of the epoch ends it when it is resumed.
+
+        It may be called from any thread, and wakes a run that waits for a source which is silent; a
+        batch that is being loaded is delivered first. If no epoch is open, nothing happens.
+
+        Example:
+            >>> from rnnr import Event, Runner
+            >>> runner = Runner()
+            >>> subscription = runner.on(Event.BATCH.every(3), lambda state: runner.end_epoch())
+            >>> @runner.on(Event.EPOCH_FINISHED)
+            ... def tell(state):
+            ...     print(state["epoch"], state["batch"], state["n_iters"])
+            >>> runner.run("abcdefgh", max_epoch=2)
+            1 c 3
+            2 c 6
+        """
+        end_epoch(self.state)
+        self._batches.wake()
+
+    def close(self) -> None:
+        """Let go of the iterator over the batches that is kept for `resume` after a stop.
+
+        So the worker processes of a loader end, and what was loaded ahead is free. The runner can
+        run again. To resume goes as in another process: the batches are iterated again, and what
+        was drawn is skipped. (Workers that a loader of PyTorch keeps, ``persistent_workers=True``,
+        are the loader's own: they end with it.)
+
+        Raises:
+            RuntimeError: If the runner is running.
+            BaseException: Whatever the source raises while it is closed.
+
+        Example:
+            >>> from rnnr import Event, Runner
+            >>> runner = Runner()
+            >>> stopping = runner.on(Event.BATCH.once(), lambda state: runner.stop())
+            >>> runner.run("abc")
+            >>> runner.close()
+            >>> shown = runner.on(Event.BATCH, lambda state: print(state["batch"]))
+            >>> runner.resume()
+            b
+            c
+        """
+        if self._slot.is_running:
+            raise RuntimeError(
+                "a runner is closed between two runs: expected it after the end of run or resume, "
+                "got it during one; call stop() first"
+            )
+        self._batches.close()
+
     def _add(
         self,
         stream: EventSubject | SelectedStream,
         callbacks: Callback | Iterable[Callback],
     ) -> abc.DisposableBase:
         several = _callables(callbacks)
+        if "IPython" in sys.modules:  # a notebook; a script runs once
+            for one in several:
+                warn_of_cell_run_again(one, stream.callbacks)
         reserved: list[abc.DisposableBase] = []
         try:
             for one in several:
@@ -356,7 +432,7 @@ class Runner:
 
     def _check_resumable(self) -> None:
         state = self.state
-        missing = {"batches", "max_epoch", "n_iters", "epoch"} - state.keys()
+        missing = {*POSITION_KEYS} - state.keys()
         if missing:
             raise RuntimeError(
                 "there is no run to resume: expected the state of a run, got one without "
@@ -435,16 +511,14 @@ def _warn_inside(stacklevel: int) -> None:
 
 def _callables(callbacks: Any) -> list[Callback]:
     if callable(callbacks):
-        check_callback("callbacks", callbacks)
+        check_handler("callbacks", callbacks)
         return [callbacks]
     if not can_be_iterated(callbacks):
-        cure = "pass a function of the state, or several of them in a list"
-        if hasattr(callbacks, "attach_on"):
-            cure = "attach it by its attach_on(runner)"
+        cure = cure_for(callbacks)
         raise wrong_type("callbacks", "callable or an iterable of callables", callbacks, cure)
     several = list(callbacks)
     for i, callback in enumerate(several):
-        check_callback(f"callbacks[{i}]", callback)
+        check_handler(f"callbacks[{i}]", callback)
     return several
 
 

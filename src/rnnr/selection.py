@@ -6,14 +6,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from rnnr._errors import (
-    as_integer,
-    as_number,
-    check_callback,
-    check_choice,
-    wrong_type,
-    wrong_value,
-)
+from rnnr._callbacks import check_callback
+from rnnr._errors import as_integer, as_number, check_choice, wrong_type, wrong_value
 from rnnr.state import State, n_batches_drawn
 
 __all__ = ["Selection"]

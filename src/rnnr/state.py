@@ -11,8 +11,11 @@ key                     what it holds
                         a whole event, under ``_stopped_at``, under ``_values`` the values by
                         which `checkpoint` knows the best files, each with its batch; what a
                         `RunningAverage` remembers, under ``_average {stats} {name}``; the best
-                        values that `EpochLog` has seen, under ``_epoch_log``; and the position of
-                        the bar of the run, in items, under ``_bar``
+                        values that `EpochLog` has seen, under ``_epoch_log``; the position of
+                        the bar of the run, in items, under ``_bar``; and under ``_pass``, for
+                        batches that `rnnr.sources.epochs_of` cuts into epochs, what is known of
+                        the iterator over them: ``_first_iter``, and what `Snapshots` keeps of
+                        it, as in that of an epoch
 ``_counter``            `maybe_stop_early`: failures in a row (the name is its argument)
 ``_early_stopping_{key}``
                         `early_stopping`: a dict of the best so far, the failures in a row, what is
@@ -29,6 +32,7 @@ and these in the memory of an epoch:
 key                     what it holds
 ======================  ==================================================================
 ``_open``               whether batches, or the end of the epoch, are still to be delivered
+``_ended``              `rnnr.Runner.end_epoch`: that the rest of the batches is not drawn
 ``_first_iter``         ``n_iters`` before the first batch
 ``_spent``              whether the batches were a generator that was exhausted before
 ``_failed_at``          how many batches were drawn when drawing the next one failed
@@ -94,6 +98,9 @@ RUN_KEYS: Final = (
 )
 """Keys that a run sets."""
 
+POSITION_KEYS: Final = ("batches", "max_epoch", "n_iters", "epoch")
+"""Keys without which no run goes on."""
+
 STARTED_AT: Final = "_started_at"
 """Key of the time at which the run began, which reports need."""
 
@@ -102,6 +109,7 @@ _NOT_FREE: Final = frozenset({*RUN_KEYS, STARTED_AT} - {"error"})
 
 _BEGUN: Final = "_begun"
 _STOPPED_AT: Final = "_stopped_at"
+_OVER_BATCHES: Final = "_pass"
 
 
 def epoch_memory(state: State) -> dict[str, Any]:
@@ -210,9 +218,57 @@ def is_open(state: State) -> bool:
     return bool(state.get(EPOCH, {}).get("_open"))
 
 
+def end_epoch(state: State) -> None:
+    """End the open epoch after its current batch; for any thread."""
+    memory: dict[str, Any] = state.get(EPOCH, {})
+    if not memory.get("_open"):
+        return
+    memory["_ended"] = True
+    # Anything true but True makes the loop look up. Nothing is called between the question and the
+    # answer, so that a stop by another thread is not lost.
+    if state["running"]:
+        state["running"] = 1
+
+
+def is_ended(state: State) -> bool:
+    """Return whether the rest of the batches of the epoch is not to be drawn."""
+    return "_ended" in state.get(EPOCH, {})
+
+
 def mark_epoch_start(state: State) -> None:
     """Remember ``n_iters`` as it is before the first batch of the epoch."""
     epoch_memory(state).setdefault("_first_iter", state["n_iters"])
+
+
+def pass_memory(state: State) -> dict[str, Any]:
+    """Return the memory that lives for one pass through the batches.
+
+    It is that of the epoch, unless the pass is cut into several epochs.
+    """
+    memory: dict[str, Any] | None = state.get(RUN, {}).get(_OVER_BATCHES)
+    return epoch_memory(state) if memory is None else memory
+
+
+def begin_pass(state: State) -> None:
+    """Have a memory for a pass that is cut into epochs, unless one is under way."""
+    run_memory(state).setdefault(_OVER_BATCHES, {"_first_iter": state["n_iters"]})
+
+
+def forget_pass(state: State) -> None:
+    """Forget the pass that is cut into epochs, if one is under way."""
+    state.get(RUN, {}).pop(_OVER_BATCHES, None)
+
+
+def is_pass_open(state: State) -> bool:
+    """Return whether further batches of the pass under way may be drawn."""
+    return is_open(state) or _OVER_BATCHES in state.get(RUN, {})
+
+
+def n_drawn_in_pass(state: State) -> int:
+    """Return how many batches the pass under way has drawn, in this epoch and earlier ones."""
+    n_iters: int = state["n_iters"]
+    first: int = pass_memory(state).get("_first_iter", n_iters)
+    return max(0, n_iters - first)
 
 
 def n_batches_drawn(state: State) -> int:

@@ -22,16 +22,20 @@ Moment: TypeAlias = tuple[Any, ...]
 
 
 class Plan:
-    """Does something at chosen calls of the handlers, once each: stops, or fails."""
+    """Does something at chosen calls of the handlers, once each: ends the epoch, stops, fails."""
 
-    def __init__(self, stops: Iterable[int], faults: Iterable[int]) -> None:
-        self.stops, self.faults = set(stops), set(faults)
+    def __init__(
+        self, stops: Iterable[int], faults: Iterable[int], ends: Iterable[int] = ()
+    ) -> None:
+        self.stops, self.faults, self.ends = set(stops), set(faults), set(ends)
         self.calls = 0
 
-    def act(self, state: dict[str, Any]) -> None:
+    def act(self, runner: Runner | Reference) -> None:
         self.calls += 1
+        if self.calls in self.ends:
+            runner.end_epoch()
         if self.calls in self.stops:
-            state["running"] = False
+            runner.state["running"] = False
         if self.calls in self.faults:
             raise Boom
 
@@ -57,7 +61,7 @@ def story(
                     keys = ("epoch", "n_iters", "batch", "running")
                     seen.append((place, event.name, *(state.get(key) for key in keys)))
                     if event not in (Event.STOPPED, Event.FAILED):
-                        plan.act(state)
+                        plan.act(runner)
 
                 runner.on(event, handler)
 
@@ -92,6 +96,7 @@ def in_another_process(runner: Runner | Reference) -> Runner:
     stops=st.sets(st.integers(1, 40), max_size=4),
     faults=st.sets(st.integers(1, 40), max_size=4),
     repeats=st.lists(st.booleans(), max_size=4),
+    ends=st.sets(st.integers(1, 40), max_size=4),
 )
 def test_a_run_delivers_what_the_pseudocode_says_wherever_it_is_resumed(
     change: Callable[[Runner | Reference], Runner | Reference],
@@ -100,9 +105,10 @@ def test_a_run_delivers_what_the_pseudocode_says_wherever_it_is_resumed(
     stops: set[int],
     faults: set[int],
     repeats: list[bool],
+    ends: set[int],
 ) -> None:
-    expected = story(Reference(), batches, max_epoch, Plan(stops, faults), repeats)
-    told = story(Runner(), batches, max_epoch, Plan(stops, faults), repeats, change)
+    expected = story(Reference(), batches, max_epoch, Plan(stops, faults, ends), repeats)
+    told = story(Runner(), batches, max_epoch, Plan(stops, faults, ends), repeats, change)
     assert told == expected
 
 

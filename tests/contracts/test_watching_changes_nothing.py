@@ -23,7 +23,7 @@ from helpers.extras import np, torch
 from helpers.parts import ATTACHMENTS, PARTS, Attach, parts
 from rnnr import Event, Runner, State
 from rnnr.attachments import Attachment
-from rnnr.sources import buffered, prefetch
+from rnnr.sources import buffered, epochs_of, prefetch
 
 N_ITEMS, SIZE, N_EPOCHS = 8, 2, 2
 IN_THE_MIDDLE = N_ITEMS // SIZE + 2  # in the second epoch
@@ -284,6 +284,7 @@ class Asynchronous:
 
 SOURCES: dict[str, Callable[[Any], Any]] = {
     "prefetch": prefetch,
+    "epochs_of": lambda batches: epochs_of(batches, 1000),
     "buffered async iterable": lambda batches: buffered(Asynchronous(batches)),
     "buffered Observable": lambda batches: buffered(rx.from_iterable(batches)),
     "async iterable": Asynchronous,
@@ -292,7 +293,11 @@ SOURCES: dict[str, Callable[[Any], Any]] = {
 
 
 def test_every_source_is_among_them() -> None:
-    assert set(rnnr.sources.__all__) - {"Buffered"} == {"prefetch", "buffered"}
+    assert set(rnnr.sources.__all__) - {"Buffered", "Epochs"} == {
+        "buffered",
+        "epochs_of",
+        "prefetch",
+    }
 
 
 def run_from(source: str) -> Run:

@@ -40,6 +40,17 @@ def trained(**stats: float) -> Runner:
     return runner
 
 
+def test_it_shows_its_address_and_in_a_notebook_a_link() -> None:
+    dashboard = Dashboard()
+    assert repr(dashboard) == dashboard._repr_html_() == "Dashboard(not open)"
+    dashboard.attach_on(Runner())
+    link = dashboard.address
+    assert repr(dashboard) == f"Dashboard({link})"
+    assert f'<a href="{link}" target="_blank"' in dashboard._repr_html_()
+    dashboard.close()
+    assert repr(dashboard) == "Dashboard(not open)"
+
+
 def names(dashboard: Dashboard) -> list[str]:
     return [run["name"] for run in data(dashboard.address)["runs"]]
 

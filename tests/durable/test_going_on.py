@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from helpers.training import Killed, Log, Model, Shuffled, killed, train, undisturbed
+from helpers.training import Killed, Log, Model, Shuffled, Training, killed, train, undisturbed
 from rnnr import Event, RnnrWarning, Runner, State
 from rnnr.callbacks import early_stopping
 from rnnr.durable import JsonLines, Snapshots, StopOnSignal
 from rnnr.durable._writer import Writer
 from rnnr.recording import Record
+from rnnr.sources import epochs_of
 
 
 class TestTheNumberOfEpochs:
@@ -416,6 +417,44 @@ class TestInTheSameProcess:
             with suppress(OSError):
                 go_on()
         assert [batch for _, batch in training.runner.state["story"]] == [*map(float, range(6))] * 2
+
+    @pytest.mark.parametrize("every", [Event.BATCH, Event.EPOCH_FINISHED], ids=["batch", "epoch"])
+    @pytest.mark.parametrize("kill_at", [2, 3, 4, 5, 6, 8])
+    def test_a_loader_that_seeks_goes_on_in_a_pass_that_is_cut(
+        self, tmp_path: Path, kill_at: int, every: Any
+    ) -> None:
+        n_yielded = [0]
+
+        class Loader:
+            """Goes to a place only where a state was loaded before."""
+
+            def __init__(self) -> None:
+                self.n = self.start = 0
+
+            def __iter__(self) -> Iterator[float]:
+                start, self.start = self.start, 0
+                for self.n in range(start, 5):
+                    n_yielded[0] += 1
+                    yield float(self.n)
+
+            def state_dict(self) -> dict[str, int]:
+                return {"n": self.n + 1}
+
+            def load_state_dict(self, state: dict[str, int]) -> None:
+                self.start = state["n"]
+
+        def training(kill_at: int | None = None) -> Training:
+            loader = Loader()
+            batches = epochs_of(loader, 2)
+            return train(tmp_path, kill_at=kill_at, every=every, batches=batches, loader=loader)
+
+        with suppress(Killed):
+            training(kill_at).run(6)
+        n_yielded[0] = 0
+        told = training().run(6)
+        batches = [batch for _, batch in told.runner.state["story"]]
+        assert batches == [0.0, 1.0, 2.0, 3.0, 4.0] * 2
+        assert n_yielded[0] <= 10 - (kill_at - 2)  # nothing is skipped
 
 
 class TestBatchesThatAreNamed:

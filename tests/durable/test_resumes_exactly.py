@@ -13,7 +13,7 @@ from rnnr import Event, Runner, State
 from rnnr.attachments import EpochLog, LambdaReducer, MeanReducer, RunningAverage, SumReducer
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
 from rnnr.durable import CsvLog, Job, JsonLines, Snapshots, resumes_exactly
-from rnnr.sources import prefetch
+from rnnr.sources import epochs_of, prefetch
 from rnnr.state import run_memory
 
 
@@ -82,14 +82,18 @@ def numpy_job(
     early: dict[str, Any] | None = None,
     max_epoch: int = 2,
     stop: Callable[[Runner], object] | None = None,
+    cut: int | None = None,
 ) -> Job:
     rng = np.random.default_rng(0)
     weights = rng.normal(size=3)
     optimizer = Momentum(weights)
     runner = Runner()
     runner.state["best"] = weights.copy()
-    batches = loader() if loader else Shuffled([*sizes])
-    runner.on(Event.EPOCH_STARTED | Event.RESUMED, set_epoch)
+    batches: Any = loader() if loader else Shuffled([*sizes])
+    if cut is None:
+        runner.on(Event.EPOCH_STARTED | Event.RESUMED, set_epoch)
+    else:
+        batches = epochs_of(batches, cut)
 
     @runner.on(Event.BATCH)
     def train(state: State) -> None:
@@ -235,6 +239,12 @@ def stops_in_the_middle(runner: Runner) -> object:
     )
 
 
+def ends_epochs(runner: Runner) -> object:
+    return runner.on(
+        Event.BATCH.where(lambda state: state["n_iters"] in (2, 5)), lambda _: runner.end_epoch()
+    )
+
+
 NUMPY: dict[str, dict[str, Any]] = {
     **{f"every {name}": {"every": every} for name, every in EVERY.items()},
     "in the foreground": {"background": False},
@@ -255,6 +265,22 @@ NUMPY: dict[str, dict[str, Any]] = {
     },
     "early stopping by a flag": {"stop": stops_by_a_flag, "max_epoch": 4, "sizes": (2,)},
     "a stop in the middle of a batch": {"stop": stops_in_the_middle, "sizes": (3,)},
+    "a pass that is cut into epochs": {"cut": 2, "sizes": (5,), "max_epoch": 6},
+    "a cut pass of whole epochs": {"cut": 2, "sizes": (4,), "max_epoch": 4},
+    "a cut pass, saved by epochs": {
+        "cut": 2,
+        "sizes": (5,),
+        "max_epoch": 6,
+        "every": Event.EPOCH_FINISHED,
+    },
+    "a cut pass whose epochs are ended": {
+        "cut": 3,
+        "stop": ends_epochs,
+        "sizes": (5,),
+        "max_epoch": 4,
+    },
+    "a cut pass of two workers": {"cut": 1, "loader": from_workers, "max_epoch": 3},
+    "epochs that are ended": {"stop": ends_epochs, "sizes": (4,), "max_epoch": 3},
     "two workers": {"loader": from_workers},
 }
 

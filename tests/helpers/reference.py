@@ -18,6 +18,7 @@ class Reference:
         self.state: dict[str, Any] = {}
         self.callbacks: dict[Event, list[Callback]] = defaultdict(list)
         self.epoch_is_open = False
+        self.is_ended = False
         self.drawn = 0
 
     def on(self, event: Event, callback: Callback) -> None:
@@ -35,6 +36,9 @@ class Reference:
 
     def resume(self, repeat_last_batch: bool = False) -> None:
         self.begin(Event.RESUMED, repeat_last_batch)
+
+    def end_epoch(self) -> None:
+        self.is_ended = self.is_ended or self.epoch_is_open
 
     def begin(self, opening: Event, repeat_last_batch: bool) -> None:
         self.state["running"] = True
@@ -54,14 +58,15 @@ class Reference:
         while state["running"] and (self.epoch_is_open or state["epoch"] < state["max_epoch"]):
             if not self.epoch_is_open:
                 state["epoch"] += 1
-                self.epoch_is_open, self.drawn = True, 0
+                self.epoch_is_open, self.is_ended, self.drawn = True, False, 0
                 self.publish(Event.EPOCH_STARTED)
-            while state["running"] and self.drawn < len(state["batches"]):
+            n_batches = len(state["batches"])
+            while state["running"] and not self.is_ended and self.drawn < n_batches:
                 state["batch"] = state["batches"][self.drawn]
                 self.drawn += 1
                 state["n_iters"] += 1
                 self.publish(Event.BATCH)
-            if state["running"] and self.drawn == len(state["batches"]):
+            if state["running"] and (self.is_ended or self.drawn == n_batches):
                 self.epoch_is_open = False
                 self.publish(Event.EPOCH_FINISHED)
         self.publish(Event.FINISHED if state["running"] else Event.STOPPED)

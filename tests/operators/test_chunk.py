@@ -1,5 +1,6 @@
 """`chunk` cuts a stream into lists."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from reactivex import Subject
 from reactivex import operators as ops
 
-from rnnr import Event, Runner
+from rnnr import Event, RnnrWarning, Runner
 from rnnr.operators import chunk, select
 
 ITEMS = st.lists(st.none() | st.integers())
@@ -54,6 +55,30 @@ def test_it_does_what_buffer_with_count_does(items: list[Any], n: int, fails: bo
     else:
         source.on_completed()
     assert [*map(str, ours)] == [*map(str, theirs)]
+
+
+def test_one_dict_again_and_again_is_warned_of_once_with_the_cure() -> None:
+    runner, seen = Runner(), list[Any]()
+    runner.stream(Event.BATCH).pipe(chunk(2)).subscribe(seen.append)
+    with pytest.warns(
+        RnnrWarning, match=r"one dict again and again.*put select\(.*every\(n\)"
+    ) as told:
+        runner.run(range(6))
+    assert [Path(one.filename).name for one in told] == ["test_chunk.py"]
+    assert seen == [[runner.state] * 2] * 3
+
+
+@pytest.mark.parametrize("item", [None, 7, "x"])
+def test_equal_items_that_are_no_dict_are_fine(item: Any) -> None:
+    assert chunked([item] * 4, 2, completed=True) == [[item] * 2] * 2
+
+
+def test_a_list_of_one_state_and_lists_of_other_dicts_are_fine() -> None:
+    runner, seen = Runner(), list[Any]()
+    runner.stream(Event.BATCH).pipe(chunk(1)).subscribe(seen.append)
+    runner.run(range(2))
+    assert len(seen) == 2
+    assert chunked([{}, {}], 2, completed=True) == [[{}, {}]]
 
 
 def test_each_list_is_its_own() -> None:

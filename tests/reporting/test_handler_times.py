@@ -12,11 +12,11 @@ from reactivex import operators as ops
 from helpers.clock import Clock
 from helpers.threads import on_thread
 from rnnr import Event, Runner, isolate
+from rnnr._handler_names import is_own
 from rnnr.attachments import Control, EpochTimer, MeanReducer
 from rnnr.callbacks import checkpoint, maybe_stop_early
 from rnnr.operators import fold, pipeline, stop
 from rnnr.reporting import DRAWING_BATCHES, HandlerTime, HandlerTimes, reports
-from rnnr.reporting._handler_names import is_own
 from rnnr.state import State
 
 Rows = list[tuple[str, str, int, float]]

@@ -274,7 +274,10 @@ class TestObserve:
         assert runner.state["n_iters"] == 2
 
     def test_it_shows_what_it_is(self) -> None:
-        assert repr(Runner().observe([])).startswith("<a run of <rnnr.runner.Runner object at ")
+        runner = Runner()
+        runner.on(Event.BATCH, print)
+        shown = repr(runner.observe([]))
+        assert shown == "<a run of Runner(has not run), which begins on subscribe>"
 
     def test_bad_input_is_refused_before_anything_is_subscribed(self) -> None:
         with pytest.raises(TypeError, match="batches must be iterable, got 3"):

@@ -6,6 +6,7 @@ import socket
 import sys
 from contextlib import suppress
 from functools import partial
+from html import escape
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
@@ -118,6 +119,15 @@ class Dashboard(Attachment):
         self._server: Server | None = None
         self._token = token_urlsafe(24)
         self._attached: dict[str, tuple[Slot | None, abc.DisposableBase]] = {}
+
+    def __repr__(self) -> str:
+        return f"Dashboard({'not open' if self._server is None else self._address})"
+
+    def _repr_html_(self) -> str:
+        if self._server is None:
+            return escape(repr(self))
+        link = escape(self._address)
+        return f'<a href="{link}" target="_blank" rel="noopener">{link}</a>'
 
     @property
     def control(self) -> Control:

@@ -26,6 +26,7 @@ from rnnr.durable._saver import Saver, Settings
 from rnnr.event import Event
 from rnnr.runner import Runner
 from rnnr.sources._epoch_batches import Opening, is_one_shot
+from rnnr.sources._epochs import loader_of
 from rnnr.state import (
     EPOCH,
     HAD_WORKERS,
@@ -33,9 +34,10 @@ from rnnr.state import (
     RUN,
     STOPPED_BY,
     State,
-    epoch_memory,
     is_open,
-    n_batches_drawn,
+    is_pass_open,
+    n_drawn_in_pass,
+    pass_memory,
     was_stopped_whole,
 )
 
@@ -82,6 +84,7 @@ class DurableRun(Opening):
         self._templates: dict[Keys, Template] = {}  # objects that each process has, as it begins
         self._shared: set[str] | None = None  # arrays that share memory, and are known to do so
         self._restored: _Restored | None = None
+        self._has_position = False  # a loader that is named, until it is iterated
         self._replayed: States | None = None  # random states to set after batches were skipped
 
     # A run begins and ends.
@@ -154,7 +157,9 @@ class DurableRun(Opening):
         self._saver.kept.remove_old()  # a kill may have come before that
         _log(snapshot, values.saved_at, is_over=is_over)
         if kind == "S":
-            set_has_workers(self._batches, values.given.had_workers, self._settings.random)
+            set_has_workers(
+                loader_of(self._batches), values.given.had_workers, self._settings.random
+            )
             self._settings.random.restore(values.random_states)
             return Event.STARTED, beginning
         state.update(batches=self._batches, max_epoch=max_epoch)
@@ -163,6 +168,7 @@ class DurableRun(Opening):
             self._settings.random.restore(values.random_states)
             return None, {}
         runner._check_resumable()
+        self._has_position = True
         self._restored = _Restored(values.random_states, values.given)
         return Event.RESUMED, {"running": True}
 
@@ -228,10 +234,11 @@ class DurableRun(Opening):
 
     def before(self, state: State) -> bool:
         """Set the random states that the iterator of the epoch was made with, or keep them."""
-        memory, random = epoch_memory(state), self._settings.random
-        batches, restored = state["batches"], self._restored
+        memory, random = pass_memory(state), self._settings.random
+        batches, restored = loader_of(state["batches"]), self._restored
         self._n_batches = n_batches_of(batches)
-        if not n_batches_drawn(state):
+        has_position, self._has_position = self._has_position, False
+        if not n_drawn_in_pass(state):
             if restored:
                 set_has_workers(batches, restored.given.had_workers, random)
             self._set_random_states()
@@ -239,9 +246,9 @@ class DurableRun(Opening):
             return False
         if restored:
             self._check_batches(state, restored)
-            if self._seeks(batches):
-                return True
-        else:
+        if has_position and self._seeks(batches):
+            return True
+        if not restored:
             self._replayed = self._replayed or random.capture()
         if RANDOM_STATES in memory:
             set_has_workers(batches, memory.get(HAD_WORKERS, False), random)
@@ -277,7 +284,7 @@ class DurableRun(Opening):
         if None not in (n_then, n_now) and n_then != n_now:
             warn_user(
                 f"the batches of epoch {state['epoch']} must be those that were saved, {n_then} of "
-                f"them, got {n_now}: the first {n_batches_drawn(state)} are skipped, and may be "
+                f"them, got {n_now}: the first {n_drawn_in_pass(state)} are skipped, and may be "
                 "others; pass batches of the same size to run, or begin again in another folder"
             )
 
@@ -298,7 +305,7 @@ class DurableRun(Opening):
             self._max_epoch,
             state.get("max_epoch", self._max_epoch) if self._is_running(state) else self._max_epoch,
             self._is_running(state) and state["batches"] is not self._batches,
-            has_workers(state.get("batches", self._batches)),
+            has_workers(loader_of(state.get("batches", self._batches))),
             self._n_batches,
         )
         packer, trees, shared = pack_values(
@@ -327,12 +334,13 @@ class DurableRun(Opening):
 
     def _objects(self, state: State, *, opens_logs: bool) -> dict[str, Any]:
         """Return the objects; a loader has a place of its own only in the middle of an epoch."""
-        is_drawn = is_open(state) and n_batches_drawn(state) > 0
+        is_drawn = is_pass_open(state) and n_drawn_in_pass(state) > 0
+        loader = loader_of(self._batches)
 
         def is_asked(thing: Any) -> bool:
             if isinstance(thing, KeepsRows):
                 return opens_logs
-            return is_drawn or thing is not self._batches or not is_loadable(thing)
+            return is_drawn or thing is not loader or not is_loadable(thing)
 
         return {
             name: thing if is_asked(thing) else None

@@ -1,15 +1,20 @@
 """Items in lists."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 from reactivex import Observable, abc
 
-from rnnr._errors import as_integer
+from rnnr._errors import as_integer, warn_user
 
 __all__ = ["chunk"]
 
 _T = TypeVar("_T")
+
+_REUSED: Final = (
+    "chunk needs items of their own, got one dict again and again, so that its lists hold the "
+    "newest values alone; put select('batch') before it, say, or take every n-th state by every(n)"
+)
 
 
 def chunk(n: int) -> Callable[[Observable[_T]], Observable[list[_T]]]:
@@ -19,7 +24,8 @@ def chunk(n: int) -> Callable[[Observable[_T]], Observable[list[_T]]]:
     event never does, so the rest waits for the next run. It does what ``buffer_with_count(n)`` of
     ReactiveX does, without the window around each list, which makes that one many times dearer.
 
-    States are one dict over and over: `select` first what the list is to hold.
+    States are one dict over and over: `select` first what the list is to hold. A list that holds
+    one dict several times is warned of once.
 
     Args:
         n: Number of items in a list.
@@ -51,12 +57,16 @@ def chunk(n: int) -> Callable[[Observable[_T]], Observable[list[_T]]]:
             observer: abc.ObserverBase[list[_T]], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             items: list[_T] = []
+            is_warned = False
 
             def on_next(item: _T) -> None:
-                nonlocal items
+                nonlocal items, is_warned
                 items.append(item)
                 if len(items) == n:
                     full, items = items, []
+                    if not is_warned and full[0] is full[-1] and _is_reused(full):
+                        is_warned = True
+                        warn_user(_REUSED)
                     observer.on_next(full)
 
             def on_completed() -> None:
@@ -69,3 +79,8 @@ def chunk(n: int) -> Callable[[Observable[_T]], Observable[list[_T]]]:
         return Observable(subscribe)
 
     return operator
+
+
+def _is_reused(items: list[Any]) -> bool:
+    """Return whether a list of several holds one dict, such as the state, in all places."""
+    return len(items) > 1 and isinstance(items[0], dict)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from rnnr._errors import check_callback
+from rnnr._callbacks import check_handler
 from rnnr._pipeline import Pipeline, Step, stateful, stateless
 
 __all__ = ["do"]
@@ -36,7 +36,7 @@ def do(action: Callable[[Any], object]) -> Pipeline[Any, Any]:
         2
     """
     if not isinstance(action, Pipeline):
-        check_callback("action", action)
+        check_handler("action", action)
         return stateless(_step(action))
     if not action.remembers:
         return stateless(_step(action.step), *action.reservations)

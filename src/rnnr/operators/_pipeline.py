@@ -2,12 +2,12 @@
 
 from contextlib import suppress
 from itertools import groupby
-from types import FunctionType
 from typing import Any
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
+from rnnr._callbacks import uncalled
 from rnnr._errors import wrong_type
 from rnnr._pipeline import Operator, Pipeline, Step, parts_of, pooled, steps
 from rnnr.scheduling import InPlaceScheduler
@@ -89,9 +89,9 @@ def _check_operator(name: str, operator: object) -> None:
     cure = "pass for example when('better')"
     if isinstance(operator, list | tuple):
         cure = "write pipeline(*operators)"
-    is_ours = str(getattr(operator, "__module__", "")).startswith("rnnr.operators.")
-    if is_ours and isinstance(operator, FunctionType) and "." not in operator.__qualname__:
-        cure = f"call it: write {operator.__name__}(...)"
+    missed = uncalled(operator)
+    if missed is not None:
+        cure = missed
     elif callable(operator):
         return
     raise wrong_type(name, "an operator", operator, cure)

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
-from rnnr._errors import check_callback, wrong_value
+from rnnr._callbacks import check_callback
+from rnnr._errors import wrong_value
 from rnnr._frozen import Frozen
 from rnnr._pipeline import Pipeline, stateless
 from rnnr.state import State, reader

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any, overload
 
-from rnnr._errors import check_callback, wrong_type
+from rnnr._callbacks import check_callback
+from rnnr._errors import wrong_type
 from rnnr._pipeline import Pipeline, stateless
 from rnnr.state import MISSING, State, reader
 

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable
 
+from rnnr._handler_names import described, is_own
 from rnnr.event import BEGINNINGS, Event
-from rnnr.reporting._handler_names import described, is_own
 from rnnr.runner import Runner, check_runner
 from rnnr.state import State
 from rnnr.streams._delivery import Callback

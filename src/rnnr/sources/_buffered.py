@@ -9,6 +9,7 @@ from reactivex.subject import ReplaySubject, Subject
 
 from rnnr._errors import as_integer, wrong_type
 from rnnr.sources._buffer import Buffer
+from rnnr.sources._epochs import Epochs
 from rnnr.sources._iterator import BufferedIterator
 from rnnr.sources._kinds import can_be_iterated, is_asynchronous
 from rnnr.sources._producers import AsyncProducer, IterableProducer, ObservableProducer, Producer
@@ -166,6 +167,9 @@ def prefetch(iterable: Iterable[Any], size: int = 2) -> Buffered:
     if is_asynchronous(iterable):
         cure = "use buffered for an Observable or an async iterable"
         raise wrong_type("iterable", "an iterable", iterable, cure)
+    if isinstance(iterable, Epochs):
+        cure = "write epochs_of(prefetch(loader), n), so that the order is kept"
+        raise wrong_type("iterable", "an iterable that is not cut", iterable, cure)
     if isinstance(iterable, Buffered):
         cure = "pass the source itself, which has a buffer already"
         raise wrong_type("iterable", "an iterable without a buffer", iterable, cure)

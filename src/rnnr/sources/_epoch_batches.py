@@ -2,15 +2,26 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from itertools import chain
-from typing import Any
+from itertools import chain, islice
+from typing import Any, Final
 
 from rnnr._errors import RnnrWarning, note_failure, shown, wrong_type
 from rnnr.sources._buffer import too_few
 from rnnr.sources._buffered import Buffered, buffered
+from rnnr.sources._epochs import Epochs, loader_of
 from rnnr.sources._iterator import BufferedIterator, is_exhausted
 from rnnr.sources._kinds import can_be_iterated, is_asynchronous, is_closed_by_a_pause
-from rnnr.state import State, epoch_memory, is_open, mark_epoch_start, n_batches_drawn
+from rnnr.state import (
+    State,
+    begin_pass,
+    epoch_memory,
+    forget_pass,
+    is_pass_open,
+    mark_epoch_start,
+    n_batches_drawn,
+    n_drawn_in_pass,
+    pass_memory,
+)
 
 __all__ = ["EpochBatches", "Opening", "check_batches", "is_one_shot", "warn_if_spent"]
 
@@ -33,6 +44,10 @@ class Opening:
         """Follow ``iter(batches)``, and the skipping of the batches that the epoch had drawn."""
 
 
+_UNKNOWN: Final = object()
+"""Stands for the batches before the first draw: another process may have left a pass."""
+
+
 class EpochBatches:
     """The iterator of a runner over the batches that its open epoch has not drawn yet.
 
@@ -48,30 +63,75 @@ class EpochBatches:
         self._memory: State | None = None
         self._source: BufferedIterator | _PlainIterator = _NOTHING
         self._to_skip = 0
+        self._cut: object = _UNKNOWN  # what the iterator is of: None if it is not cut
 
     def remaining(self, state: State) -> Iterator[Any]:
         """Return the iterator, or make one and skip the batches that the epoch has drawn.
 
         A stop ends the skipping: this call returns an empty iterator, and the next one skips on.
+        So does the iterator of an epoch that was ended; it is made only if it was drawn from.
         """
-        memory = epoch_memory(state)
+        epoch, batches = epoch_memory(state), state["batches"]
+        drawn = n_batches_drawn(state)
+        if "_ended" in epoch and not drawn:
+            return iter(())
+        mark_epoch_start(state)
+        cut = batches if isinstance(batches, Epochs) else None
+        if cut is not self._cut or cut is not None:
+            self._begin_pass(state, cut)
+        if not drawn:
+            epoch["_spent"] = _is_spent(cut.source if cut else batches)
+        if cut is None:
+            self._open(state, epoch, batches, drawn)
+        else:
+            self._open(state, pass_memory(state), cut.source, n_drawn_in_pass(state))
+            if not drawn and not self._to_skip:
+                self._begin_again_at_end(state, cut.source)
+        self._source.running = lambda: bool(state["running"]) and "_ended" not in epoch
+        if self._to_skip or "_ended" in epoch:
+            return iter(())
+        rest = self._source.remaining()
+        return rest if cut is None else islice(rest, cut.n - drawn)
+
+    def _begin_pass(self, state: State, cut: Epochs | None) -> None:
+        """Have a memory for the pass, if it has several epochs."""
+        is_other = isinstance(self._cut, Epochs) and self._cut is not cut
+        if cut is None or is_other:
+            forget_pass(state)
+        if cut is not None:
+            begin_pass(state)
+        self._cut = cut
+
+    def _open(self, state: State, memory: State, source: Any, drawn: int) -> None:
+        """Make the iterator, unless it is there, and skip what the pass has drawn."""
         if not self._serves(memory):
-            drawn = n_batches_drawn(state)
-            mark_epoch_start(state)
-            memory["_spent"] = _is_spent(state["batches"])
             goes_on = self.opening.before(state)
-            self._source, is_live = _opened(state["batches"])
+            self._source, is_live = _opened(source)
             self._to_skip = 0 if is_live or goes_on else drawn
             if not self._to_skip:
                 self.opening.after()
-        self._source.running = lambda: bool(state["running"])
         if self._to_skip:
+            self._source.running = lambda: bool(state["running"])
             self._memory = None  # an error may lose a batch: then the batches are iterated again
             self._skip(self._source.remaining(), state)
             if not self._to_skip:
                 self.opening.after()
         self._memory = memory
-        return iter(()) if self._to_skip else self._source.remaining()
+
+    def _begin_again_at_end(self, state: State, source: Any) -> None:
+        """Begin another pass if the present one, of earlier epochs, has no batch left."""
+        if not n_drawn_in_pass(state):
+            return
+        self._source.running = lambda: bool(state["running"])
+        try:
+            batch = next(self._source.remaining())
+        except StopIteration:
+            if state["running"]:
+                forget_pass(state)
+                begin_pass(state)
+                self._open(state, pass_memory(state), source, 0)
+        else:
+            self._source.push_back(batch)
 
     def push_back(self, batch: Any) -> None:
         """Keep a batch for the next draw: the run was stopped while drawing it."""
@@ -93,9 +153,20 @@ class EpochBatches:
             if self._memory is None:  # it will not be continued
                 self.close()
 
+    def finish_epoch(self, state: State) -> None:
+        """Drop the iterator when the epoch is over, unless the next one goes on with it."""
+        batches = state.get("batches")
+        if not isinstance(batches, Epochs):
+            if "_ended" in epoch_memory(state):  # no two threads may load from one loader
+                self._source.pause()
+            self.close()
+        elif n_batches_drawn(state) < batches.n and "_ended" not in epoch_memory(state):
+            forget_pass(state)
+            self.close()
+
     def close(self) -> None:
-        """Drop the iterator: the epoch is over."""
-        self._memory, self._source = None, _NOTHING
+        """Drop the iterator."""
+        self._memory, self._source, self._cut = None, _NOTHING, None
 
     def failed(self, state: State) -> None:
         """After an error in the batches, keep their iterator, if it can continue.
@@ -103,9 +174,11 @@ class EpochBatches:
         A generator that has raised cannot, and would look exhausted, so the batches are iterated
         again; likewise an Observable. A draw that was interrupted while waiting has not failed.
         """
+        if "n_iters" not in state:  # a callback has removed it, which is the error
+            return
         memory, drawn = epoch_memory(state), n_batches_drawn(state)
         memory["_failed_at"] = drawn
-        if self._memory is not memory:  # it has not reached the position of the epoch
+        if self._memory is not pass_memory(state):  # it has not reached the position of the epoch
             return
         if self._source.is_exhausted and not is_one_shot(state.get("batches")):
             self.close()
@@ -115,11 +188,11 @@ class EpochBatches:
     def check_resumable(self, state: State) -> None:
         """Raise if the position of the epoch in its batches is lost."""
         check_batches(state["batches"])
-        memory = epoch_memory(state)
-        is_lost = not self._serves(memory) and (n_batches_drawn(state) or self._memory is memory)
-        if is_lost and is_open(state) and is_one_shot(state["batches"]):
+        memory, drawn = pass_memory(state), n_drawn_in_pass(state)
+        is_lost = not self._serves(memory) and (drawn or self._memory is memory)
+        if is_lost and is_pass_open(state) and is_one_shot(state["batches"]):
             raise RuntimeError(
-                f"epoch {state['epoch']} cannot be resumed after {n_batches_drawn(state)} batches: "
+                f"epoch {state['epoch']} cannot be resumed after {drawn} batches: "
                 "expected batches that can be iterated again, to skip those, got the "
                 f"iterator {shown(state['batches'])}, whose position is unknown; put a list, or an "
                 "object whose __iter__ or __aiter__ is a generator function, into state['batches']"
@@ -133,7 +206,7 @@ class EpochBatches:
             except StopIteration:
                 if not state["running"]:  # a stop, which does not wait for a silent source
                     return
-                drawn = n_batches_drawn(state)
+                drawn = n_drawn_in_pass(state)
                 raise too_few(drawn, drawn - self._to_skip) from None
             self._to_skip -= 1
             if not self._to_skip:
@@ -184,7 +257,8 @@ _NOTHING = _PlainIterator(iter(()))
 
 def check_batches(batches: object) -> None:
     """Raise unless it can be iterated, awaited or subscribed to."""
-    if not can_be_iterated(batches) and not is_asynchronous(batches):
+    source = loader_of(batches)
+    if not can_be_iterated(source) and not is_asynchronous(source):
         cure = "pass a list, a generator or a loader of batches, an Observable or an async iterable"
         raise wrong_type("batches", "iterable", batches, cure)
 
@@ -194,7 +268,7 @@ def warn_if_spent(state: State, stacklevel: int) -> None:
     memory, drawn = epoch_memory(state), n_batches_drawn(state)
     if memory.get("_broken_at") == drawn:
         reason = "their iterator raised an error before and has nothing left: some may be missing"
-    elif drawn or not is_one_shot(state["batches"]):
+    elif drawn or "_ended" in memory or not is_one_shot(state["batches"]):
         return
     elif state["epoch"] > 1 or memory.get("_spent"):
         reason = "an iterator yields them once, and it was exhausted before: this epoch has none"
@@ -221,6 +295,7 @@ def _opened(batches: Any) -> tuple["BufferedIterator | _PlainIterator", bool]:
 
 def is_one_shot(batches: object) -> bool:
     """Return whether the batches can be iterated only once."""
+    batches = loader_of(batches)
     if isinstance(batches, Buffered):
         source, live = batches.source, batches.live
         return hasattr(type(source), "__next__") or is_closed_by_a_pause(source, live)

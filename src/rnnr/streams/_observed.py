@@ -84,7 +84,8 @@ class ObservedRun(InPlaceObservable[Emission]):
         self._failed: tuple[object, State] | None = None  # token and state of the run that failed
 
     def __repr__(self) -> str:
-        return f"<a run of {self._runner!r}, which begins on subscribe>"
+        runner, _, _ = repr(self._runner).partition("\n")  # without its callbacks
+        return f"<a run of {runner}, which begins on subscribe>"
 
     def subscribe(
         self,

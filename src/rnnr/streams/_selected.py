@@ -41,6 +41,11 @@ class SelectedStream(FusingObservable[State]):
             )
         )
 
+    @property
+    def callbacks(self) -> list[Callback]:
+        """The handlers of its events, as they were added."""
+        return [one for subject in self._subjects.values() for one in subject.callbacks]
+
     def _subscribe_core(
         self,
         observer: abc.ObserverBase[State],

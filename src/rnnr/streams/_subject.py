@@ -113,6 +113,11 @@ class EventSubject(FusingObservable[State], Subject[State]):
         """The handlers, as they were added."""
         return [entry.handler for entry in [*self._entries.values()]]
 
+    @property
+    def in_order(self) -> list[Callback]:
+        """The handlers in the order of delivery."""
+        return [entry.handler for _, entry in self._ordered()]
+
     def wrap(self, wrapper: Wrapper) -> Disposable:
         """Call what a function makes of each handler in the place of the handler, until disposed.
 
@@ -147,8 +152,7 @@ class EventSubject(FusingObservable[State], Subject[State]):
             n_changes = None
             while n_changes != self._n_changes:
                 n_changes = self._n_changes
-                entries = list(self._entries.items())  # which a signal handler does not change
-                entries.sort(key=self._place_of)
+                entries = self._ordered()
                 places = {removal: place for place, (removal, _) in enumerate(entries)}
                 handlers = [entry.handler for _, entry in entries]
                 for wrapper in [*self._wrappers.values()]:
@@ -220,6 +224,11 @@ class EventSubject(FusingObservable[State], Subject[State]):
         self._entries, self._places, self.handlers = {}, {}, []
         self._change()
         return observers
+
+    def _ordered(self) -> list[tuple[_Removal, _Entry]]:
+        entries = list(self._entries.items())  # which a signal handler does not change
+        entries.sort(key=self._place_of)
+        return entries
 
     def _place_of(self, item: tuple[_Removal, _Entry]) -> int:
         return place_of(item[1].layer, inside_out=self._inside_out)

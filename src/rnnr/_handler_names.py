@@ -6,7 +6,7 @@ from typing import Any
 
 from reactivex.observer import AutoDetachObserver
 
-__all__ = ["described", "is_own"]
+__all__ = ["described", "is_own", "unwrapped"]
 
 _PARTS = ("attachments", "callbacks", "dashboard", "durable", "recording", "reporting")
 
@@ -22,7 +22,7 @@ def described(handler: Any) -> tuple[str, str]:
 def is_own(handler: Any) -> bool:
     """Return whether a handler is the user's, and not that of a part of rnnr."""
     try:
-        handler = _unwrapped(handler)
+        handler = unwrapped(handler)
         handler = getattr(handler, "__func__", handler)
         module = getattr(handler, "__module__", None) or type(handler).__module__
         package, _, rest = str(module).partition(".")
@@ -32,7 +32,7 @@ def is_own(handler: Any) -> bool:
 
 
 def _name_and_place(handler: Any) -> tuple[str, str]:
-    handler = _unwrapped(handler)
+    handler = unwrapped(handler)
     function = getattr(handler, "__func__", handler)
     if function is not handler:
         owner = handler.__self__
@@ -47,7 +47,7 @@ def _name_and_place(handler: Any) -> tuple[str, str]:
     return name, f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code else ""
 
 
-def _unwrapped(handler: Any) -> Any:
+def unwrapped(handler: Any) -> Any:
     """Return the user's function from inside partials, wrappers and observers."""
     for _ in range(100):  # at most: some objects have every attribute
         owner = getattr(handler, "__self__", None)
