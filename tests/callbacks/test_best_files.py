@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.checkpoints import side_by_side
 from helpers.extras import np, torch
 from rnnr import Event, Runner
 from rnnr.callbacks import checkpoint
@@ -188,10 +189,7 @@ class TestTheBest:
 
 
 class TestBesideAnother:
-    @pytest.mark.parametrize("same_folder", [False, True])
-    @pytest.mark.parametrize("prefixes", [("{epoch}_",) * 2, ("best_{epoch}_", "{epoch}_")])
-    @pytest.mark.parametrize("queues", [("_saved_{what}",) * 2, ("best {what}", "last {what}")])
-    @pytest.mark.parametrize("best_first", [True, False])
+    @side_by_side
     def test_the_best_and_the_last_are_both_kept(
         self,
         tmp_path: Path,

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.checkpoints import side_by_side
 from helpers.extras import np, torch
 from helpers.logs import lines_of, logged
 from helpers.published import published
@@ -383,10 +384,7 @@ def tree(folder: Path) -> list[str]:
 
 
 class TestOnlyTheOneWhoWroteAFileDeletesIt:
-    @pytest.mark.parametrize("same_folder", [False, True])
-    @pytest.mark.parametrize("prefixes", [("{epoch}_", "{epoch}_"), ("best_{epoch}_", "{epoch}_")])
-    @pytest.mark.parametrize("queues", [("_saved_{what}",) * 2, ("best {what}", "last {what}")])
-    @pytest.mark.parametrize("best_first", [True, False])
+    @side_by_side
     def test_the_best_and_the_last_of_one_name_are_both_kept(
         self,
         tmp_path: Path,

@@ -1,6 +1,5 @@
 """`evaluate`: whose results come where, in which mode models are, and what is left after an end."""
 
-import gc
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,6 +10,7 @@ import pytest
 
 from helpers.extras import torch
 from helpers.faults import Boom, interrupt_at_call, raise_
+from helpers.memory import without_collector
 from rnnr import Event, Runner, State, isolate
 from rnnr.attachments import LambdaReducer, MeanReducer, SumReducer
 from rnnr.callbacks import checkpoint, early_stopping, evaluate
@@ -456,12 +456,8 @@ class TestAModel:
             trainer.run("a")
             return weakref.ref(model)
 
-        gc.collect()
-        gc.disable()
-        try:
+        with without_collector():
             assert ran()() is None
-        finally:
-            gc.enable()
 
 
 class TestAContext:

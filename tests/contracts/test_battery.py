@@ -25,6 +25,7 @@ import rnnr.durable
 import rnnr.operators
 import rnnr.recording
 from helpers.events import n_handlers
+from helpers.memory import without_collector
 from helpers.parts import PARTS, Attach, Bar, parts
 from rnnr import Event, Layer, Runner, State
 from rnnr.callbacks import checkpoint, early_stopping, evaluate
@@ -297,9 +298,5 @@ def test_a_model_that_a_part_was_given_is_freed_with_the_runner(
         runner.run([1, 2], max_epoch=2)
         return weakref.ref(model)
 
-    gc.collect()
-    gc.disable()
-    try:
+    with without_collector():
         assert ran()() is None
-    finally:
-        gc.enable()

@@ -60,12 +60,18 @@ def answered(monkeypatch: pytest.MonkeyPatch, *messages: dict[str, Any]) -> list
     return [*answers_in(io.BytesIO(answers.getvalue()), "token")]
 
 
+def bad_recording(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
+    """Return the path of a recording that the reader finds bad."""
+    monkeypatch.setattr(_reader, "Recordings", Bad)
+    path = folder / "a"
+    path.touch()
+    return path
+
+
 def test_what_is_sent_a_second_time_while_the_process_is_started_is_followed_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_reader, "Recordings", Bad)
-    path = tmp_path / "a"
-    path.touch()
+    path = bad_recording(monkeypatch, tmp_path)
     answers = answered(
         monkeypatch,
         *[{"do": "follow", "id": 1, "path": str(path), "name": "a"}] * 2,
@@ -81,9 +87,7 @@ def test_what_is_sent_a_second_time_while_the_process_is_started_is_followed_onc
 def test_it_carries_out_messages_and_answers_questions(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_reader, "Recordings", Bad)
-    path = tmp_path / "a"
-    path.touch()
+    path = bad_recording(monkeypatch, tmp_path)
     answers = answered(
         monkeypatch,
         {"do": "reserve", "names": ["training"]},
