@@ -44,8 +44,8 @@ class Pipeline(Generic[_A, _B]):
     joins several.
 
     Attributes:
-        step: Takes an item; returns the item to pass on, or a sentinel, ``rnnr.state.MISSING``, to
-            pass nothing on. As a callback, the pipeline is this function.
+        step: Takes an item; returns the item to pass on, or a sentinel, ``MISSING`` of
+            `rnnr.state`, to pass nothing on. As a callback, the pipeline is this function.
         make: Returns a step with a memory of its own, for one subscription.
     """
 

@@ -1,4 +1,4 @@
-"""What is public: the names in ``__all__`` and on the API page are the same.
+"""What is public: the names in ``__all__`` and on the pages of the API are the same.
 
 Other names of a public module serve rnnr itself.
 """
@@ -14,7 +14,7 @@ import pytest
 
 import rnnr
 import rnnr.operators
-from helpers.paths import page
+from helpers.paths import DOCS, page
 
 MODULES = sorted(
     ["rnnr"]
@@ -49,10 +49,18 @@ def names_in(module: ModuleType) -> set[str]:
     return {name for name in names if not name.startswith("_") or name in OFFERED}
 
 
+API = sorted((DOCS / "reference" / "api").glob("*.md"))
+
+
+def entries(path: Path, kinds: str = "class|function|exception|data") -> list[tuple[str, str]]:
+    """Return the module and the name of each entry of a page of the API."""
+    directive = rf"^\.\. (?:auto|py:)(?:{kinds}):: ([\w.]+)\.(\w+)"
+    return re.findall(directive, path.read_text(encoding="utf-8"), re.M)
+
+
 def documented() -> set[tuple[str, str]]:
-    """Return the module and the name of each entry of the API page."""
-    directive = r"^\.\. (?:auto(?:class|function|data|exception)|py:data):: ([\w.]+)\.(\w+)"
-    return set(re.findall(directive, page("api").read_text(encoding="utf-8"), re.M))
+    """Return the module and the name of each entry of all pages of the API."""
+    return {entry for path in API for entry in entries(path)}
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -64,7 +72,7 @@ def test_a_package_lists_what_it_gives_on_and_a_module_nothing_that_is_not_there
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_what_is_listed_is_what_the_api_page_documents(name: str) -> None:
+def test_what_is_listed_is_what_the_api_documents(name: str) -> None:
     module = importlib.import_module(name)
     # what several modules give on is documented in one of them
     objects = [getattr(importlib.import_module(path), entry) for path, entry in documented()]
@@ -77,10 +85,21 @@ def test_what_is_listed_is_what_the_api_page_documents(name: str) -> None:
     assert {entry for path, entry in documented() if path == name} <= set(module.__all__)
 
 
-def test_the_api_page_has_entries_of_these_modules_alone() -> None:
-    entries = documented()
-    assert len(entries) > 50
-    assert {path for path, _ in entries} <= {*MODULES}
+def test_the_api_has_entries_of_these_modules_alone_and_each_once() -> None:
+    everything = [entry for path in API for entry in entries(path)]
+    assert len(everything) > 50
+    assert {path for path, _ in everything} <= {*MODULES}
+    assert len(everything) == len({*everything})
+
+
+@pytest.mark.parametrize("path", API, ids=lambda path: path.stem)
+def test_a_page_of_the_api_begins_with_a_summary_of_it(path: Path) -> None:
+    summaries = re.findall(
+        r"^\.\. autosummary::\n   :nosignatures:\n\n((?:   \w+\n)+)", path.read_text(), re.M
+    )
+    summarised = [name for summary in summaries for name in summary.split()]
+    assert summarised == [name for _, name in entries(path, "class|function|exception")]
+    assert f"api/{path.stem}.md" in page("api").read_text(encoding="utf-8")
 
 
 def test_names_of_0_4_0_stay_importable_from_their_modules() -> None:
