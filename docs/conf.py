@@ -1,7 +1,9 @@
 """How Sphinx builds the documentation: `sphinx-build -W -b html docs docs/_build`."""
 
 import re
+import sys
 from collections import defaultdict
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -15,7 +17,9 @@ author = "The rnnr team"
 project_copyright = "The rnnr team"
 release = rnnr.__version__
 
+sys.path.insert(0, str(Path(__file__).parent))
 extensions = [
+    "markdown_pages",
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -26,6 +30,7 @@ exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = f"rnnr {release}"
+html_extra_path = ["llms.txt"]  # for coding assistants, at the root of the site
 
 # In docstrings a name in single backticks is a link.
 default_role = "py:obj"

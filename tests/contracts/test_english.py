@@ -30,7 +30,7 @@ FILES = sorted(
     path
     for folder, patterns in {
         "src": ["*.py", "*.js", "*.html", "*.css"],
-        "docs": ["*.md"],
+        "docs": ["*.md", "*.txt"],
         "examples": ["*.py"],
         ".": ["README.md"],
     }.items()
@@ -52,5 +52,5 @@ def test_a_file_is_free_of_them(path: Path) -> None:
 
 
 def test_all_kinds_of_files_are_read() -> None:
-    assert {path.suffix for path in FILES} == {".css", ".html", ".js", ".md", ".py"}
+    assert {path.suffix for path in FILES} == {".css", ".html", ".js", ".md", ".py", ".txt"}
     assert len(FILES) > 100
