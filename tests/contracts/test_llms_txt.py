@@ -11,6 +11,8 @@ import pytest
 
 from contracts.test_public_surface import MODULES
 from helpers.paths import DOCS
+from helpers.programs import failing_at, run_program
+from helpers.threads import one_thread_of_torch
 
 TEXT = (DOCS / "llms.txt").read_text(encoding="utf-8")
 HEAD, PAGES = TEXT.split("\n## Pages\n")
@@ -58,29 +60,21 @@ def test_it_links_to_pages_that_the_site_has_as_markdown(tmp_path: Path) -> None
         assert (tmp_path / link).read_bytes() == (DOCS / link).read_bytes()
 
 
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *, fail_at: int = 0) -> dict[str, Any]:
-    """Run the program for two epochs in a folder; return its variables."""
-    folder.mkdir(exist_ok=True)
-    monkeypatch.chdir(folder)
-    last = "trainer.run(train_loader, max_epoch=20)"
-    assert last in PROGRAM
-    fault = f"trainer.on(Event.BATCH.where(lambda s: s['n_iters'] == {fail_at}), lambda s: 1 / 0)\n"
-    source = PROGRAM.replace(last, fault + last.replace("20", "2"))
-    variables: dict[str, Any] = {}
-    exec(compile(source, "train.py", "exec"), variables)
-    return variables
-
-
 def test_its_program_runs_and_goes_on_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch = pytest.importorskip("torch")
-    undisturbed = run(tmp_path / "undisturbed", monkeypatch)["model"].state_dict()
-    with pytest.raises(ZeroDivisionError):
-        run(tmp_path / "failed", monkeypatch, fail_at=20)
-    torch.rand(3)  # another process is somewhere else
-    went_on = run(tmp_path / "failed", monkeypatch)["model"].state_dict()
-    assert all(torch.equal(went_on[key], weight) for key, weight in undisturbed.items())
+    program = PROGRAM.replace("max_epoch=20", "max_epoch=2")
+    with one_thread_of_torch():
+        undisturbed = run_program(program, tmp_path / "undisturbed", monkeypatch)
+        with pytest.raises(ZeroDivisionError):
+            run_program(failing_at(20, program), tmp_path / "failed", monkeypatch)
+        failed = run_program(program, tmp_path / "failed", monkeypatch)
+    went_on = failed["model"].state_dict()
+    assert all(
+        torch.equal(went_on[key], weight)
+        for key, weight in undisturbed["model"].state_dict().items()
+    )
     for folder in tmp_path.iterdir():
         files = sorted(path.name for path in (folder / "out").iterdir())
         assert files == ["1_model.pkl", "2_model.pkl", "snapshots"]

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from helpers.paths import page
+from helpers.threads import one_thread_of_torch
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
 TEXT = page("test-your-training").read_text(encoding="utf-8")
 SOURCE = "".join(re.findall(r"^```python\n(.*?)^```$", TEXT, re.M | re.S))
@@ -42,11 +43,8 @@ WRONG = (AssertionError, ArithmeticError, LookupError, OSError, pytest.fail.Exce
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Keep the threads of PyTorch from waiting for each other where others use the cores, too."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+    with one_thread_of_torch():
+        yield
 
 
 def run(name: str, source: str, request: pytest.FixtureRequest) -> None:

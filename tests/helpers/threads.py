@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["GUARD", "in_thread", "on_thread", "until"]
+__all__ = ["GUARD", "in_thread", "on_thread", "one_thread_of_torch", "until"]
 
 GUARD = 30.0
 """Seconds after which a test is taken for hanging."""
@@ -27,6 +27,19 @@ def on_thread(function: Callable[[], object]) -> None:
     """Call a function on another thread, and wait until it returns."""
     with in_thread(function):
         pass
+
+
+@contextmanager
+def one_thread_of_torch() -> Iterator[None]:
+    """Keep the threads of PyTorch from waiting for each other where others use the cores, too."""
+    import torch
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def until(is_so: Callable[[], object]) -> None:
