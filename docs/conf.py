@@ -33,7 +33,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(abc|collections|contextlib|os|pathlib|pickle|reactivex|typing)\..*"),
     ("py:.*", r"(Any|BaseException|Callable|Iterable|KeyError|Mapping|OSError|Path)"),
     # Private names that signatures mention, and what an Event and a Selection are both.
-    ("py:class", r"rnnr\..*\.(_A|_B|_C|_T|Bar|Selectable)"),
+    ("py:class", r"rnnr\..*\.(_A|_B|_C|_T|Bar|Metric|Selectable)"),
 ]
 
 autodoc_member_order = "bysource"

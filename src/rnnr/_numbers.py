@@ -16,6 +16,7 @@ __all__ = [
     "Sums",
     "addend",
     "as_json",
+    "is_array",
     "number_of",
     "numbers_in",
     "own",
@@ -71,27 +72,36 @@ def as_json(number: float) -> float | str:
     return "NaN" if isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 
-def own(value: Any) -> Any:
+def is_array(value: Any) -> bool:
+    """Return whether it is an array, a tensor, or a scalar of NumPy."""
+    return _types_of(value) != _NO_ARRAY
+
+
+def own(value: Any, *, graph: bool = True) -> Any:
     """Return a copy of a value that its owner may change: an array, a tensor, a container.
 
     Anything else is returned as it is: numbers and strings never change, and only an object of the
-    user's own class knows how to copy itself. A tensor keeps its graph.
+    user's own class knows how to copy itself.
+
+    Args:
+        value: The value.
+        graph: Whether a tensor keeps its graph.
     """
     if type(value) in _EXACT:
         return value
     if _is_tensor(value):
-        return value.clone()
+        return (value if graph else value.detach()).clone()
     if _types_of(value) != _NO_ARRAY:
         return value.copy()
     kind = type(value)
     if kind in (dict, OrderedDict, defaultdict):
         copied = copy(value)
-        copied.update({key: own(one) for key, one in value.items()})
+        copied.update({key: own(one, graph=graph) for key, one in value.items()})
         return copied
     if kind in (list, tuple):
-        return kind(map(own, value))
+        return kind(own(one, graph=graph) for one in value)
     if isinstance(value, tuple) and hasattr(kind, "_make"):
-        return kind._make(map(own, value))
+        return kind._make(own(one, graph=graph) for one in value)
     return copy(value) if isinstance(value, _CONTAINERS) else value
 
 

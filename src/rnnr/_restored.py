@@ -8,6 +8,7 @@ from types import CodeType, FunctionType, MethodType, ModuleType, SimpleNamespac
 from typing import Any, Final
 
 from rnnr._errors import shown, warn_user
+from rnnr._metric_memory import TrackedMetric
 from rnnr.state import LATEST, State, epoch_memory, is_open, n_batches_drawn
 
 __all__ = [
@@ -76,7 +77,10 @@ def warn_of_unsaved(
     """
     loaders = [batches, *(_referred_to_by(batches) if _is_ours(batches) else ())]
     known = {*_parts_of([*saved]), *map(id, loaders)}
-    for thing in _held_by(callbacks, known):
+    held = _held_by(callbacks, known)
+    tracked = [one for one in held if isinstance(one, TrackedMetric)]  # the state has their memory
+    known |= {id(part) for one in tracked for part in one.parts()}
+    for thing in held:
         if id(thing) in known or id(_attribute(thing, "bit_generator")) in known:
             continue
         if _is_known(thing, known):

@@ -39,7 +39,8 @@ key                     what it holds
 ``_broken_at``          how many batches were drawn when the batches raised an error
 ``_started_at``         the time at which the epoch began, for the timer
 ``_bar``                position of the progress bar of the epoch, in items
-``_reducer {name}``     what a reducer has accumulated
+``_reducer {name}``     what a reducer has accumulated, or the metric of a `MetricReducer`
+                        remembers
 ``_latest _reducer {name}``
                         the number of the batch that a reducer has accumulated last
 ``_random_states``      `Snapshots`: the states of the random generators before ``iter(batches)``

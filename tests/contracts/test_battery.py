@@ -46,6 +46,7 @@ RESULTS = (
     "longest",
     "sum",
     "mean",
+    "metric",
     "stats",
     "valid_sum",
     "_counter",

@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 
 from helpers.extras import np, torch
+from helpers.metrics import Chained, Median, Stateful
 from rnnr import Event, Runner, State
-from rnnr.attachments import EpochLog, LambdaReducer, MeanReducer, RunningAverage, SumReducer
+from rnnr.attachments import (
+    EpochLog,
+    LambdaReducer,
+    MeanReducer,
+    MetricReducer,
+    RunningAverage,
+    SumReducer,
+)
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
 from rnnr.durable import CsvLog, Job, JsonLines, Snapshots, resumes_exactly
 from rnnr.sources import epochs_of, prefetch
@@ -105,6 +113,8 @@ def numpy_job(
 
     for reducer in (MeanReducer("loss"), SumReducer("total"), LambdaReducer("worst", max)):
         reducer.attach_on(runner)
+    for metric in (Chained(), Stateful()):
+        MetricReducer(type(metric).__name__, metric).attach_on(runner)
     RunningAverage("smooth", value="output").attach_on(runner)
     RunningAverage("latest", value="output", window=3).attach_on(runner)
 
@@ -194,6 +204,7 @@ def torch_job(
         optimizer.zero_grad()
 
     MeanReducer("mean").attach_on(runner)
+    MetricReducer("median", Median(), value="loss").attach_on(runner)
     RunningAverage("smooth", value="output").attach_on(runner)
     RunningAverage("latest", value="output", window=2).attach_on(runner)
     early_stopping("mean", patience=0, restore=model).attach_on(runner)
@@ -213,6 +224,7 @@ def torch_job(
             "optimizer": optimizer.state_dict(),
             "scheduler": scheduler.state_dict(),
             "mean": runner.state["mean"],
+            "median": runner.state["median"],
             "stats": runner.state["stats"],
         },
     )

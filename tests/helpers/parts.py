@@ -27,6 +27,7 @@ from reactivex import operators as ops
 from reactivex.disposable import CompositeDisposable
 
 import rnnr.operators
+from helpers.metrics import Median
 from rnnr import Emission, Event, Runner, State, isolate
 from rnnr.attachments import (
     Attachment,
@@ -35,6 +36,7 @@ from rnnr.attachments import (
     EpochTimer,
     LambdaReducer,
     MeanReducer,
+    MetricReducer,
     ProgressBar,
     RunningAverage,
     SumReducer,
@@ -102,6 +104,7 @@ ATTACHMENTS: dict[str, Callable[[], Attachment]] = {
     "LambdaReducer": lambda: LambdaReducer("longest", max),
     "SumReducer": lambda: SumReducer("sum"),
     "MeanReducer": lambda: MeanReducer("mean"),
+    "MetricReducer": lambda: MetricReducer("metric", Median()),
     "RunningAverage": lambda: RunningAverage("average", value="output"),
     "RunningAverage over a window": lambda: RunningAverage("average", value="output", window=2),
     "StopOnSignal": StopOnSignal,
@@ -248,6 +251,7 @@ def parts(folder: Path, at_end: ExitStack) -> dict[str, Attach]:
     """
     return {
         **{name: make().attach_on for name, make in ATTACHMENTS.items()},
+        "MetricReducer": lambda runner: ATTACHMENTS["MetricReducer"]().attach_on(runner),
         **{f"operators.{name}": operated(make()) for name, make in OPERATORS.items()},
         "operators.states": states_of_each_run,
         "operators.pipeline": a_pipeline,

@@ -20,6 +20,7 @@ from rnnr.attachments import (
     EpochTimer,
     LambdaReducer,
     MeanReducer,
+    MetricReducer,
     ProgressBar,
     SumReducer,
 )
@@ -166,6 +167,18 @@ attachments: list[Attachment] = [
 ]
 for attachment in attachments:
     assert_type(attachment.attach_on(runner), DisposableBase | None)  # None by a user's own
+
+
+class Accuracy:
+    def update(self, predicted: list[int], true: list[int]) -> None: ...
+    def compute(self) -> float:
+        return 1.0
+
+    def reset(self) -> None: ...
+
+
+MetricReducer("accuracy", Accuracy(), value=lambda state: (state["a"], state["b"]))
+MetricReducer("accuracy", max)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 MeanReducer("loss", "loss_sum")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Attachment()  # type: ignore[abstract]  # pyright: ignore[reportAbstractUsage]
 EpochTimer().attach_on(Runner)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from rnnr._errors import shown
 from rnnr._frozen import Frozen
+from rnnr._metric_memory import MetricMemory
 from rnnr._restored import is_loadable
 from rnnr._values._array_kind import ArrayKind, Description
 from rnnr._values._arrays import kind_of
@@ -145,6 +146,8 @@ class Packer:
             return self._bytes(value, keys)
         if kind is SavedFiles:
             return saved_files_tree(value)
+        if kind is MetricMemory:
+            return {"metric": self._items(value.saved(), keys)}
         return self._array(value, keys) or self._other(value, keys)
 
     def _array(self, value: Any, keys: Keys) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from rnnr._errors import shown, warn_user
 from rnnr._frozen import Frozen
 from rnnr._logs._log import KeepsRows
+from rnnr._metric_memory import MetricMemory
 from rnnr._restored import is_loadable, is_loader
 from rnnr._values._arrays import kind_named, kind_of
 from rnnr._values._differences import is_same, leaves
@@ -113,6 +114,11 @@ class Placer:
             self.place(getattr(target, name), value.values[name], (*keys, name)) for name in names
         )
 
+    def _metric(self, target: Any, value: MetricMemory, keys: Keys) -> MetricMemory:
+        del target  # the attachment puts the values into the metric
+        value.values = self.place(None, value.values, keys)
+        return value
+
     def _list(self, target: Any, value: list[Any], keys: Keys) -> Any:
         before = target if type(target) is list else []
         result = self._use(value, target if type(target) is list else value)
@@ -184,6 +190,7 @@ _PLACES: Final[dict[type, Callable[[Placer, Any, Any, Keys], Any]]] = {
     FoundArray: Placer._array,
     FoundObject: Placer._object,
     FoundFields: Placer._fields,
+    MetricMemory: Placer._metric,
     list: Placer._list,
     tuple: Placer._tuple,
     dict: Placer._mapping,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from rnnr._frozen import Frozen
+from rnnr._metric_memory import MetricMemory
 from rnnr._values._array_kind import Description
 from rnnr._values._arrays import kind_named
 from rnnr._values._pack import FACTORIES
@@ -156,5 +157,6 @@ _MAKERS: Final[dict[str, Callable[[Unpacker, Any], Any]]] = {
     "object": lambda unpacker, tree: FoundObject(
         unpacker.unpack(tree["object"]), str(tree.get("of", ""))
     ),
+    "metric": lambda unpacker, tree: MetricMemory(*unpacker.items(tree["metric"])),
     "fields": lambda unpacker, tree: FoundFields(unpacker.pairs(tree["fields"])),
 }

@@ -4,6 +4,7 @@ from rnnr.attachments._attachment import Attachment
 from rnnr.attachments._control import Control, ControlStatus
 from rnnr.attachments._epoch_log import EpochLog
 from rnnr.attachments._epoch_timer import EpochTimer
+from rnnr.attachments._metric_reducer import MetricReducer
 from rnnr.attachments._progress_bar import ProgressBar
 from rnnr.attachments._reducers import LambdaReducer, MeanReducer, SumReducer
 from rnnr.attachments._running_average import RunningAverage
@@ -16,6 +17,7 @@ __all__ = [
     "EpochTimer",
     "LambdaReducer",
     "MeanReducer",
+    "MetricReducer",
     "ProgressBar",
     "RunningAverage",
     "SumReducer",
