@@ -5,7 +5,8 @@
 The packages are those that are installed here: what the library requires, what that requires, and
 so on, without what PyTorch or NumPy bring anyway. The megabytes are the sizes of their files. The
 time is the processor time of importing the library and what the training of this folder uses of it,
-in a fresh process, after PyTorch; it is the least of three. It prints a table of docs/explanation/why.md.
+in a fresh process, after PyTorch; it is the least of three. It prints a table of
+docs/explanation/why.md.
 """
 
 import subprocess
