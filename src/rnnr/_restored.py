@@ -22,6 +22,8 @@ __all__ = [
 _FUNCTIONS: Final = (FunctionType, ModuleType, type)
 _DEPTH: Final = 8  # functions in functions, as in pipelines of methods
 _SCALARS: Final = {bool, bytes, complex, float, int, str, type(None)}
+_LEARNING: Final = (("partial_fit",), ("learn_one",), ("update", "save_model"))
+"""Methods by which models of scikit-learn, of River, and boosters learn."""
 _MOST: Final = 10_000  # things to look at, since functions of other libraries lead far
 
 
@@ -91,6 +93,13 @@ def warn_of_unsaved(
                 "what changes in a run must be saved to go on with, got a callback that holds "
                 f"{shown(thing)}, which nothing saves; name it in Snapshots(folder, name=...)"
             )
+        elif _learns(thing):
+            known.add(id(thing))
+            warn_user(
+                "what learns in a run must be saved to go on with, got a callback that holds "
+                f"{shown(thing)}, which nothing saves; name it in Snapshots(folder, name=...), as "
+                "an attribute of an object with state_dict() and load_state_dict()"
+            )
         for generator in generators_in(thing):
             if id(generator) not in known:
                 known.add(id(generator))
@@ -102,7 +111,10 @@ def warn_of_unsaved(
 
 
 def _parts_of(thing: Any) -> dict[int, object]:
-    """Return an object and what is in it by their ids: in containers, and modules of PyTorch."""
+    """Return an object and what is in it by their ids: in containers, and modules of PyTorch.
+
+    So is a model that learns, where an object with a state has it as an attribute.
+    """
     found: dict[int, object] = {}
     left = [thing]
     while left:
@@ -113,6 +125,9 @@ def _parts_of(thing: Any) -> dict[int, object]:
         if _names_of(one):
             for name in ("modules", "parameters", "buffers"):
                 found |= {id(part): part for part in _called(one, name)}
+            attributes = _attribute(one, "__dict__")
+            inner = attributes.values() if isinstance(attributes, dict) else ()
+            found |= {id(part): part for part in inner if _learns(part)}
         if (bits := _attribute(one, "bit_generator")) is not None:
             found[id(bits)] = bits
         inner = one.values() if isinstance(one, dict) else one
@@ -183,6 +198,15 @@ def _names_of(thing: Any) -> list[Any]:
         return [*thing.state_dict()]
     except Exception:  # noqa: BLE001  (it only looks like one)
         return []
+
+
+def _learns(thing: object) -> bool:
+    """Return whether it is a model that learns by a method, and has no state to be asked for.
+
+    Its class is asked, since an object may answer anything.
+    """
+    kind = type(thing)
+    return any(all(hasattr(kind, name) for name in names) for names in _LEARNING)
 
 
 def is_loadable(thing: object) -> bool:

@@ -217,3 +217,49 @@ def test_a_generator_of_numpy_may_be_named_by_its_bits(tmp_path: Path) -> None:
     run(tmp_path / "one", lambda _: rng.random(), generators=[rng.bit_generator])
     bits = rng.bit_generator
     run(tmp_path / "other", lambda _: bits.random_raw(), generators=[rng])
+
+
+class Estimator:
+    """Learns as models of scikit-learn do."""
+
+    def partial_fit(self, x: object) -> None:
+        """Learn."""
+
+
+class Booster:
+    """Learns as boosters of LightGBM and XGBoost do."""
+
+    def update(self) -> None:
+        """Learn."""
+
+    def save_model(self, path: str) -> None:
+        """Save."""
+
+
+class Kept:
+    """Saves what it holds."""
+
+    def __init__(self, model: object) -> None:
+        self.model = model
+
+    def state_dict(self) -> dict[str, int]:
+        return {"n": 1}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Take it."""
+
+
+@pytest.mark.parametrize("kind", [Estimator, Booster])
+def test_what_learns_by_a_method_is_told_of_unless_an_object_that_is_saved_has_it(
+    tmp_path: Path, kind: type[Any]
+) -> None:
+    model = kind()
+    with pytest.warns(RnnrWarning, match=rf"learns .* holds .*{kind.__name__}.* as an attribute"):
+        run(tmp_path / "one", lambda _: model)
+    run(tmp_path / "other", lambda _: model, kept=Kept(model))
+
+
+def test_what_can_be_updated_alone_does_not_learn(tmp_path: Path) -> None:
+    seen: set[int] = set()
+    run(tmp_path, lambda state: seen.update([state["batch"]]))
+    assert seen == {1, 2}

@@ -39,13 +39,19 @@ def jax(monkeypatch: pytest.MonkeyPatch) -> Any:
     module.Array, module.x64 = FakeArray, True
 
     def asarray(data: Any) -> FakeArray:
-        is_array = isinstance(data, np.ndarray)
-        return FakeArray(data if module.x64 else data.astype("f4"), weak_type=not is_array)
+        return FakeArray(data if module.x64 else data.astype("f4"))
+
+    def full(shape: Any, value: Any) -> Any:
+        """Return what `_weak` sets all items of; it has the precision of a number of Python."""
+        dtype = np.array(value).dtype
+        at = SimpleNamespace(set=lambda one: FakeArray(one.data.astype(dtype), weak_type=True))
+        return SimpleNamespace(at={...: at})
 
     module.dtypes = SimpleNamespace(prng_key=Key)
     module.numpy = SimpleNamespace(
         issubdtype=lambda dtype, kind: isinstance(dtype, kind),
         asarray=asarray,
+        full=full,
     )
     module.random = SimpleNamespace(
         key_data=lambda key: FakeArray(key.data),
@@ -65,7 +71,7 @@ def test_an_array_of_jax_is_read_as_one(jax: Any, data: Any, weak_type: bool) ->
     assert type(read[0]) is FakeArray
     assert read[0].data.tobytes() == value.data.tobytes()
     assert (read[0].dtype, read[0].shape) == (value.dtype, value.shape)
-    assert read[0].weak_type is (weak_type and not value.shape)
+    assert read[0].weak_type is weak_type
 
 
 def test_a_number_whose_weak_type_cannot_be_made_has_its_precision(jax: Any) -> None:

@@ -56,8 +56,7 @@ class _Jax(_NumPy):
     def describe(self, array: Any) -> Description | None:
         jax = sys.modules["jax"]
         if not jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key):
-            # An array with axes cannot be made of the weak type that it had.
-            weak = {"weak_type": True} if array.weak_type and not array.shape else {}
+            weak = {"weak_type": True} if array.weak_type else {}
             described = super().describe(array)
             return described and {**described, **weak}
         described = super().describe(jax.random.key_data(array))
@@ -82,12 +81,20 @@ class _Jax(_NumPy):
             )
         if "prng" in description:
             return jax.random.wrap_key_data(owned, impl=description["prng"])
-        weak = jax.numpy.asarray(array.item()) if "weak_type" in description else owned
+        weak = _weak(jax, owned, array.dtype) if "weak_type" in description else owned
         return weak if weak.dtype == owned.dtype else owned
 
 
 NUMPY: Final = _NumPy()
 JAX: Final = _Jax()
+
+
+def _weak(jax: Any, array: Any, dtype: Any) -> Any:
+    """Return an array of JAX that gives way to the type of any other, as a number of Python does.
+
+    It is made of such a number, since JAX has no public function that changes it.
+    """
+    return jax.numpy.full(array.shape, dtype.type(0).item()).at[...].set(array)
 
 
 def _layout(array: Any) -> Description:
