@@ -93,7 +93,7 @@ def warn_of_unsaved(
                 "what changes in a run must be saved to go on with, got a callback that holds "
                 f"{shown(thing)}, which nothing saves; name it in Snapshots(folder, name=...)"
             )
-        elif _learns(thing):
+        elif _learns(thing) and not _has_learned(thing):
             known.add(id(thing))
             warn_user(
                 "what learns in a run must be saved to go on with, got a callback that holds "
@@ -207,6 +207,16 @@ def _learns(thing: object) -> bool:
     """
     kind = type(thing)
     return any(all(hasattr(kind, name) for name in names) for names in _LEARNING)
+
+
+def _has_learned(thing: object) -> bool:
+    """Return whether it is an estimator of scikit-learn with what `fit` sets.
+
+    When the run begins, that is likely a scaler that stays as it is.
+    """
+    attributes = _attribute(thing, "__dict__")
+    names = attributes if isinstance(attributes, dict) else ()
+    return any(name.endswith("_") and not name.startswith("_") for name in names)
 
 
 def is_loadable(thing: object) -> bool:

@@ -27,7 +27,9 @@ TESTED = [
     "custom_pipeline.py",
     "dashboard.py",
     "digits.py",
+    "jax_digits.py",
     "resume.py",
+    "scikit_learn_digits.py",
     "sweep.py",
     "torch_digits.py",
 ]
@@ -363,6 +365,43 @@ def test_digits_ends_the_same_however_often_it_is_killed(
     assert summary_of(killed) == summary_of(undisturbed)
     assert best_model(tmp_path / "killed") == best_model(tmp_path / "undisturbed")
     assert run(*example).stdout == killed.splitlines(keepends=True)[-1]
+
+
+def test_jax_digits_learns_and_stops_early_or_at_the_last_epoch() -> None:
+    for package in ("jax", "optax", "sklearn"):
+        pytest.importorskip(package)
+    process = run("-W", "error", EXAMPLES / "jax_digits.py", "--epochs", "4")
+    accuracy, n_epochs, best_epoch = summary_of(process.stdout)
+    assert accuracy > 90
+    assert n_epochs == 4 >= best_epoch
+    assert len(process.stdout.splitlines()) == 5
+
+
+def test_scikit_learn_digits_keeps_the_best_pipeline_and_ends_the_same_after_a_kill(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("sklearn")
+    example: list[str | Path] = ["-W", "error", EXAMPLES / "scikit_learn_digits.py"]
+    example += ["--epochs", "3", "--out"]
+    began = time.monotonic()
+    undisturbed = run(*example, tmp_path / "undisturbed").stdout
+    longest = time.monotonic() - began
+    accuracy, _, best_epoch = summary_of(undisturbed)
+    assert accuracy > 90
+    assert names(tmp_path / "undisturbed") == [f"{best_epoch}_model.joblib"]
+    example += [tmp_path / "killed", "--snapshots", tmp_path / "snapshots"]
+    assert summary_of(end_of_killed(example, 1, longest)) == summary_of(undisturbed)
+
+
+@pytest.mark.long
+def test_jax_digits_ends_the_same_however_often_it_is_killed(tmp_path: Path) -> None:
+    pytest.importorskip("optax")
+    example: list[str | Path] = [EXAMPLES / "jax_digits.py"]
+    began = time.monotonic()
+    undisturbed = run(*example).stdout
+    longest = 0.9 * (time.monotonic() - began)
+    killed = end_of_killed([*example, "--snapshots", tmp_path / "killed"], 1000, longest)
+    assert summary_of(killed) == summary_of(undisturbed)
 
 
 def best_model(folder: Path) -> tuple[str, bytes]:

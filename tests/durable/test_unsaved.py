@@ -226,6 +226,15 @@ class Estimator:
         """Learn."""
 
 
+class Slots:
+    """Learns as models of River do, and has no dict of attributes."""
+
+    __slots__ = ()
+
+    def learn_one(self, x: object) -> None:
+        """Learn."""
+
+
 class Booster:
     """Learns as boosters of LightGBM and XGBoost do."""
 
@@ -249,7 +258,7 @@ class Kept:
         """Take it."""
 
 
-@pytest.mark.parametrize("kind", [Estimator, Booster])
+@pytest.mark.parametrize("kind", [Estimator, Booster, Slots])
 def test_what_learns_by_a_method_is_told_of_unless_an_object_that_is_saved_has_it(
     tmp_path: Path, kind: type[Any]
 ) -> None:
@@ -257,6 +266,14 @@ def test_what_learns_by_a_method_is_told_of_unless_an_object_that_is_saved_has_i
     with pytest.warns(RnnrWarning, match=rf"learns .* holds .*{kind.__name__}.* as an attribute"):
         run(tmp_path / "one", lambda _: model)
     run(tmp_path / "other", lambda _: model, kept=Kept(model))
+
+
+def test_an_estimator_that_has_learned_before_the_run_is_taken_for_one_that_stays_as_it_is(
+    tmp_path: Path,
+) -> None:
+    scaler = Estimator()
+    vars(scaler)["mean_"] = 0.5
+    run(tmp_path, lambda _: scaler)
 
 
 def test_what_can_be_updated_alone_does_not_learn(tmp_path: Path) -> None:
