@@ -31,7 +31,7 @@ def check(value):
 
 
 for dtype in ("float32", "bfloat16", "int8", "bool", "complex64"):
-    check(jnp.arange(6).reshape(2, 3).astype(dtype))
+    check(jnp.asarray(np.arange(6).reshape(2, 3), dtype))
 
 for number, shape in ((0.5, (3,)), (3, ()), (float("nan"), (2, 1)), (2j, (0, 2))):
     value = jnp.full(shape, number)
