@@ -24,6 +24,7 @@ __all__ = [
     "note_failure",
     "shown",
     "user_file",
+    "user_frame",
     "warn_user",
     "wrong_type",
     "wrong_value",
@@ -44,17 +45,17 @@ class RnnrWarning(UserWarning):
 
 def warn_user(message: str) -> None:
     """Warn, and point to the line of the user that has called rnnr."""
-    _, level = _user_frame()
+    _, level = user_frame()
     warnings.warn(message, RnnrWarning, stacklevel=level)
 
 
 def user_file() -> str:
     """Return the name of the file of the user that has called rnnr; empty if there is none."""
-    frame, _ = _user_frame()
+    frame, _ = user_frame()
     return frame.f_code.co_filename if frame is not None else ""
 
 
-def _user_frame() -> tuple[FrameType | None, int]:
+def user_frame() -> tuple[FrameType | None, int]:
     """Return the frame of the user that has called rnnr, and its level for the caller."""
     frame: FrameType | None = sys._getframe(2)
     level = 2

@@ -173,6 +173,9 @@ class Runner:
         carries the same dict each time: select or copy what is to be kept. For an Observable
         that ends, see `observe` and `runs`.
 
+        What ``pipe`` returns does nothing until it is subscribed to. At the end of a run, an
+        `RnnrWarning` tells of what was built and never subscribed to, once, and of its line.
+
         Args:
             event: Event whose Subject to return, the same object at every call; or a
                 `Selection`, for an Observable of the states that it selects.
@@ -464,6 +467,7 @@ class Runner:
             self._latest, slot.has_run = token, True
             runs.append((slot, token, state))
             with (
+                self._streams.unsubscribed,
                 idle_trampoline() if is_inside else _NOTHING,
                 listener() if listener else _NOTHING,
                 self._restart(opening, beginning) if self._restart else _NOTHING as restarted,

@@ -19,6 +19,7 @@ from reactivex.scheduler.currentthreadscheduler import CurrentThreadSchedulerSin
 from reactivex.scheduler.trampoline import Trampoline
 
 from rnnr._awaiting import last_item
+from rnnr._unsubscribed import Unsubscribed
 
 __all__ = ["InPlaceScheduler"]
 
@@ -69,14 +70,18 @@ class InPlaceObservable(Observable[_T]):
     works_in_subscribe = False
     """Whether ``subscribe`` blocks until the end, so that awaiting it needs a thread."""
 
+    unsubscribed: Unsubscribed | None = None
+    """What is told of pipelines that are built and subscribed to, if it is a stream of a runner."""
+
     if not TYPE_CHECKING:  # pragma: no branch  (the overloads of the original give the types)
 
         def pipe(self, *operators: Callable[[Any], Any]) -> Any:
             """Apply operators, as every Observable does."""
+            self._note_use()
             piped = super().pipe(*operators)
             if type(piped) is not Observable:
                 return piped
-            return _Piped(piped, self.works_in_subscribe)
+            return self._noted(_Piped(piped, self.works_in_subscribe))
 
     def run(self, scheduler: abc.SchedulerBase | None = None) -> _T:
         """Subscribe on this thread, wait for the end, and return the last item.
@@ -93,6 +98,18 @@ class InPlaceObservable(Observable[_T]):
         """
         return last_item(self).__await__() if self.works_in_subscribe else super().__await__()
 
+    def _note_use(self) -> None:
+        """Note that it was subscribed to, or that a pipeline was built from it."""
+        if self.unsubscribed is not None:
+            self.unsubscribed.remove(self)
+
+    def _noted(self, pipeline: "InPlaceObservable[Any]") -> "InPlaceObservable[Any]":
+        """Note that a pipeline was built from it; return the pipeline."""
+        if self.unsubscribed is not None:
+            pipeline.unsubscribed = self.unsubscribed
+            self.unsubscribed.add(pipeline)
+        return pipeline
+
 
 class _Piped(InPlaceObservable[_T]):
     """The Observable that operators make of an `InPlaceObservable`."""
@@ -103,6 +120,7 @@ class _Piped(InPlaceObservable[_T]):
 
     def subscribe(self, *observer: Any, **arguments: Any) -> abc.DisposableBase:
         """Subscribe, as to every Observable."""
+        self._note_use()
         if arguments.get("scheduler") is None:
             arguments["scheduler"] = InPlaceScheduler()
         return super().subscribe(*observer, **arguments)

@@ -32,8 +32,12 @@ class FusingObservable(InPlaceObservable[_T]):
             first = [*takewhile(lambda part: isinstance(part, Pipeline), parts)]
             if not first:
                 return super().pipe(*operators)
+            self._note_use()
             fused, rest = self._fuse(first), parts[len(first) :]
-            return fused.pipe(*rest) if rest else fused
+            if not rest:
+                return self._noted(fused)
+            fused.unsubscribed = self.unsubscribed
+            return fused.pipe(*rest)
 
     def _fuse(self, pipelines: list[Pipeline[Any, Any]]) -> "FusingObservable[Any]":
         return _Fused(self, pipelines)
@@ -61,6 +65,7 @@ class _Fused(FusingObservable[Any]):
         scheduler: abc.SchedulerBase | None = None,  # noqa: ARG002  (everything is in place)
     ) -> abc.DisposableBase:
         """Subscribe, as to every Observable."""
+        self._note_use()
         receiver: Any = on_next
         if callable(getattr(receiver, "on_next", None)):
             receiver, on_error, on_completed = (

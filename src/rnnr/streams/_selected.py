@@ -30,6 +30,8 @@ class SelectedStream(FusingObservable[State]):
         super().__init__()
         self._selection = selection
         self._subjects = subjects
+        for subject in subjects.values():  # all of one runner
+            self.unsubscribed = subject.unsubscribed
 
     def add(self, handler: Callback, *, layer: Layer = Layer.USER) -> abc.DisposableBase:
         """Call a handler with each selected state, as `EventSubject.add` does."""

@@ -10,6 +10,7 @@ from reactivex.subject import Subject
 
 from rnnr._errors import wrong_type
 from rnnr._pipeline import as_handler
+from rnnr._unsubscribed import Unsubscribed
 from rnnr.event import RULES, Event
 from rnnr.state import State
 from rnnr.streams._delivery import Callback, skip, walk, walk_all
@@ -239,10 +240,20 @@ class EventSubject(FusingObservable[State], Subject[State]):
 
 
 class Streams(dict[Event, EventSubject]):
-    """The Subjects of a runner, each made when somebody asks for it."""
+    """The Subjects of a runner, each made when somebody asks for it.
+
+    Attributes:
+        unsubscribed: The pipelines over them to which nobody has subscribed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unsubscribed = Unsubscribed()
 
     def __missing__(self, event: Event) -> EventSubject:
-        return self.setdefault(event, new_subject(event))  # another thread may have been quicker
+        subject = new_subject(event)
+        subject.unsubscribed = self.unsubscribed
+        return self.setdefault(event, subject)  # another thread may have been quicker
 
 
 def new_subject(event: Event) -> EventSubject:
