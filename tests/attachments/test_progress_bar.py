@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 import rnnr
 import rnnr.attachments
+from helpers.bars import Story, telling
 from helpers.extras import np, torch
 from helpers.published import published
 from rnnr import Event, Runner
@@ -31,7 +32,6 @@ from rnnr.attachments import ProgressBar
 from rnnr.state import State, epoch_memory, is_open
 
 OLD = published()
-Story = list[tuple[Any, ...]]
 NAME = "rnnr.attachments.progress_bar"
 NEVER = 1e9  # seconds between two drawings
 DOCUMENTED: dict[str, Any] = {
@@ -58,25 +58,6 @@ DOCUMENTED: dict[str, Any] = {
     "delay": 0,
     "gui": False,
 }
-
-
-def telling(story: Story, name: str = "bar") -> Callable[..., Any]:
-    """Make a class of bars that tell what happens to them."""
-
-    class Bar:
-        def __init__(self, batches: object, **kwargs: object) -> None:
-            story.append((name, batches, kwargs))
-
-        def set_postfix(self, **stats: object) -> None:
-            story.append(("stats", stats))
-
-        def update(self, n: int) -> None:
-            story.append(("update", n))
-
-        def close(self) -> None:
-            story.append(("close",))
-
-    return Bar
 
 
 def told(runner: Runner, **settings: Any) -> Story:
