@@ -47,6 +47,15 @@ def test_small_steps_add_up_until_they_are_an_improvement() -> None:
     assert verdicts([1.0, 0.75, 0.5, 0.25], min_delta=0.5) == [True, False, False, True]
 
 
+def test_a_step_can_be_a_share_of_the_best() -> None:
+    losses = [100.0, 95.0, 80.0, 73.0, 71.0]
+    better = verdicts(losses, min_delta=0.1, min_delta_mode="rel")
+    assert better == [True, False, True, False, True]
+    assert verdicts(losses, min_delta=0.1) == [True, True, True, True, True]
+    rising = verdicts([-10.0, -9.5, -8.0], "max", 0.1, min_delta_mode="rel")
+    assert rising == [True, False, True]
+
+
 def test_a_nan_can_be_an_error_that_says_which_value_it_was() -> None:
     source = Subject[float]()
     story: list[Any] = []
@@ -74,5 +83,7 @@ def test_arguments_are_checked_when_given() -> None:
         improved("less")
     with pytest.raises(ValueError, match="min_delta must be a finite number of 0 or more, got -1"):
         improved(min_delta=-1)
+    with pytest.raises(ValueError, match="min_delta_mode must be one of 'abs', 'rel', got 're"):
+        improved(min_delta_mode="relative")
     with pytest.raises(ValueError, match=r"nan must be one of .*, got 'skip'"):
         improved(nan="skip")

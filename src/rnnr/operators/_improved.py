@@ -12,7 +12,11 @@ __all__ = ["improved"]
 
 
 def improved(
-    mode: str = "min", min_delta: float = 0.0, *, nan: str = "no-improvement"
+    mode: str = "min",
+    min_delta: float = 0.0,
+    *,
+    min_delta_mode: str = "abs",
+    nan: str = "no-improvement",
 ) -> Pipeline[SupportsFloat, bool]:
     """Turn each value into whether it is better than the best so far.
 
@@ -23,12 +27,15 @@ def improved(
     Args:
         mode: ``"min"`` if less is better, ``"max"`` if more is.
         min_delta: A value is better if it is so by more than this.
+        min_delta_mode: ``"abs"`` for a difference, ``"rel"`` for a share of the best so far,
+            as ``min_delta=0.01`` for 1 %.
         nan: What to make of a NaN: ``"raise"`` a ValueError, ``"ignore"`` it (nothing is passed
             on), or count it as ``"no-improvement"`` (``False`` is passed on).
 
     Raises:
         TypeError: If an argument has the wrong type; in the stream, if a value is not a number.
-        ValueError: If ``mode`` or ``nan`` is unknown, or ``min_delta`` is negative or not finite.
+        ValueError: If ``mode``, ``min_delta_mode`` or ``nan`` is unknown, or ``min_delta`` is
+            negative or not finite.
 
     Example:
         ::
@@ -49,7 +56,7 @@ def improved(
         True
     """
     part = f"improved({mode!r})"
-    rule = improvement_rule(part, mode, min_delta, nan)
+    rule = improvement_rule(part, mode, min_delta, nan, min_delta_mode=min_delta_mode)
 
     def comparing() -> Callable[[Any], Any]:
         best: float | None = None
