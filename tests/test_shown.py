@@ -1,10 +1,23 @@
 """A runner shows where its run is, and its callbacks in order."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from rnnr import Event, Runner, State
-from rnnr.attachments import MeanReducer
+from rnnr.attachments import (
+    Attachment,
+    Control,
+    EpochLog,
+    EpochTimer,
+    MeanReducer,
+    ProgressBar,
+    RunningAverage,
+)
+from rnnr.durable import JsonLines, Snapshots, StopOnSignal
 from rnnr.operators import do, pipeline
+from rnnr.recording import Record
 
 
 def train(state: State) -> None:
@@ -35,10 +48,53 @@ def test_its_callbacks_stand_in_the_order_of_events_and_layers() -> None:
         ["BATCH", "<lambda>"],
         ["BATCH", "train"],
         ["BATCH", "MeanReducer('loss')"],
-        ["EPOCH_FINISHED", "MeanReducer._store"],
+        ["EPOCH_FINISHED", "MeanReducer"],
         ["FINISHED", "do(train)"],
     ]
     assert lines[0] == f"  BATCH           train                test_shown.py:{_line()}"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: EpochLog(),
+        lambda folder: EpochTimer(),
+        lambda folder: ProgressBar(per="run"),
+        lambda folder: RunningAverage("loss"),
+        lambda folder: Control(),
+        lambda folder: StopOnSignal(),
+        lambda folder: Snapshots(folder / "snapshots"),
+        lambda folder: JsonLines(folder / "log.jsonl", "loss"),
+    ],
+)
+def test_a_part_of_rnnr_has_the_name_of_what_was_attached(make: Any, tmp_path: Path) -> None:
+    runner, part = Runner(), make(tmp_path)
+    attached = part.attach_on(runner)
+    names = {line.split()[1] for line in repr(runner).splitlines()[1:]}
+    attached.dispose()
+    assert names == {type(part).__name__}
+
+
+def test_a_recording_is_made_of_reports(tmp_path: Path) -> None:
+    runner = Runner()
+    with Record(tmp_path / "run.jsonl").attach_on(runner):
+        names = {line.split()[1] for line in repr(runner).splitlines()[1:]}
+    assert names == {"Record", "reports"}
+
+
+def test_a_part_of_the_user_has_the_names_of_its_methods() -> None:
+    class Announcer(Attachment):
+        attached_as = "mine"
+
+        def attach_on(self, runner: Runner) -> None:
+            runner.on(Event.STARTED, self.announce)
+
+        def announce(self, state: State) -> None:
+            """Announce."""
+
+    runner = Runner()
+    Announcer().attach_on(runner)
+    assert "  STARTED  Announcer.announce  test_shown.py:" in repr(runner)
 
 
 def _line() -> int:

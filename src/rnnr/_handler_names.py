@@ -8,7 +8,7 @@ from reactivex.observer import AutoDetachObserver
 
 __all__ = ["described", "is_own", "unwrapped"]
 
-_PARTS = ("attachments", "callbacks", "dashboard", "durable", "recording", "reporting")
+_PARTS = ("_logs", "attachments", "callbacks", "dashboard", "durable", "recording", "reporting")
 
 
 def described(handler: Any) -> tuple[str, str]:
@@ -37,7 +37,7 @@ def _name_and_place(handler: Any) -> tuple[str, str]:
     if function is not handler:
         owner = handler.__self__
         owner = owner if isinstance(owner, type) else type(owner)
-        name = f"{owner.__name__}.{function.__name__}"
+        name = _name_of_part(owner) or f"{owner.__name__}.{function.__name__}"
     elif hasattr(handler, "__qualname__"):
         parts = handler.__qualname__.split(".<locals>.")
         name = parts[0] if _is_of_a_library(handler) else parts[-1]
@@ -60,6 +60,16 @@ def unwrapped(handler: Any) -> Any:
         else:
             break
     return handler
+
+
+def _name_of_part(owner: type) -> str | None:
+    """Return what the user has attached, if it is a part of rnnr: its methods are its own matter.
+
+    A class that does the work of another one has its name in ``attached_as``.
+    """
+    if not owner.__module__.startswith("rnnr."):
+        return None
+    return str(getattr(owner, "attached_as", owner.__name__))
 
 
 def _is_of_a_library(handler: Any) -> bool:

@@ -15,6 +15,7 @@ from rnnr import Event, Runner, isolate
 from rnnr._handler_names import is_own
 from rnnr.attachments import Control, EpochTimer, MeanReducer
 from rnnr.callbacks import checkpoint, maybe_stop_early
+from rnnr.durable import JsonLines
 from rnnr.operators import fold, pipeline, stop
 from rnnr.reporting import DRAWING_BATCHES, HandlerTime, HandlerTimes, reports
 from rnnr.state import State
@@ -405,7 +406,7 @@ class TestNames:
             (on(checkpoint("model", 1, when="n_iters")), "checkpoint('model')"),
             (on(maybe_stop_early(check="n_iters")), "maybe_stop_early('n_iters')"),
             (lambda runner: reports(runner, on=Event.EPOCH_STARTED).subscribe(), "noop"),
-            (lambda runner: EpochTimer().attach_on(runner), "EpochTimer._start"),
+            (lambda runner: EpochTimer().attach_on(runner), "EpochTimer"),
         ],
     )
     def test_what_a_library_makes_is_known_by_what_made_it(
@@ -466,3 +467,4 @@ def test_whose_a_handler_is_can_be_told_whatever_it_is() -> None:
     assert is_own(Odd())
     assert is_own(print)
     assert not is_own(Control().pause)
+    assert not is_own(JsonLines("log.jsonl", "loss")._write)

@@ -103,7 +103,7 @@ class RowLog(Attachment, KeepsRows):
         ]
         started = runner.stream(Event.STARTED)
         return CompositeDisposable(
-            started.add(self._repeats.begin, layer=Layer.CLOCK),  # before a stop
+            started.add(self._begin_repeats, layer=Layer.CLOCK),  # before a stop
             started.add(self._begin, layer=Layer.CLOCK),
             *(runner.stream(event).add(one, layer=view_layer(event)) for event, one in handlers),
             Disposable(self._place.detach),
@@ -172,6 +172,9 @@ class RowLog(Attachment, KeepsRows):
             found, self._found = self._found, None
             if found in self._rows.parse(data):
                 self._warn(f"a row that the file has already: {found.text}")
+
+    def _begin_repeats(self, state: State) -> None:
+        self._repeats.begin(state)
 
     def _begin(self, _: object) -> None:
         """Forget the rows before: a new run follows them."""

@@ -95,7 +95,7 @@ class EpochLog(Attachment):
         handlers = {
             Event.STARTED: table.begin,
             Event.RESUMED: table.begin,
-            Event.EPOCH_STARTED: table.clock.start,
+            Event.EPOCH_STARTED: table.start,
             Event.EPOCH_FINISHED: table.add,
         }
         return attach(runner, Layer.CLOCK, handlers, reserved)
@@ -104,10 +104,12 @@ class EpochLog(Attachment):
 class _Table:
     """The table of one runner; the best values are in the memory of its run."""
 
+    attached_as: Final = "EpochLog"
+
     def __init__(
         self, keys: Sequence[str], rules: Mapping[str, Rule], memory: str, file: TextIO | None
     ) -> None:
-        self.clock = EpochClock()
+        self._clock = EpochClock()
         self._keys = keys
         self._rules = rules
         self._memory = memory
@@ -119,6 +121,10 @@ class _Table:
         """Begin a table: the next line comes after a head."""
         self._names = None
 
+    def start(self, state: State) -> None:
+        """Begin to measure an epoch."""
+        self._clock.start(state)
+
     def add(self, state: State) -> None:
         """Write the line of an epoch."""
         try:
@@ -128,7 +134,7 @@ class _Table:
             names = [*dict.fromkeys((*(before or ()), *metrics))]
             cells = [
                 _epoch(state),
-                ("time", _time(self.clock.seconds(state)), 7),
+                ("time", _time(self._clock.seconds(state)), 7),
                 *((one_line(name), _number(metrics.get(name)), _WIDTH) for name in names),
             ]
             marks = ["", "", *("*" if name in improved else "" for name in names)]

@@ -63,6 +63,8 @@ class LiveBar:
         failures: Logs what fails.
     """
 
+    attached_as: Final = "ProgressBar"
+
     def __init__(
         self,
         make: Callable[[State, Bounds], AnyBar],

@@ -72,6 +72,8 @@ class DurableRun(Opening):
         slot: Of the runner.
     """
 
+    attached_as: Final = "Snapshots"
+
     def __init__(self, settings: Settings, slot: Slot) -> None:
         self._settings = settings
         self._slot = slot

@@ -126,6 +126,8 @@ class _Stop:
         exits: Whether `SystemExit` leaves a run that got a signal and stopped.
     """
 
+    attached_as: Final = "StopOnSignal"
+
     def __init__(self, handlers: SignalHandlers, *, exits: bool) -> None:
         self._handlers = handlers
         self._received = handlers.received

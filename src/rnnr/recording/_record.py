@@ -128,7 +128,7 @@ class Record(Attachment, KeepsRows):
 
         complete = partial(self._write_missing, runner._slot, writer)
         return CompositeDisposable(
-            runner.stream(Event.STARTED).add(self._repeats.begin, layer=Layer.CLOCK),
+            runner.stream(Event.STARTED).add(self._begin, layer=Layer.CLOCK),
             # before the report of RESUMED
             runner.stream(Event.RESUMED).add(complete, layer=view_layer(Event.RESUMED)),
             source.subscribe(writer.write),
@@ -191,6 +191,9 @@ class Record(Attachment, KeepsRows):
         self._repeats.expect(removed)
         if self._writer is not None:
             self._writer.begin_again()
+
+    def _begin(self, state: State) -> None:
+        self._repeats.begin(state)
 
     def _write_missing(self, slot: Slot, writer: Writer, state: State) -> None:
         """Write the report that another process could not write after it had saved the state.

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from pathlib import Path
+from typing import Final
 
 from rnnr._errors import RnnrWarning
 from rnnr._logs._file import LogFile
@@ -32,6 +33,8 @@ class Writer:
         clock: Returns the time in seconds.
         repeats: Compares what is written with what was cut.
     """
+
+    attached_as: Final = "Record"
 
     def __init__(self, log: Log, path: Path, clock: Callable[[], float], repeats: Repeats) -> None:
         self._log = log

@@ -9,6 +9,7 @@ from functools import partial
 from math import inf
 from operator import index
 from traceback import format_exception
+from typing import Final
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
@@ -197,6 +198,8 @@ class Throughput:
 
 class _Reporter:
     """Makes the reports of one subscription, and remembers what the next one needs."""
+
+    attached_as: Final = "reports"
 
     def __init__(
         self,
