@@ -15,6 +15,7 @@ __all__ = [
     "Reservation",
     "Step",
     "as_handler",
+    "checked_handler",
     "named",
     "parts_of",
     "pooled",
@@ -214,10 +215,14 @@ def as_handler(name: str, callback: Callable[[State], object]) -> Callable[[Stat
     Raises:
         TypeError: If it cannot be called, or does nothing when it is.
     """
-    if isinstance(callback, Pipeline):
-        return callback.__copy__().step
-    check_handler(name, callback)
-    return callback
+    if not isinstance(callback, Pipeline):
+        check_handler(name, callback)
+    return checked_handler(callback)
+
+
+def checked_handler(callback: Callable[[State], object]) -> Callable[[State], object]:
+    """Return the same for a callback that was checked before."""
+    return callback.__copy__().step if isinstance(callback, Pipeline) else callback
 
 
 def _fused(chain: list[Step]) -> Step:

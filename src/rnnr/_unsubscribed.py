@@ -39,6 +39,8 @@ class Unsubscribed:
     Lines are remembered, not pipelines, so an endless run that builds one in each epoch keeps one.
     """
 
+    __slots__ = ("_alive", "_dropped", "_settled")
+
     def __init__(self) -> None:
         self._alive: dict[int, tuple[ref[object], _Line]] = {}
         self._dropped: dict[_Line, None] = {}

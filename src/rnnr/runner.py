@@ -17,6 +17,7 @@ from rnnr._errors import (
 )
 from rnnr._keys import Keys
 from rnnr._loop import loop
+from rnnr._pipeline import checked_handler
 from rnnr._restored import warn_of_batch_not_reduced, warn_of_restored
 from rnnr._run_again import warn_of_cell_run_again
 from rnnr._runs import Slot, runs_on_this_thread
@@ -37,6 +38,7 @@ from rnnr.state import (
     new_run_memory,
 )
 from rnnr.streams._delivery import Callback
+from rnnr.streams._layer import Layer
 from rnnr.streams._observed import Emission, Listener, ObservedRun, all_runs
 from rnnr.streams._selected import SelectedStream
 from rnnr.streams._subject import EventSubject, Streams
@@ -428,7 +430,8 @@ class Runner:
         except Exception:
             CompositeDisposable(*reserved).dispose()
             raise
-        return CompositeDisposable(*reserved, *map(stream.add, several))
+        added = (stream.add_checked(checked_handler(one), Layer.USER) for one in several)
+        return CompositeDisposable(*reserved, *added)
 
     def _callbacks(self) -> list[Callback]:
         return [one for stream in [*self._streams.values()] for one in stream.callbacks]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from rnnr._pipeline import checked_handler
 from rnnr.event import Event
 from rnnr.runner import Runner, check_runner
 from rnnr.state import EPOCH
@@ -55,7 +56,10 @@ def attach(
     check_runner(runner)
     return CompositeDisposable(
         *others,
-        *(runner.stream(event).add(handler, layer=layer) for event, handler in handlers.items()),
+        *(
+            runner.stream(event).add_checked(checked_handler(handler), layer)
+            for event, handler in handlers.items()
+        ),
     )
 
 

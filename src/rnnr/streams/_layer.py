@@ -2,9 +2,10 @@
 
 from enum import IntEnum
 
+from rnnr._errors import wrong_type
 from rnnr.event import RULES, Event
 
-__all__ = ["Layer", "place_of", "view_layer"]
+__all__ = ["Layer", "check_layer", "place_of", "view_layer"]
 
 
 class Layer(IntEnum):
@@ -40,6 +41,12 @@ class Layer(IntEnum):
     DISPLAY = 3
     SAVE = 4
     STOP = 5
+
+
+def check_layer(layer: object) -> None:
+    """Raise unless it is a layer."""
+    if not isinstance(layer, Layer):
+        raise wrong_type("layer", "a Layer", layer, "write for example Layer.REDUCE")
 
 
 def place_of(layer: Layer, *, inside_out: bool) -> int:

@@ -12,7 +12,7 @@ from rnnr.selection import Multiples, Predicate, Selection, always
 from rnnr.state import State
 from rnnr.streams._delivery import Callback
 from rnnr.streams._fused import FusingObservable
-from rnnr.streams._layer import Layer
+from rnnr.streams._layer import Layer, check_layer
 from rnnr.streams._subject import EventSubject
 
 __all__ = ["SelectedStream", "only_if"]
@@ -36,9 +36,14 @@ class SelectedStream(FusingObservable[State]):
     def add(self, handler: Callback, *, layer: Layer = Layer.USER) -> abc.DisposableBase:
         """Call a handler with each selected state, as `EventSubject.add` does."""
         handler = as_handler("handler", handler)
+        check_layer(layer)
+        return self.add_checked(handler, layer)
+
+    def add_checked(self, handler: Callback, layer: Layer) -> abc.DisposableBase:
+        """Do what `add` does, for a handler that was checked before, or that is rnnr's own."""
         return CompositeDisposable(
             *(
-                self._subjects[event].add(only_if(test, handler), layer=layer)
+                self._subjects[event].add_checked(only_if(test, handler), layer)
                 for event, test in self._selection.predicates().items()
             )
         )

@@ -8,14 +8,13 @@ from reactivex import abc
 from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
-from rnnr._errors import wrong_type
 from rnnr._pipeline import as_handler
 from rnnr._unsubscribed import Unsubscribed
 from rnnr.event import RULES, Event
 from rnnr.state import State
 from rnnr.streams._delivery import Callback, skip, walk, walk_all
 from rnnr.streams._fused import FusingObservable
-from rnnr.streams._layer import Layer, place_of
+from rnnr.streams._layer import Layer, check_layer, place_of
 
 __all__ = ["EventSubject", "Streams", "Wrapper", "new_subject"]
 
@@ -105,8 +104,11 @@ class EventSubject(FusingObservable[State], Subject[State]):
             >>> runner.run([])
         """
         handler = as_handler("handler", handler)
-        if not isinstance(layer, Layer):
-            raise wrong_type("layer", "a Layer", layer, "write for example Layer.REDUCE")
+        check_layer(layer)
+        return self.add_checked(handler, layer)
+
+    def add_checked(self, handler: Callback, layer: Layer) -> abc.DisposableBase:
+        """Do what `add` does, for a handler that was checked before, or that is rnnr's own."""
         return self._add(handler, None, layer)
 
     @property
@@ -247,7 +249,6 @@ class Streams(dict[Event, EventSubject]):
     """
 
     def __init__(self) -> None:
-        super().__init__()
         self.unsubscribed = Unsubscribed()
 
     def __missing__(self, event: Event) -> EventSubject:
