@@ -15,7 +15,14 @@ from helpers.clock import Clock
 from helpers.extras import torch
 from helpers.faults import raise_
 from rnnr import Event, Runner, State
-from rnnr.attachments import EpochLog, LambdaReducer, MeanReducer, ProgressBar, SumReducer
+from rnnr.attachments import (
+    EpochLog,
+    LambdaReducer,
+    MeanReducer,
+    ProgressBar,
+    RunningAverage,
+    SumReducer,
+)
 from rnnr.callbacks import evaluate
 from rnnr.operators import stop
 
@@ -92,6 +99,14 @@ class TestTheTable:
         assert rows(named) == [["epoch", "time", "loss"], ["1/1", "0.0s", "0.5"]]
         assert rows(others) == [["epoch", "time"], ["1/1", "0.0s"]]
         assert rows(all_of_it) == [["epoch", "time", "norm"], ["1/1", "0.0s", "2"]]
+
+    def test_has_the_result_and_not_the_statistic_of_the_same_name(self) -> None:
+        runner = Runner()
+        MeanReducer("loss", value="batch").attach_on(runner)
+        RunningAverage("loss", value="batch", window=1).attach_on(runner)
+        file = logged(runner, "stats")
+        runner.run([0.5, 1.5])
+        assert column(file) == ["1"]
 
     def test_has_its_head_once_a_run_and_once_more_after_a_stop(self) -> None:
         runner = with_losses(1.0, 2.0, 3.0)

@@ -128,7 +128,8 @@ class _Table:
     def add(self, state: State) -> None:
         """Write the line of an epoch."""
         try:
-            metrics = numbers_in(values_at(state, (*results_of(state), *self._keys)))
+            results = results_of(state)  # last: a mapping may hold another value of the same name
+            metrics = numbers_in(values_at(state, (*results, *self._keys, *results)))
             improved = self._improved(state, metrics)
             before, self._names = self._names, None  # if this fails, the next line has a head
             names = [*dict.fromkeys((*(before or ()), *metrics))]
