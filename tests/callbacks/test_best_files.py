@@ -177,6 +177,25 @@ class TestTheBest:
         save(state | {"loss": 0.375, "model": "better"})
         assert content(tmp_path / "model.pkl") == "better"
 
+    @pytest.mark.parametrize("is_touched", [False, True])
+    def test_are_without_the_fragment_that_a_writer_leaves_in_their_place(
+        self, is_touched: bool, tmp_path: Path
+    ) -> None:
+        def using(model: Any, path: Path) -> None:
+            if model == "bad":
+                if is_touched:
+                    path.write_bytes(b"half of it")
+                raise OSError(errno.ENOSPC, "full")
+            path.write_bytes(pickle.dumps(model))
+
+        save = checkpoint("model", under=tmp_path, best="loss", prefix_fmt="", using=using)
+        state: State = {"loss": 0.5, "model": "good"}
+        save(state)
+        with pytest.raises(OSError, match="full"):
+            save(state | {"loss": 0.25, "model": "bad"})
+        save(state | {"loss": 0.75, "model": "whole"})
+        assert content(tmp_path / "model.pkl") == ("whole" if is_touched else "good")
+
     def test_without_a_memory_of_their_values_are_the_worst(self, tmp_path: Path) -> None:
         save = checkpoint("model", 1, under=tmp_path, best="loss", at_most=2)
         state: State = {}
@@ -411,6 +430,15 @@ class TestTheStableName:
         with pytest.raises(ValueError, match=expected):
             checkpoint("model", under=tmp_path, link=link)
 
+    def test_that_is_the_name_of_a_file_of_the_checkpoint_is_refused_then(
+        self, tmp_path: Path
+    ) -> None:
+        last = checkpoint("model", 1, under=tmp_path, link="2_model.pkl", at_most=2)
+        last({"epoch": 1})
+        expected = "link must be another name than that of a file, got '2_model.pkl' .*; choose"
+        with pytest.raises(ValueError, match=expected):
+            last({"epoch": 2})
+
     def test_is_refused_where_the_file_has_one(self, tmp_path: Path) -> None:
         expected = "link must be left out where the file's name is always the same, got 'a'"
         with pytest.raises(ValueError, match=expected):
@@ -426,6 +454,7 @@ class TestAnArgument:
             ({"best": "loss", "mode": "auto"}, ValueError, "mode must be one of 'min', 'max', got"),
             ({"mode": "best"}, ValueError, "mode must be one of 'min', 'max', got 'best'"),
             ({"mode": None}, TypeError, "mode must be a string, got None"),
+            ({"mode": "max"}, ValueError, "mode must be left out where best is not given, got"),
             ({"link": 1}, TypeError, "link must be a string, got 1 .*; write link="),
             (
                 {"best": "loss", "queue_fmt": "loss"},

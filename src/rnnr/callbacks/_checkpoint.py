@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rnnr._errors import as_integer, check_choice
+from rnnr._errors import as_integer, check_choice, wrong_value
 from rnnr._links import link_atomic
 from rnnr._pipeline import Pipeline, named, stateless
 from rnnr.files import KeptFiles
@@ -85,8 +85,8 @@ def checkpoint(
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If ``at_most`` is below 1, ``mode`` is unknown, or a format or ``link`` cannot
-            be used; when it is attached, if another part of the runner than a checkpoint writes
+        ValueError: If ``at_most`` is below 1, ``mode`` is unknown or given without ``best``, or a
+            format or ``link`` cannot be used; when it is attached, if another part of the runner than a checkpoint writes
             under that key, or another checkpoint a file of the same name; in a run, if it would
             overwrite what another one keeps as one of its best.
         OSError: If ``under`` is not a directory and cannot become one, or cannot be written to.
@@ -120,6 +120,9 @@ def checkpoint(
     part = f"checkpoint({what!r})"
     keep = as_integer("at_most", at_most, 1, _KEPT)
     check_choice("mode", mode, MODES, MODE_CURE)
+    if best is None and mode != "min":
+        cure = "name the metric, best='accuracy', or save the newest without a mode"
+        raise wrong_value("mode", "left out where best is not given", mode, cure)
     ranking = None if best is None else Ranking(part, best, mode)
     saver = FileSaver(
         part,

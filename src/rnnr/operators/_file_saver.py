@@ -133,7 +133,11 @@ class FileSaver:
         """Return the path of the file of a state."""
         for read_field in self._read_fields:
             read_field(state)
-        return self._folder / self._name_fmt.format_map(state)
+        path = self._folder / self._name_fmt.format_map(state)
+        if path == self.link:
+            cure = "choose one that prefix_fmt does not make, for example 'best.pkl'"
+            raise wrong_value("link", "another name than that of a file", path.name, cure)
+        return path
 
     def _own(self, state: State, newest: Path) -> tuple[str, ...]:
         """Return the files that it keeps."""
@@ -206,13 +210,14 @@ class FileSaver:
         forget = _nothing
         if self._ranking:
             forget = self._ranking.remember(state, self._name, self._own(state, path), str(path))
+        replaced = SavedFiles.of(before).files.get(str(path))
         state[self._queue] = SavedFiles({**files, str(path): newest})
         try:
             write(time_ns)
         except BaseException:
             if not is_stamped(path, time_ns):  # else it is in place, and an interrupt came late
                 state[self._queue] = before
-                forget()
+                forget(replaced is not None and is_stamped(path, replaced.stamp))
             raise
         newest = newest._replace(stamp=stamp(path, time_ns))
         state[self._queue] = SavedFiles({**files, str(path): newest})
@@ -287,7 +292,7 @@ def _written_by(
     return write
 
 
-def _nothing() -> None:
+def _nothing(_: bool) -> None:
     """Do nothing."""
 
 

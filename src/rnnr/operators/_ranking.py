@@ -60,16 +60,21 @@ class Ranking:
 
     def remember(
         self, state: State, saver: str, own: Iterable[str], path: str
-    ) -> Callable[[], None]:
-        """Remember the value of a file that is written now; return what forgets it again."""
+    ) -> Callable[[bool], None]:
+        """Remember the value of a file that is written now; return what forgets it again.
+
+        That takes whether the file is still the one that was there before. If it is not, a writer
+        has left a fragment there, which is not among the best.
+        """
         memory = run_memory(state)
         before: dict[str, Any] = memory.get(_VALUES, {})
         kept = {one: entry for one, entry in before.get(saver, {}).items() if one in {*own}}
         entry = [self._value(state), state.get("n_iters")]
         memory[_VALUES] = {**before, saver: {**kept, path: entry}}
 
-        def forget() -> None:
-            memory[_VALUES] = before
+        def forget(is_as_before: bool) -> None:
+            whole = kept if is_as_before else {one: kept[one] for one in kept if one != path}
+            memory[_VALUES] = {**before, saver: whole}
 
         return forget
 
