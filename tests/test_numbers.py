@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 
 from helpers.extras import ml_dtypes, np, torch
 from rnnr._frozen import Frozen
-from rnnr._numbers import Sums, addend, number_of, numbers_in, own, quotient, rounded
+from rnnr._numbers import (
+    Sums,
+    addend,
+    number_of,
+    numbers_in,
+    own,
+    precision_of,
+    quotient,
+    rounded,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +43,23 @@ from rnnr._numbers import Sums, addend, number_of, numbers_in, own, quotient, ro
 def test_whatever_is_one_number_is_a_plain_float(value: Any) -> None:
     number = number_of(value, "a part")
     assert (number, type(number)) == (0.5, float)
+
+
+@pytest.mark.parametrize(
+    ("value", "bits"),
+    [
+        (0.5, 53),
+        (1, 53),
+        (np.float64(0.5), 53),
+        (np.uint8(1), 53),
+        (np.float32(0.5), 24),
+        (np.array([0.5], np.float16), 11),
+        (torch.tensor(0.5), 24),
+        (torch.tensor(0.5, dtype=torch.bfloat16), 8),
+    ],
+)
+def test_the_precision_is_that_of_the_type(value: Any, bits: int) -> None:
+    assert precision_of(value) == bits
 
 
 @pytest.mark.parametrize("value", [None, "0.5", b"1", [0.5], {}, 1j, np.ones(2), torch.ones(2)])

@@ -20,6 +20,7 @@ __all__ = [
     "number_of",
     "numbers_in",
     "own",
+    "precision_of",
     "quotient",
     "result_type",
     "rounded",
@@ -30,6 +31,7 @@ _EXACT: Final = frozenset({float, int, bool})  # types that add up as they are
 _WIDE: Final = {"b": "int64", "i": "int64", "u": "int64", "f": "float64", "c": "complex128"}
 _ADDED_AS_THEY_ARE: Final = ("uint64", "float", "complex")
 _NARROWER: Final = {"float64": "float32", "complex128": "complex64"}  # where those are missing
+_BITS: Final = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53}
 _ROUNDED: Final = {
     "float64": None,
     "complex128": None,
@@ -52,6 +54,11 @@ def number_of(value: Any, part: str) -> float:
         if isinstance(value, Mapping):
             cure = "select one first, for example with select('loss')"
         raise wrong_type(f"a value for {part}", "a number", value, cure) from error
+
+
+def precision_of(value: Any) -> int:
+    """Return how many binary digits the numbers of a value's type have: 53 for a float."""
+    return _BITS.get(_types_of(value)[0], _BITS["float64"])
 
 
 def numbers_in(values: Mapping[Any, Any]) -> dict[str, float]:

@@ -242,6 +242,12 @@ class TestLimits:
         early = early_stopping("loss", "max", stopping_threshold=1.0)
         assert run([0.5, 1.0, 1.0], early).state["epoch"] == 2
 
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+    def test_an_accuracy_is_reached_in_its_own_precision(self, dtype: str) -> None:
+        accuracies = [torch.tensor(one, dtype=getattr(torch, dtype)) for one in (0.5, 0.9, 1.0)]
+        early = early_stopping("loss", "max", stopping_threshold=0.9)
+        assert run(accuracies, early).state["epoch"] == 2
+
     def test_a_resumed_run_trains_on_and_stops_at_the_next_value(self) -> None:
         runner = run([0.5, 0.125, 0.0625, 0.5], early_stopping("loss", stopping_threshold=0.25))
         epochs = [runner.state["epoch"]]

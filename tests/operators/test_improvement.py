@@ -73,11 +73,26 @@ def test_any_value_is_relatively_better_than_the_worst_infinity(mode: str, worst
 def test_what_is_beyond_a_limit(mode: str) -> None:
     sign = 1 if mode == "min" else -1
     rule = limit_rule(mode, True, sign * 0.5, sign * 2.0)
-    found = [rule(sign * value) for value in (0.25, 0.5, 0.75, 2.0, 2.5, inf, -inf, nan)]
+    found = [rule(sign * value, 53) for value in (0.25, 0.5, 0.75, 2.0, 2.5, inf, -inf, nan)]
     stop, finite = "stopping_threshold", "check_finite"
     assert found == [stop, stop, None, None, "divergence_threshold", finite, finite, finite]
     rule = limit_rule(mode, False, None, None)
-    assert [rule(value) for value in (0.0, inf, -inf, nan)] == [None] * 4
+    assert [rule(value, 53) for value in (0.0, inf, -inf, nan)] == [None] * 4
+
+
+@given(st.floats(1e-3, 1e4) | st.just(0.0), MODES, st.sampled_from(["float16", "float32"]))
+def test_a_value_of_less_precision_is_compared_with_the_threshold_in_its_own(
+    threshold: float, mode: str, kind: str
+) -> None:
+    value = np.dtype(kind).type(threshold)
+    bits = {"float16": 11, "float32": 24}[kind]
+    wanted = limit_rule(mode, False, threshold, None)
+    assert wanted(float(value), bits) == "stopping_threshold"
+    worse, better = (float(np.nextafter(value, value.dtype.type(to))) for to in (inf, -inf))
+    worse, better = (worse, better) if mode == "min" else (better, worse)
+    assert (wanted(worse, bits), wanted(better, bits)) == (None, "stopping_threshold")
+    borne = limit_rule(mode, False, None, threshold)
+    assert [borne(one, bits) for one in (float(value), worse)] == [None, "divergence_threshold"]
 
 
 @given(st.lists(st.booleans()))

@@ -4,7 +4,7 @@ import logging
 from copy import deepcopy
 from typing import Any, Final
 
-from rnnr._numbers import number_of
+from rnnr._numbers import number_of, precision_of
 from rnnr.callbacks._restore import Restorer
 from rnnr.operators._improvement import Limit, Rule, failures_in_a_row
 from rnnr.state import STOPPED_BY, State, begin_key, reader, stop_after_event
@@ -73,8 +73,9 @@ class Stopper:
         after = {**memory, "seen": seen, "due": None}
         if seen <= self._warm_up:
             return after
-        value = number_of(self._read(state), self.part)
-        due = self._limit(value)
+        metric = self._read(state)
+        value = number_of(metric, self.part)
+        due = self._limit(value, precision_of(metric))
         if due:
             after |= {"due": due, "value": value}
         if due == "check_finite":

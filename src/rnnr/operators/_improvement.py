@@ -1,7 +1,7 @@
 """When values have stopped getting better: the rules, on plain values."""
 
 from collections.abc import Callable
-from math import inf, isfinite, isnan
+from math import frexp, inf, isfinite, isnan, ldexp
 from typing import Final, TypeAlias
 
 from rnnr._errors import as_number, check_choice, wrong_type, wrong_value
@@ -20,8 +20,8 @@ __all__ = [
 Rule: TypeAlias = Callable[[float | None, float, int], bool | None]
 """Takes the best so far, a value and its number; returns whether it is better, None to drop it."""
 
-Limit: TypeAlias = Callable[[float], str | None]
-"""Takes a value; returns the name of the limit that it is beyond, if there is one."""
+Limit: TypeAlias = Callable[[float, int], str | None]
+"""Takes a value and the bits of its precision; returns the name of the limit that it is beyond."""
 
 MODES: Final = ("min", "max")
 MODE_CURE: Final = "'min' is for a loss, 'max' for an accuracy; patience has its own name"
@@ -79,6 +79,9 @@ def limit_rule(
 ) -> Limit:
     """Make the rule that decides whether a value is beyond a limit.
 
+    A threshold is compared in the precision of the value: in single precision, 0.9 is a little less
+    than in double precision, and has reached a threshold of 0.9 all the same.
+
     Args:
         mode: Whether less is better (``"min"``) or more (``"max"``).
         check_finite: Whether a NaN or an infinity is.
@@ -100,12 +103,12 @@ def limit_rule(
         cure = "each value would stop the run; change the mode or a threshold"
         raise wrong_value("divergence_threshold", expected, divergence_threshold, cure)
 
-    def rule(value: float) -> str | None:
+    def rule(value: float, bits: int) -> str | None:
         if check_finite and not isfinite(value):
             return "check_finite"
-        if stopping_threshold is not None and sign * value <= wanted:
+        if stopping_threshold is not None and sign * value <= _in_bits(wanted, bits):
             return "stopping_threshold"
-        return "divergence_threshold" if sign * value > borne else None
+        return "divergence_threshold" if sign * value > _in_bits(borne, bits) else None
 
     return rule
 
@@ -116,6 +119,14 @@ def _threshold(name: str, got: object, otherwise: float, sign: int) -> float:
         return otherwise
     cure = "pass a value of the metric, or None for no threshold"
     return sign * as_number(name, got, "a finite number", isfinite, cure)
+
+
+def _in_bits(number: float, bits: int) -> float:
+    """Return a number rounded to so many binary digits."""
+    if not isfinite(number):
+        return number
+    digits, exponent = frexp(number)
+    return ldexp(round(ldexp(digits, bits)), exponent - bits)
 
 
 def failures_in_a_row(count: int, failed: bool) -> int:
