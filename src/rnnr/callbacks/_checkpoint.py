@@ -86,9 +86,10 @@ def checkpoint(
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If ``at_most`` is below 1, ``mode`` is unknown or given without ``best``, or a
-            format or ``link`` cannot be used; when it is attached, if another part of the runner than a checkpoint writes
-            under that key, or another checkpoint a file of the same name; in a run, if it would
-            overwrite what another one keeps as one of its best.
+            format or ``link`` cannot be used; when it is attached, if another part of the runner
+            than a checkpoint writes under that key, or another checkpoint a file of the same name;
+            in a run, if it would overwrite what another one keeps as one of its best, or ``link``
+            is the name of one of the files.
         OSError: If ``under`` is not a directory and cannot become one, or cannot be written to.
         KeyError: When the callback is called and a key of the state is missing.
 
