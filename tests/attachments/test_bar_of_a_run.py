@@ -6,12 +6,14 @@ import math
 import pickle
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from helpers.bars import Story, telling
 from helpers.extras import torch
+from helpers.faults import Boom, raise_
 from rnnr import Event, Layer, Runner, State
 from rnnr.attachments import ProgressBar
 from rnnr.operators import stop
@@ -246,6 +248,32 @@ class TestOnTheScreen:
         seen = drawings(screen)
         for text in ("run 4/4 it", "epoch 1 2/2 it", "epoch 2 2/2 it"):
             assert any(text in one for one in seen)
+
+    @pytest.mark.parametrize("order", [("run", "epoch"), ("epoch", "run")])
+    @pytest.mark.parametrize("is_error", [False, True])
+    def test_it_is_closed_after_the_bars_of_the_epochs(
+        self, order: tuple[str, str], is_error: bool
+    ) -> None:
+        runner = Runner()
+        closed: list[str] = []
+
+        class Bar:
+            def __init__(self, _: object, desc: str, **kwargs: object) -> None:
+                self.desc = desc
+
+            def set_postfix(self, **stats: object) -> None: ...
+
+            def update(self, n: int) -> None: ...
+
+            def close(self) -> None:
+                closed.append(self.desc)
+
+        for per in order:
+            ProgressBar(per=per, tqdm_cls=Bar, desc=per).attach_on(runner)
+        runner.on(Event.BATCH, lambda _: raise_(Boom()) if is_error else runner.stop())
+        with pytest.raises(Boom) if is_error else nullcontext():
+            runner.run("ab")
+        assert closed == ["epoch", "run"]
 
     def test_a_bar_that_cannot_be_drawn_is_made_again_in_the_next_epoch(
         self, caplog: pytest.LogCaptureFixture

@@ -135,13 +135,15 @@ class ProgressBar(Attachment):
             Event.RESUMED: live.reopen,
             Event.BATCH: live.update,
             Event.EPOCH_FINISHED: live.finish_epoch,
-            Event.STOPPED: live.close,
-            Event.FAILED: live.close,
         }
+        ends, around = [Event.STOPPED, Event.FAILED], Layer.DISPLAY
         if span.is_run:  # at the beginning, too: the end of a run may reach nobody
-            handlers |= {Event.STARTED: live.close, Event.FINISHED: live.close}
+            handlers[Event.STARTED] = live.close
+            ends.append(Event.FINISHED)
+            around = Layer.REDUCE  # after the bars of epochs: tqdm would leave those on the screen
         attached = attach(runner, Layer.DISPLAY, handlers)
-        return CompositeDisposable(attached, Disposable(live.close), reserved)
+        closed = attach(runner, around, dict.fromkeys(ends, live.close))
+        return CompositeDisposable(attached, closed, Disposable(live.close), reserved)
 
     def _make_bar(
         self, log_failure: Callable[[Exception], object], state: State, bounds: Bounds
