@@ -335,3 +335,27 @@ def test_torch(settings: dict[str, Any], tmp_path: Path, n_pairs: int | None) ->
         ignore={"output", "loss"},
     )
     assert found, str(found)
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_loader_that_draws_its_order_ahead_has_the_order_of_the_next_epoch(
+    is_cut: bool, tmp_path: Path
+) -> None:
+    def shuffled(folder: Path) -> Job:
+        generator = torch.Generator().manual_seed(3)
+        loader: Any = torch.utils.data.DataLoader(range(4), shuffle=True, generator=generator)
+        batches = epochs_of(prefetch(loader, 2), 3) if is_cut else prefetch(loader, 2)
+        runner = Runner()
+        runner.state["seen"] = ()
+
+        @runner.on(Event.BATCH)
+        def note(state: State) -> None:
+            state["seen"] = (*state["seen"], int(state["batch"]))
+
+        Snapshots(
+            folder / "snapshots", every=Event.BATCH, background=False, generators=[generator]
+        ).attach_on(runner)
+        return Job(runner, lambda: runner.run(batches, 3), lambda: {})
+
+    found = resumes_exactly(shuffled, tmp_path, at_most=12)
+    assert found, str(found)

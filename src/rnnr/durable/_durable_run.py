@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +25,7 @@ from rnnr.durable._random_states import States
 from rnnr.durable._saver import Saver, Settings
 from rnnr.event import Event
 from rnnr.runner import Runner
+from rnnr.sources._buffered import Buffered
 from rnnr.sources._epoch_batches import Opening, is_one_shot
 from rnnr.sources._epochs import loader_of
 from rnnr.state import (
@@ -87,6 +88,7 @@ class DurableRun(Opening):
         self._shared: set[str] | None = None  # arrays that share memory, and are known to do so
         self._restored: _Restored | None = None
         self._has_position = False  # a loader that is named, until it is iterated
+        self._drawn_ahead: list[Any] = []  # generators that another thread draws from
         self._replayed: States | None = None  # random states to set after batches were skipped
 
     # A run begins and ends.
@@ -258,21 +260,26 @@ class DurableRun(Opening):
         else:
             message = "Epoch %d began without Snapshots: its batches may not be repeated exactly"
             logger.warning(message, state["epoch"])
+        self._drawn_ahead = generators_of(batches) if isinstance(batches, Buffered) else []
         return False
 
     def after(self) -> None:
-        """Set the random states that follow the last batch."""
-        self._set_random_states()
+        """Set the random states that follow the last batch.
+
+        A loader behind a buffer draws ahead on another thread, also after this. Its generators
+        follow from the states with which it was made.
+        """
+        self._set_random_states(self._drawn_ahead)
 
     def _seeks(self, batches: object) -> bool:
         """Return whether the batches are a loader that goes to its position by itself."""
         named = any(thing is batches for thing in self._settings.objects.values())
         return named and is_loadable(batches)
 
-    def _set_random_states(self) -> None:
+    def _set_random_states(self, but: Sequence[Any] = ()) -> None:
         states = self._restored.random_states if self._restored else self._replayed
         if states is not None:
-            self._settings.random.restore(states)
+            self._settings.random.restore(states, but)
             self._restored = self._replayed = None
 
     def _check_batches(self, state: State, restored: _Restored) -> None:

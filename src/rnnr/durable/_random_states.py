@@ -3,7 +3,7 @@
 import random
 import sys
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import Any, Final, TypeAlias
 
@@ -65,8 +65,8 @@ class RandomStates:
                 f"{_listed(own)}; name the same generators in the same order"
             )
 
-    def restore(self, states: States) -> None:
-        """Set all states.
+    def restore(self, states: States, but: Sequence[Any] = ()) -> None:
+        """Set all states, but those of some of the generators that the user names.
 
         Raises:
             ValueError: If the generators are others than those whose states they are.
@@ -77,7 +77,8 @@ class RandomStates:
             if name in states:
                 write(import_module(name), states[name])
         for generator, (_, state) in zip(self.generators, states["generators"], strict=True):
-            _accessor(generator)[1](generator, state)
+            if not any(generator is one for one in but):
+                _accessor(generator)[1](generator, state)
 
 
 def is_own_generator(thing: object) -> bool:
