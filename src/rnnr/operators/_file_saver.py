@@ -207,7 +207,7 @@ class FileSaver:
         time_ns = new_stamp()
         newest = SavedFile(tuple(sorted(savers)), time_ns)
         # first: a saved state knows its own file
-        forget = _nothing
+        forget: Callable[[bool], None] = _nothing
         if self._ranking:
             forget = self._ranking.remember(state, self._name, self._own(state, path), str(path))
         replaced = SavedFiles.of(before).files.get(str(path))
