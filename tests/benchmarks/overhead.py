@@ -14,6 +14,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -30,6 +31,7 @@ import rnnr.attachments
 from rnnr import State
 from rnnr.operators import chunk, fold
 from rnnr.sources import prefetch
+from rnnr.tracking import log_to
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from saving import rows as rows_of_saving
@@ -236,6 +238,23 @@ def five_selected_out(rounds: int, n_batches: int) -> tuple[float, float]:
     return a_handler(here), a_handler(there)
 
 
+def logged_to_a_tracker(rounds: int, n_batches: int) -> tuple[float, float]:
+    """Return what a bridge costs a batch, and a row, whose tracker takes no time; in ns."""
+
+    def take(on: Any) -> float:
+        runner = rnnr.Runner()
+        runner.on(rnnr.Event.BATCH, lambda state: state.update(stats={"loss": 0.5, "lr": 0.1}))
+        with log_to(runner, lambda metrics, step: None, on=on) if on else nullcontext():
+            start = perf_counter()
+            runner.run(range(n_batches))
+            return (perf_counter() - start) / n_batches * 1e9
+
+    seldom = rnnr.Event.BATCH.seconds(1) | rnnr.Event.EPOCH_FINISHED
+    taken = [(take(None), take(seldom), take(rnnr.Event.BATCH)) for _ in range(rounds)]
+    idle = median(logged - bare for bare, logged, _ in taken)
+    return idle, median(logged - bare for bare, _, logged in taken)
+
+
 def lists_of_ten(rounds: int, n_items: int) -> tuple[float, float]:
     """Return what an item costs in `chunk(10)` and in ReactiveX's own, beyond a bare Subject."""
 
@@ -331,6 +350,7 @@ def main(arguments: list[str] | None = None) -> None:
     one, ignites_one = one_callback_in_ignite(max(rounds // 5, 1), n)
     ours, ignites = five_selected_out(max(rounds // 5, 1), n)
     chunked, windowed = lists_of_ten(max(rounds // 5, 1), n)
+    idle, a_row = logged_to_a_tracker(max(rounds // 5, 1), n)
     dearer = growth_with_observers(max(rounds // 10, 1))
     long = n * 1000
     growth = growth_in_mib(long)
@@ -357,6 +377,8 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"| the same in pytorch-ignite {ignite.__version__} | {ignites:.0f} ns | |")
     print(f"| an item in `chunk(10)`, beyond a bare Subject | {chunked:.0f} ns | |")
     print(f"| an item in `ops.buffer_with_count(10)`, beyond it | {windowed:.0f} ns | |")
+    print(f"| `log_to`, to a batch that is not logged | {idle:.0f} ns | |")
+    print(f"| `log_to`, a row for a tracker that takes no time | {a_row:.0f} ns | |")
     print(f"| each of 10,000 observers that come and go, to each of 1,000 | {dearer:.2f} | flat |")
     print(f"| growth of the process over {long:,} batches | {growth:.1f} MiB | flat |")
     slow = f"`prefetch`, a loader and a step of {SlowLoader.SECONDS * 1000:.0f} ms each"
