@@ -1,6 +1,7 @@
-"""What a run tells, passed on to trackers: TensorBoard, MLflow, Weights & Biases and others."""
+"""What a run tells trackers, as TensorBoard and MLflow, and searches, as Optuna."""
 
 from rnnr.tracking._log_to import Bridge, log_to
+from rnnr.tracking._prune import Prune
 from rnnr.tracking._tensorboard import TensorBoard
 
-__all__ = ["Bridge", "TensorBoard", "log_to"]
+__all__ = ["Bridge", "Prune", "TensorBoard", "log_to"]
