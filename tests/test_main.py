@@ -1,5 +1,7 @@
 """The command line: what it shows, and how it ends."""
 
+import csv
+import io
 import runpy
 import signal
 import socket
@@ -15,8 +17,9 @@ import pytest
 
 import rnnr
 from helpers.http import data
-from rnnr import Runner
+from rnnr import Event, Runner
 from rnnr.__main__ import main
+from rnnr.attachments import MeanReducer
 from rnnr.dashboard import Dashboard
 from rnnr.durable import Snapshots
 from rnnr.recording import Record
@@ -323,3 +326,63 @@ sys.exit(main(["dashboard", {str(recording)!r}]))
     assert "needs tornado" in done.stderr
     assert "pip install 'rnnr[dashboard]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class TestExport:
+    @pytest.fixture
+    def recording(self, tmp_path: Path) -> Path:
+        path = tmp_path / "run.jsonl"
+        runner = Runner()
+        runner.on(Event.BATCH, lambda state: state.update(stats={"loss": 1 / state["batch"]}))
+        MeanReducer("mean, of all", value="batch").attach_on(runner)
+        Record(path, clock=lambda: 0.0).attach_on(runner)
+        runner.run([1, 3], max_epoch=2)
+        return path
+
+    def test_has_a_row_for_each_report_with_metrics(
+        self, recording: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["export", str(recording), "--csv"]) == 0
+        rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+        assert [row["event"] for row in rows[:4]] == [
+            "BATCH",
+            "BATCH",
+            "EPOCH_FINISHED",
+            "EPOCH_STARTED",
+        ]
+        assert [float(row["loss"]) for row in rows[:2]] == [1.0, 1 / 3]
+        assert [row["mean, of all"] for row in rows[:3]] == ["", "", "2.0"]
+        assert rows[1] == {
+            "event": "BATCH",
+            "epoch": "1",
+            "n_iters": "2",
+            "step": "2",
+            "seconds": "0.0",
+            "loss": repr(1 / 3),
+            "mean, of all": "",
+        }
+
+    def test_names_what_is_damaged(
+        self, recording: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with recording.open("a") as file:
+            file.write("half a line\n")
+        assert main(["export", str(recording)]) == 0
+        n_lines = len(recording.read_text().splitlines())
+        assert f"line {n_lines}" in capsys.readouterr().err
+
+    def test_of_what_is_not_there_fails(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["export", str(tmp_path / "missing.jsonl")]) == 1
+        assert "missing.jsonl" in capsys.readouterr().err
+
+    def test_ends_well_when_its_reader_has_enough(self, recording: Path) -> None:
+        recording.write_bytes(recording.read_bytes() * 1000)  # more than a pipe holds
+        with subprocess.Popen([*COMMAND, "export", recording], stdout=-1, stderr=-1) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith(b"event,")
+            process.stdout.close()
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
+        assert process.returncode == 0

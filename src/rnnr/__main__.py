@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -42,6 +43,17 @@ exit status:
   2  the command itself is wrong
 """
 
+_EXPORT_EPILOG = """
+examples:
+  python -m rnnr export run.jsonl > run.csv
+  python -m rnnr export run.jsonl | grep -E '^(event|EPOCH_FINISHED),'
+
+exit status:
+  0  the table was written
+  1  the recording is not there, or cannot be read
+  2  the command itself is wrong
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -73,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_dashboard(commands.add_parser)
     _add_snapshots(commands.add_parser)
+    _add_export(commands.add_parser)
     return parser
 
 
@@ -132,6 +145,24 @@ def _add_snapshots(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=_snapshots)
 
 
+def _add_export(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    parser = add_parser(
+        "export",
+        help="write the metrics in a recording as a table",
+        description="Write the metrics in a recording to standard output, a row for each report "
+        "that has some. Select rows by their event: BATCH, EPOCH_FINISHED and others.",
+        epilog=_EXPORT_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "recording", type=Path, metavar="FILE", help="recording made by rnnr.recording.Record"
+    )
+    parser.add_argument(
+        "--csv", action="store_true", help="as CSV, which is the only format so far"
+    )
+    parser.set_defaults(run=_export)
+
+
 def _dashboard(options: argparse.Namespace) -> int:
     from rnnr.dashboard import Dashboard
     from rnnr.dashboard._names import path_and_name
@@ -154,6 +185,17 @@ def _snapshots(options: argparse.Namespace) -> int:
     from rnnr.durable._listing import print_snapshots
 
     print_snapshots(options.folder, verify=options.verify)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from rnnr.recording._export import write_csv
+
+    try:
+        write_csv(options.recording, sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as of `| head`, which has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
