@@ -15,7 +15,7 @@ from rnnr import Emission, Event, Runner
 from rnnr.attachments import EpochTimer, ProgressBar, SumReducer
 from rnnr.callbacks import checkpoint, early_stopping, maybe_stop_early
 from rnnr.durable import Snapshots
-from rnnr.reporting import reports
+from rnnr.reporting import RunInfo, reports
 from rnnr.state import (
     State,
     begin_key,
@@ -45,6 +45,7 @@ def test_every_key_that_the_library_writes_is_documented_in_its_place(tmp_path: 
     runner.on(Event.EPOCH_FINISHED, [maybe_stop_early(), checkpoint("it", 1, under=tmp_path)])
     early_stopping("output").attach_on(runner)
     reports(runner).subscribe()
+    RunInfo().attach_on(runner)
     Snapshots(tmp_path / "snapshots").attach_on(runner)
     keys, memory = set[str](), set[str]()
     for event in Event:
@@ -65,8 +66,10 @@ def test_every_key_that_the_library_writes_is_documented_in_its_place(tmp_path: 
     assert keys - {"output", "better", "sum"} == {
         key.format(what="it", key="output") for key in documented
     }
-    assert set(run_memory(runner.state)) == {"_begun"}
-    assert memory == {key.format(name="sum") for key in rows(of_an_epoch, "``")}
+    assert set(run_memory(runner.state)) == {"_begun", "_info"}
+    assert memory == {
+        key.format(name="sum") for key in rows(of_an_epoch.partition("memory of a run")[0], "``")
+    }
 
 
 def test_the_memory_of_an_epoch_is_in_the_state_and_new_in_every_epoch() -> None:

@@ -47,6 +47,14 @@ key                     what it holds
 ``_had_workers``        `Snapshots`: whether a loader of PyTorch had workers that it keeps
 ``_results``            the keys of the epoch's results, a tuple: those of reducers and evaluations
 ======================  ==================================================================
+
+and in the memory of a run:
+
+======================  ==================================================================
+key                     what it holds
+======================  ==================================================================
+``_info``               `rnnr.reporting.RunInfo`: what it tells of the run, by name
+======================  ==================================================================
 """
 
 from collections.abc import Callable, Mapping
@@ -103,6 +111,8 @@ POSITION_KEYS: Final = ("batches", "max_epoch", "n_iters", "epoch")
 """Keys without which no run goes on."""
 
 STARTED_AT: Final = "_started_at"
+
+INFO: Final = "_info"
 """Key of the time at which the run began, which reports need."""
 
 # "error" is a usual name for a metric, and the run restores it

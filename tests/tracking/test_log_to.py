@@ -12,6 +12,7 @@ from helpers.faults import Boom, raise_
 from rnnr import Event, Runner, State
 from rnnr.attachments import MeanReducer
 from rnnr.callbacks import evaluate
+from rnnr.reporting import RunInfo
 from rnnr.tracking import _log_to, log_to
 
 NAME = "rnnr.tracking"
@@ -266,3 +267,20 @@ def test_a_logging_handler_that_fails_breaks_no_run(
     log_to(runner, held, on=Event.BATCH, background=1)
     runner.run(range(9))
     assert runner.state["n_iters"] == 9
+
+
+def test_the_configuration_is_passed_on_when_a_run_begins() -> None:
+    runner, found = Runner(), list[dict[str, Any]]()
+    with log_to(runner, Tracker(), parameters=found.append):
+        runner.run([1])
+        RunInfo("first", {"lr": 0.1}).attach_on(runner)
+        runner.run([1])
+    assert [(each["run.name"], each["lr"]) for each in found] == [("first", 0.1)]
+
+
+def test_a_configuration_that_is_refused_breaks_no_run(caplog: pytest.LogCaptureFixture) -> None:
+    runner = Runner()
+    RunInfo("first").attach_on(runner)
+    log_to(runner, Tracker(), parameters=lambda _: raise_(Boom()))
+    runner.run([1])
+    assert "log_to cannot pass the configuration to Tracker" in caplog.text

@@ -24,7 +24,7 @@ from rnnr.durable._random_states import RandomStates
 from rnnr.event import RULES, Event
 from rnnr.files import SavedFiles
 from rnnr.runner import Runner
-from rnnr.state import EPOCH, STARTED_AT, State
+from rnnr.state import EPOCH, INFO, RUN, STARTED_AT, State
 from rnnr.streams._layer import Layer
 
 __all__ = ["Exactness", "Job", "Moment", "resumes_exactly"]
@@ -32,6 +32,9 @@ __all__ = ["Exactness", "Job", "Moment", "resumes_exactly"]
 _WATCHED: Final = [event for event in Event if event not in (Event.RESUMED, Event.FAILED)]
 
 _SEEDS: Final = {"numpy": "random.seed", "torch": "manual_seed"}
+
+_OF_THE_TIME: Final = frozenset({STARTED_AT, INFO})
+"""Keys of the memories of an epoch and of a run that are others in each process."""
 
 _MOST_SHOWN: Final = 20  # lines of a text
 
@@ -260,8 +263,11 @@ class _Trial:
     def _digests(self, state: State, event: Event) -> Digests:
         skipped = self._ignored if event is Event.BATCH else {*self._ignored, "batch"}
         kept = {key: value for key, value in state.items() if key not in skipped}
-        memory = {key: kept[EPOCH][key] for key in kept.get(EPOCH, {}) if key != STARTED_AT}
-        return _digests({**kept, EPOCH: memory, "random numbers": _GLOBAL.capture()})
+        memories = {
+            whole: {key: one for key, one in kept.get(whole, {}).items() if key not in _OF_THE_TIME}
+            for whole in (EPOCH, RUN)
+        }
+        return _digests({**kept, **memories, "random numbers": _GLOBAL.capture()})
 
 
 class _Life:

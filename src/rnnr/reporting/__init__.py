@@ -5,6 +5,7 @@ from rnnr.reporting._handler_times import DRAWING_BATCHES, HandlerTime, HandlerT
 from rnnr.reporting._interval import Interval
 from rnnr.reporting._report import Report
 from rnnr.reporting._reports import ALL_EVENTS, reports
+from rnnr.reporting._run_info import RunInfo
 
 __all__ = [
     "ALL_EVENTS",
@@ -14,5 +15,6 @@ __all__ = [
     "HandlerTimes",
     "Interval",
     "Report",
+    "RunInfo",
     "reports",
 ]

@@ -36,7 +36,8 @@ class Report(NamedTuple):
         began (float | None): When the run began, in seconds since 1970; only at ``Event.STARTED``
             and ``Event.RESUMED``.
         config (Mapping[str, float | str | None]): Configuration of the run, flat; only at
-            ``Event.STARTED`` and ``Event.RESUMED``, and only if `reports` was given one.
+            ``Event.STARTED`` and ``Event.RESUMED``, and only if `reports` was given one, or a
+            `RunInfo` is attached.
         intervals (Mapping[str, tuple[tuple[int, Interval], ...]]): Values of each metric that is
             a float or an integer of Python, of all batches since the report before, as intervals
             of some batches, each with the number of its last one; only if `reports` was asked for

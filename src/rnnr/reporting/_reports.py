@@ -24,6 +24,7 @@ from rnnr.event import BEGINNINGS, Event
 from rnnr.reporting._batch_values import BatchValues
 from rnnr.reporting._config import flattened
 from rnnr.reporting._report import Report
+from rnnr.reporting._run_info import info_of
 from rnnr.reporting._system import System
 from rnnr.runner import Runner, check_runner
 from rnnr.scheduling import InPlaceObservable
@@ -81,7 +82,8 @@ def reports(
         config: Configuration of the runs, which is in the reports of ``STARTED`` and ``RESUMED`` as
             it is now: a mapping, which may be nested, a dataclass, an ``argparse.Namespace``, a
             named tuple, or an object with attributes. Values that are neither numbers, texts, truth
-            values nor ``None`` become their short text. At most 200 entries are kept.
+            values nor ``None`` become their short text. At most 200 entries are kept. What a
+            `RunInfo` tells of the run is there, too.
         system: Whether every five seconds a report has metrics of the process and the machine:
             ``system/memory_mb`` in millions of bytes, ``system/cpu_percent``, where 100 is one
             core, ``system/machine_memory_percent``, ``system/machine_cpu_percent``, and for each
@@ -252,9 +254,13 @@ class _Reporter:
             "".join(format_exception(state["error"])) if event is Event.FAILED else None,
             self._results(state) if event is Event.EPOCH_FINISHED else (),
             began=state[STARTED_AT] if event in BEGINNINGS else None,
-            config=self._config if event in BEGINNINGS else _NONE,
+            config=self._config_of(state) if event in BEGINNINGS else _NONE,
             intervals=_NONE if self._values is None else self._values.take(),
         )
+
+    def _config_of(self, state: State) -> Frozen:
+        info = info_of(state)
+        return Frozen({**info, **self._config}) if info else self._config
 
     def _metrics(self, state: State, *, is_inside: bool) -> Mapping[str, float]:
         metrics = numbers_in(values_at(state, (*self._keys, *results_of(state))))

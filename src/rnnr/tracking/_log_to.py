@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from reactivex import abc
+from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
 from rnnr._errors import as_integer, check_string, wrong_type, wrong_value
@@ -43,6 +43,7 @@ def log_to(
     after: int = -1,
     background: int = 0,
     flush: Callable[[], object] | None = None,
+    parameters: Callable[[dict[str, Any]], object] | None = None,
 ) -> "Bridge":
     """Pass the metrics of a runner on to a tracker.
 
@@ -78,6 +79,8 @@ def log_to(
             0 the training calls it and waits. If no more rows may wait, further ones are lost, and
             that is logged. At the end of a run, what waits is written, for a minute at most.
         flush: Called instead of the method ``flush`` of ``write``.
+        parameters: Called when a run begins or goes on, with what a `rnnr.reporting.RunInfo` tells
+            of it, such as its configuration, as a flat dict: ``mlflow.log_params``, for example.
 
     Returns:
         A Disposable that detaches again.
@@ -102,8 +105,8 @@ def log_to(
         4 {'train/loss': 0.25}
     """
     cure = "pass for example mlflow.log_metrics, or TensorBoard('logs')"
-    for name, function in {"write": write, "flush": write if flush is None else flush}.items():
-        if not callable(function):
+    for name, function in {"write": write, "flush": flush, "parameters": parameters}.items():
+        if not callable(function) and (function is not None or name == "write"):
             raise wrong_type(name, "callable", function, cure)
     if background and getattr(write, "__module__", None) in _OF_THE_THREAD:
         cure = "pass functools.partial(mlflow.log_metrics, run_id=run.info.run_id)"
@@ -112,7 +115,8 @@ def log_to(
     most = as_integer("background", background, 0, "pass the number of rows that may wait, or 0")
     last = as_integer("after", after, -1, "pass the last step that the tracker has")
     source = reports(runner, *keys, on=on)
-    return Bridge(runner, source.subscribe, write, prefix, last, most, flush)
+    beginnings = reports(runner, on=Event.STARTED | Event.RESUMED)
+    return Bridge(runner, source, beginnings, write, prefix, last, most, flush, parameters)
 
 
 class Bridge(abc.DisposableBase):
@@ -121,24 +125,28 @@ class Bridge(abc.DisposableBase):
     def __init__(
         self,
         runner: Runner,
-        subscribe: Callable[[Callable[[Report], None]], abc.DisposableBase],
+        source: Observable[Report],
+        beginnings: Observable[Report],
         write: Callable[..., object],
         prefix: str,
         after: int,
         most: int,
         flush: Callable[[], object] | None,
+        parameters: Callable[[dict[str, Any]], object] | None,
     ) -> None:
         self._write = write
         self._prefix = prefix
         self._after = after
         own: Callable[[], object] = getattr(write, "flush", _do_nothing)
         self._flush = flush or own
+        self._parameters = parameters or _do_nothing
         self._failures = Failures(logger)
         self._n_lost = 0
         self._rows: list[Row] = []  # of the latest step
         self._background = Background(self._pass_on, most) if most else None
         self._attached = CompositeDisposable(
-            subscribe(self._receive),
+            *([] if parameters is None else [beginnings.subscribe(self._tell)]),
+            source.subscribe(self._receive),
             *(runner.stream(end).add(self._finish, layer=view_layer(end)) for end in ENDS),
         )
 
@@ -171,6 +179,10 @@ class Bridge(abc.DisposableBase):
             self._call("purge", partial(purge, rows[-1][1] if rows else 0))
             for row in rows:
                 self._put(row)
+
+    def _tell(self, report: Report) -> None:
+        if report.config:
+            self._call("pass the configuration to", partial(self._parameters, dict(report.config)))
 
     def _receive(self, report: Report) -> None:
         metrics = report.metrics
@@ -219,5 +231,5 @@ class Bridge(abc.DisposableBase):
         return getattr(self._write, "__qualname__", type(self._write).__qualname__)
 
 
-def _do_nothing() -> None:
-    """Flush nothing: a function without a method ``flush``."""
+def _do_nothing(*_: object) -> None:
+    """Flush nothing, and pass no configuration on."""
