@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import rnnr
@@ -86,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_dashboard(commands.add_parser)
     _add_snapshots(commands.add_parser)
     _add_export(commands.add_parser)
+    _add_watch(commands.add_parser)
     return parser
 
 
@@ -163,6 +165,19 @@ def _add_export(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=_export)
 
 
+def _add_watch(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    parser = add_parser(
+        "watch",
+        help="show a recording in the terminal while it grows, for example over SSH",
+        description="Show the progress, the last epochs and the metrics of a recorded run, until "
+        "it has ended. Where the output is not a terminal, show it once. It needs rich.",
+    )
+    parser.add_argument(
+        "recording", type=Path, metavar="FILE", help="recording made by rnnr.recording.Record"
+    )
+    parser.set_defaults(run=_watch)
+
+
 def _dashboard(options: argparse.Namespace) -> int:
     from rnnr.dashboard import Dashboard
     from rnnr.dashboard._names import path_and_name
@@ -196,6 +211,18 @@ def _export(options: argparse.Namespace) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # as of `| head`, which has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _watch(options: argparse.Namespace) -> int:
+    if find_spec("rich") is None:
+        message = "watch needs rich, which cannot be found; install it with: pip install rich"
+        raise ModuleNotFoundError(message, name="rich")
+    from rich.console import Console
+
+    from rnnr._terminal._screen import watch
+
+    watch(options.recording, Console())
     return 0
 
 

@@ -1,0 +1,1 @@
+"""A run in the terminal: ``python -m rnnr watch``."""
