@@ -190,7 +190,7 @@ def test_the_help_tells_of_each_command_option_and_exit_status(
 ) -> None:
     subparsers: Any = rnnr.__main__._parser()._subparsers
     commands = subparsers._group_actions[0].choices
-    assert list(commands) == ["dashboard", "snapshots"]
+    assert list(commands) == ["dashboard", "snapshots", "export", "watch"]
     for command, parser in commands.items():
         text = shown_help([command, "--help"], capsys)
         for action in parser._actions:
@@ -199,6 +199,7 @@ def test_the_help_tells_of_each_command_option_and_exit_status(
             assert (action.option_strings or [action.metavar])[-1] in text
         for status in ("exit status: 0 ", " 1 ", " 2 "):
             assert status in text
+    text = shown_help(["snapshots", "--help"], capsys)
     for status in ("whole ", "damaged ", "fragment "):
         assert status in text
     text = shown_help(["--help"], capsys)

@@ -55,6 +55,13 @@ exit status:
   2  the command itself is wrong
 """
 
+_WATCH_EPILOG = """
+exit status:
+  0  the run has ended, or Ctrl-C was pressed
+  1  the recording is not there, or cannot be read, or rich is not installed
+  2  the command itself is wrong
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -171,6 +178,8 @@ def _add_watch(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
         help="show a recording in the terminal while it grows, for example over SSH",
         description="Show the progress, the last epochs and the metrics of a recorded run, until "
         "it has ended. Where the output is not a terminal, show it once. It needs rich.",
+        epilog=_WATCH_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "recording", type=Path, metavar="FILE", help="recording made by rnnr.recording.Record"

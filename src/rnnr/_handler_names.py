@@ -8,7 +8,16 @@ from reactivex.observer import AutoDetachObserver
 
 __all__ = ["described", "is_own", "unwrapped"]
 
-_PARTS = ("_logs", "attachments", "callbacks", "dashboard", "durable", "recording", "reporting")
+_PARTS = (
+    "_logs",
+    "attachments",
+    "callbacks",
+    "dashboard",
+    "durable",
+    "recording",
+    "reporting",
+    "tracking",
+)
 
 
 def described(handler: Any) -> tuple[str, str]:

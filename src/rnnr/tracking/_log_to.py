@@ -122,6 +122,8 @@ def log_to(
 class Bridge(abc.DisposableBase):
     """Passes rows on to a tracker until it is disposed of; `log_to` makes it."""
 
+    attached_as: Final = "log_to"
+
     def __init__(
         self,
         runner: Runner,
