@@ -28,6 +28,7 @@ TESTED = [
     "dashboard.py",
     "digits.py",
     "jax_digits.py",
+    "reinforcement_learning.py",
     "resume.py",
     "scikit_learn_digits.py",
     "sweep.py",
@@ -338,6 +339,45 @@ def test_resume_goes_on_to_more_epochs(tmp_path: Path) -> None:
     first = run(example, tmp_path / "extended", "--epochs", "1").stdout
     second = run(example, tmp_path / "extended", "--epochs", "3").stdout
     assert first.splitlines()[:1] + second.splitlines() == undisturbed.splitlines()
+
+
+@pytest.fixture(scope="module")
+def pole() -> tuple[str, float]:
+    """Return what the learning by rewards prints, and its seconds."""
+    pytest.importorskip("gymnasium")
+    began = time.monotonic()
+    process = run("-W", "error", EXAMPLES / "reinforcement_learning.py")
+    return process.stdout, time.monotonic() - began
+
+
+def return_in(stdout: str) -> float:
+    """Read the last line of a learning by rewards."""
+    last_line = stdout.splitlines()[-1]
+    pattern = r"mean return (\d+\.\d) in 20 other episodes, after \d+ of training"
+    found = re.fullmatch(pattern, last_line)
+    assert found, last_line
+    return float(found[1])
+
+
+def test_reinforcement_learning_balances_the_pole_under_two_seeds(pole: tuple[str, float]) -> None:
+    other = run("-W", "error", EXAMPLES / "reinforcement_learning.py", "--seed", "5").stdout
+    assert min(return_in(pole[0]), return_in(other)) >= 475
+    assert pole[0] != other
+
+
+@pytest.mark.parametrize(
+    ("n_kills", "part"),
+    [
+        pytest.param(2, 1.0, id="some kills"),
+        pytest.param(1000, 0.9, marks=pytest.mark.long, id="kills until it ends"),
+    ],
+)
+def test_reinforcement_learning_ends_the_same_however_often_it_is_killed(
+    pole: tuple[str, float], n_kills: int, part: float, tmp_path: Path
+) -> None:
+    example: list[str | Path] = [EXAMPLES / "reinforcement_learning.py", "--seed", "0"]
+    killed = end_of_killed([*example, "--snapshots", tmp_path], n_kills, part * pole[1])
+    assert killed.splitlines()[-1] == pole[0].splitlines()[-1]
 
 
 @pytest.mark.parametrize(
