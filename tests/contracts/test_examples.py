@@ -28,6 +28,7 @@ TESTED = [
     "dashboard.py",
     "digits.py",
     "jax_digits.py",
+    "live_stream.py",
     "reinforcement_learning.py",
     "resume.py",
     "scikit_learn_digits.py",
@@ -339,6 +340,21 @@ def test_resume_goes_on_to_more_epochs(tmp_path: Path) -> None:
     first = run(example, tmp_path / "extended", "--epochs", "1").stdout
     second = run(example, tmp_path / "extended", "--epochs", "3").stdout
     assert first.splitlines()[:1] + second.splitlines() == undisturbed.splitlines()
+
+
+def test_live_stream_learns_and_tells_of_the_drift() -> None:
+    for package in ("river", "paho", "amqtt"):
+        pytest.importorskip(package)
+    process = run("-W", "error", EXAMPLES / "live_stream.py")
+    assert process.stderr == ""
+    *lines, last_line = process.stdout.splitlines()
+    (drift,) = (line for line in lines if line.startswith("message"))
+    found = re.fullmatch(r"message (\d+): drift, error \d+\.\d", drift)
+    assert found
+    assert 600 < int(found[1]) < 650
+    found = re.fullmatch(r"mean error (\d\.\d\d) degrees in the last hundred messages", last_line)
+    assert found
+    assert float(found[1]) < 0.6  # the noise alone has 0.4
 
 
 @pytest.fixture(scope="module")
