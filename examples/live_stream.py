@@ -52,9 +52,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 def learn(broker: Address, topic: str) -> None:
     """Learn from the messages of a topic, while a pump sends them."""
     subscribed = threading.Event()
-    readings = messages(broker, topic, subscribed.set).pipe(ops.map(json.loads), ops.timeout(30.0))
+    readings: Observable[Any] = messages(broker, topic, subscribed.set).pipe(
+        ops.map(json.loads), ops.timeout(30.0)
+    )
     model = preprocessing.StandardScaler() | linear_model.LinearRegression()
-    detector = drift.PageHinkley(threshold=20, mode="up")
+    detector: Any = drift.PageHinkley(threshold=20, mode="up")
     runner = Runner()
 
     @runner.on(Event.BATCH)
@@ -104,7 +106,7 @@ def messages(broker: Address, topic: str, ready: Callable[[], object]) -> Observ
                 ready()
 
         client.on_connect, client.on_subscribe = on_connect, on_subscribe
-        client.on_message = lambda _, __, message: observer.on_next(message.payload)
+        client.on_message = lambda _, __, message: observer.on_next(bytes(message.payload))
         client.connect(*broker)
         client.loop_start()
 

@@ -85,7 +85,12 @@ def test_a_silent_broker_is_an_error_and_the_run_goes_on_when_it_is_resumed(
 ) -> None:
     runner, ready = Runner(), threading.Event()
     batches = batches_of(runner)
-    readings = numbers(broker, lambda: ready.is_set() and send_to(broker, 1)).pipe(ops.take(1))
+
+    def send() -> None:
+        if ready.is_set():
+            send_to(broker, 1)
+
+    readings = numbers(broker, send).pipe(ops.take(1))
     limits = iter([0.5, GUARD])
     patient = reactivex.defer(lambda _: readings.pipe(ops.timeout(next(limits))))
     with pytest.raises(Exception, match=r"^Timeout\n"):
