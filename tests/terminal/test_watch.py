@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from helpers.faults import raise_
 from rnnr import Event, Runner
 from rnnr.__main__ import main
 from rnnr._terminal._watched import Watched
@@ -184,6 +185,7 @@ def test_what_is_not_known_is_not_shown() -> None:
     here.print(drawn(watched, Path(__file__)))
     assert "left" not in text(here)
     assert "0:01:30 elapsed" in text(here)
+    assert "epoch 1 · " in text(here)  # of a run without a last epoch
     assert "nan" in text(here)
 
 
@@ -194,6 +196,7 @@ def test_what_is_not_known_is_not_shown() -> None:
         ([2, 2], "▁▁"),
         ([0, math.nan, 7], "▁ █"),
         ([math.inf], " "),
+        ([-1.7e308, 0, 1.7e308], "▁▅█"),
         ([], ""),
     ],
 )
@@ -222,3 +225,53 @@ def test_the_command_says_what_is_missing(
     monkeypatch.setattr("rnnr.__main__.find_spec", lambda _: None)
     assert main(["watch", str(path)]) == 1
     assert "pip install rich" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a[val]", "[red]a", "a[/b]", "a, b"])
+def test_a_name_is_shown_as_it_is(path: Path, name: str) -> None:
+    runner = Runner()
+    RunInfo(name).attach_on(runner)
+    runner.on(Event.BATCH, lambda state: state.update(stats={name: 1.0}, result=1.0))
+    MeanReducer(name, value="batch").attach_on(runner)
+    Record(path).attach_on(runner)
+    runner.run([1])
+    head, _, _, columns, _, batches, epochs = shown(path)
+    assert head.startswith(f"{name} ")
+    assert columns.split("  ")[-2].strip().endswith(name)
+    assert batches.startswith(f"{name} ")
+    assert epochs.startswith(f"{name} (epochs)")
+
+
+def test_no_name_and_no_error_moves_the_cursor_of_the_terminal(path: Path) -> None:
+    name = "\x1b[2J\x9b1A\x07\r\n\udcffx"
+    runner = Runner()
+    RunInfo(name).attach_on(runner)
+    MeanReducer(name, value="batch").attach_on(runner)
+    Record(path, name).attach_on(runner)
+    runner.on(Event.BATCH, lambda state: state.update({"stats": {name: 1.0}, name: 2.0}))
+    runner.on(Event.EPOCH_FINISHED, lambda state: raise_(ValueError(name)))
+    with pytest.raises(ValueError, match="x"):
+        runner.run([1])
+    assert "failed" in shown(path)[0]
+    assert all(line.isprintable() for line in shown(path))
+
+
+def test_results_that_have_no_room_are_counted() -> None:
+    watched = Watched()
+    metrics = {f"a long name {n}": float(n) for n in range(3000)}
+    watched.add(Report(Event.EPOCH_FINISHED, 1, 1, 1, 0.0, metrics, results=tuple(metrics)))
+    for width, n_shown in [(80, 3), (40, 1), (10, 0)]:
+        here = Console(file=io.StringIO(), width=width)
+        here.print(drawn(watched, Path(__file__), width))
+        lines = " ".join(text(here).split())
+        assert f"{3000 - n_shown} more results have no room here" in lines
+        assert ("a long name 0" in lines) == (width > 10)
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, 1e300, -1.0])
+def test_a_duration_that_is_not_one_is_a_question_mark(seconds: float) -> None:
+    watched = Watched()
+    watched.add(Report(Event.FINISHED, 1, 1, 1, seconds, {}))
+    here = console()
+    here.print(drawn(watched, Path(__file__)))
+    assert "? elapsed" in text(here)
