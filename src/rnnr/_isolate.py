@@ -86,9 +86,9 @@ class Failures:
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._logged: set[tuple[str, type[Exception]]] = set()
+        self._logged: set[tuple[str, type[BaseException]]] = set()
 
-    def log(self, what: str, error: Exception) -> None:
+    def log(self, what: str, error: BaseException) -> None:
         """Log that something failed, unless it has failed with an error of this type before.
 
         Args:

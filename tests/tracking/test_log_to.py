@@ -161,6 +161,16 @@ class TestAnyWay:
         bridge.state_dict()  # waits
         assert tracker.rows == rows[: saved[-1]["rows"][-1][1]]
 
+    def test_a_tracker_may_change_the_dict_that_it_gets(self, background: int) -> None:
+        runner = with_loss()
+
+        def write(metrics: dict[str, float], step: int) -> None:
+            metrics["_step"] = metrics.pop("loss")
+
+        bridge = log_to(runner, write, on=Event.BATCH, background=background)
+        runner.run([3])
+        assert bridge.state_dict() == {"rows": [[{"loss": 3.0}, 1]]}
+
 
 class TestInTheBackground:
     def test_rows_come_in_order_on_one_other_thread_that_ends_with_the_run(self) -> None:
@@ -203,7 +213,25 @@ class TestInTheBackground:
         assert caplog.messages == [
             "Held takes longer than a minute; rows may be missing",
             "Held takes longer than a minute; rows are lost",
+            "Held lacks 1 rows of this run",
         ]
+
+    @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+    def test_a_tracker_that_would_end_the_process_loses_the_row_alone(
+        self, kind: type[BaseException], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        runner, steps = with_loss(), list[int]()
+
+        def write(metrics: dict[str, float], step: int) -> None:
+            if step == 2:
+                raise kind
+            steps.append(step)
+
+        log_to(runner, write, on=Event.BATCH, background=10)
+        runner.run(range(4))
+        assert steps == [1, 3, 4]
+        assert kind.__name__ in caplog.messages[0]
+        assert caplog.messages[1].endswith("write lacks 1 rows of this run")
 
 
 def test_a_call_is_not_made_where_nothing_is_to_be_written() -> None:

@@ -45,12 +45,16 @@ class Background(Generic[_T]):
     def _is_done(self) -> bool:
         return not self._waiting.unfinished_tasks
 
-    def end(self, seconds: float) -> bool:
-        """Wait, and end the thread; return whether everything is done.
+    def end(self, seconds: float) -> tuple[bool, int]:
+        """Wait, and end the thread.
 
-        If it is not, what waits is dropped, and the thread ends after the item that it is at.
+        If not everything is done then, what waits is dropped, and the thread ends after the item
+        that it is at.
+
+        Returns:
+            Whether everything is done, and the number of items that were dropped.
         """
-        is_done = self.wait(seconds)
+        is_done, n_dropped = self.wait(seconds), 0
         thread, self._thread = self._thread, None
         if thread is not None:
             while not is_done:
@@ -59,10 +63,11 @@ class Background(Generic[_T]):
                 except Empty:
                     break
                 self._waiting.task_done()
+                n_dropped += 1
             self._waiting.put(None)
             if is_done:
                 thread.join()
-        return is_done
+        return is_done, n_dropped
 
     def _work(self) -> None:
         while True:

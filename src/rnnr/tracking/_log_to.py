@@ -146,6 +146,8 @@ class Bridge(abc.DisposableBase):
         self._n_lost = 0
         self._rows: list[Row] = []  # of the latest step
         self._background = Background(self._pass_on, most) if most else None
+        # What ends a process would end only the thread there, without a word.
+        self._caught: type[BaseException] = BaseException if most else Exception
         self._attached = CompositeDisposable(
             *([] if parameters is None else [beginnings.subscribe(self._tell)]),
             source.subscribe(self._receive),
@@ -206,12 +208,18 @@ class Bridge(abc.DisposableBase):
             self._n_lost += 1
 
     def _pass_on(self, row: Row) -> None:
-        if not self._call("write to", partial(self._write, row[0], step=row[1])):
+        metrics, step = row
+        # A dict of its own: a tracker may change it, and a snapshot holds the row.
+        write = partial(self._write, dict(metrics), step=step)
+        if not self._call("write to", write, self._caught):
             self._n_lost += 1
 
     def _finish(self, _: State | None = None) -> None:
-        if self._background is not None and not self._background.end(_PATIENCE):
-            self._warn("%s takes longer than a minute; rows are lost")
+        if self._background is not None:
+            is_done, n_dropped = self._background.end(_PATIENCE)
+            self._n_lost += n_dropped
+            if not is_done:
+                self._warn("%s takes longer than a minute; rows are lost")
         self._call("flush", self._flush)
         lost, self._n_lost = self._n_lost, 0
         if lost:
@@ -221,10 +229,15 @@ class Bridge(abc.DisposableBase):
         with suppress(Exception):  # a logging handler may fail, too
             logger.warning(message, self._name(), *numbers)
 
-    def _call(self, what: str, function: Callable[[], object]) -> bool:
+    def _call(
+        self,
+        what: str,
+        function: Callable[[], object],
+        caught: type[BaseException] = Exception,
+    ) -> bool:
         try:
             function()
-        except Exception as error:  # noqa: BLE001  (it is logged: a view never breaks a run)
+        except caught as error:  # it is logged: a view never breaks a run
             self._failures.log(f"log_to cannot {what} {self._name()}", error)
             return False
         return True
