@@ -132,9 +132,9 @@ def test_a_mapping_in_itself_comes_to_an_end() -> None:
     [
         (199, ("198", 198)),
         (200, ("199", 199)),
-        (201, ("…", "2 more entries")),
-        (300, ("…", "101 more entries")),
-        (50_000, ("…", "more than 10000 more entries")),
+        (201, ("and more", "2 more entries")),
+        (300, ("and more", "101 more entries")),
+        (50_000, ("and more", "more than 10000 more entries")),
     ],
 )
 def test_what_is_beyond_two_hundred_entries_is_counted(n: int, last: tuple[str, Any]) -> None:

@@ -1,14 +1,17 @@
 """`RunInfo`: what is told of a run, and that it stays the same run."""
 
+import os
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from helpers.faults import raise_
 from rnnr import Event, Runner
 from rnnr.durable import Snapshots
 from rnnr.recording import Record, Tail
@@ -80,6 +83,40 @@ def test_without_git_the_rest_is_told(
     assert "run.host" in found[0]
 
 
+def test_a_working_directory_that_is_gone_breaks_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr(Path, "absolute", lambda _: raise_(FileNotFoundError()))
+    runner = Runner()
+    RunInfo().attach_on(runner)
+    found = told(runner)
+    runner.run([])
+    assert "run.commit" not in found[0]
+    assert found[0]["run.command"] == "train.py"
+
+
+def test_a_file_whose_name_is_not_utf8_breaks_no_run(script: Path) -> None:
+    folder = script.parent
+    name = os.fsdecode(b"caf\xe9")
+    try:
+        (folder / name).write_text("first")
+    except OSError:
+        pytest.skip("this file system has only names in UTF-8")
+    for arguments in (
+        ["config", "core.quotepath", "false"],
+        ["add", "."],
+        [*IDENTITY, "commit", "-qm", "second"],
+    ):
+        subprocess.run(["git", "-C", folder, *arguments], check=True)
+    (folder / name).write_text("changed")
+    runner = Runner()
+    RunInfo().attach_on(runner)
+    found = told(runner)
+    runner.run([])
+    assert found[0]["run.is_clean"] is False
+
+
 def test_the_id_is_that_of_the_run() -> None:
     runner = Runner()
     subscription = RunInfo().attach_on(runner)
@@ -122,6 +159,19 @@ def test_it_is_on_the_first_line_of_a_recording(tmp_path: Path) -> None:
     first = Tail(tmp_path / "run.jsonl").read()[0]
     assert first.config["run.name"] == "first"
     assert first.config["lr"] == 0.2  # what is named for this one
+
+
+def test_a_recording_has_it_beside_a_large_configuration(tmp_path: Path) -> None:
+    runner = Runner()
+    RunInfo("first", {f"a{n}": n for n in range(300)}).attach_on(runner)
+    runner.on(Event.STARTED, lambda state: state.update(stats={"loss": nan}))
+    Record(tmp_path / "run.jsonl", config={f"b{n}": n for n in range(300)}).attach_on(runner)
+    found = told(runner)
+    runner.run([])
+    config = Tail(tmp_path / "run.jsonl").read()[0].config
+    assert config["run.name"] == "first"
+    assert config["run.id"] == found[0]["run.id"]
+    assert (config["a198"], config["b198"], config["and more"]) == (198, 198, "101 more entries")
 
 
 def test_what_is_left_out_is_not_there() -> None:

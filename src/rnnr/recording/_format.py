@@ -21,6 +21,7 @@ __all__ = ["DAMAGES", "decode", "encode", "rows_in"]
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _NOT_REPEATED = ("seconds", "batches_per_second", "max_epoch")  # by a run that is restored
 _MOST_DIGITS = 400  # of an integer; those of the largest float are 309
+_N_ENTRIES = 1000  # of a configuration, to which a RunInfo has added
 _NO_DEFAULT = object()
 _RECORDED = Report._fields[: Report._fields.index("intervals")]
 _DEFAULTS = [Report._field_defaults.get(name, _NO_DEFAULT) for name in _RECORDED]
@@ -62,7 +63,7 @@ def encode(report: Report) -> bytes:
     except Exception:  # noqa: BLE001  (it is rare, so it is not checked for each time)
         fields = {name: _spelled(value) for name, value in fields.items()}
         if report.config:
-            fields["config"] = flattened(report.config)
+            fields["config"] = flattened(report.config, _N_ENTRIES)
         metrics = numbers_in(report.metrics)
         line = _encode(fields | {"metrics": {name: as_json(one) for name, one in metrics.items()}})
     return line.encode("ascii") + b"\n"
@@ -160,7 +161,7 @@ def _numbers_of(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def _config(value: Any) -> Frozen:
-    return flattened(_mapping(value))
+    return flattened(_mapping(value), _N_ENTRIES)
 
 
 def _names(value: Any) -> tuple[str, ...]:

@@ -27,18 +27,20 @@ _DEPTH = 20
 _LARGEST = 2**53  # integer that a browser can hold
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _REST = "…"
+_MORE = "and more"  # MLflow refuses other characters in a name
 
 
-def flattened(config: object) -> Frozen:
+def flattened(config: object, most: int = _N_ENTRIES) -> Frozen:
     """Return a configuration as a flat mapping; the names of nested entries are joined by dots.
 
     Numbers, texts, truth values and ``None`` stay as they are, and a text is cut at 500 characters.
-    Other values become their short text. At most 200 entries are kept: the last one then says how
+    Other values become their short text. Of too many entries the last one that is kept says how
     many more there are.
 
     Args:
         config: A mapping, a dataclass, a named tuple, an ``argparse.Namespace``, or another object
             with attributes; ``None`` for nothing.
+        most: Number of entries to keep.
 
     Raises:
         TypeError: If it is something else.
@@ -55,14 +57,14 @@ def flattened(config: object) -> Frozen:
         expected = "a mapping, a dataclass, a named tuple or an object with attributes"
         raise wrong_type("config", expected, config, 'write for example config={"lr": 0.01}')
     found = _walked(items, "", (id(config),))
-    flat: dict[str, Plain] = dict(islice(found, _N_ENTRIES - 1))
+    flat: dict[str, Plain] = dict(islice(found, most - 1))
     more = list(islice(found, 1))
     n_more = len(more) + sum(1 for _ in islice(found, _N_COUNTED))
     if n_more == 1:
         flat.update(more)
     elif n_more:
         least = "more than " if n_more > _N_COUNTED else ""
-        flat[_REST] = f"{least}{min(n_more, _N_COUNTED)} more entries"
+        flat[_MORE] = f"{least}{min(n_more, _N_COUNTED)} more entries"
     return Frozen(flat)
 
 

@@ -126,12 +126,13 @@ def _process() -> dict[str, Plain]:
         "python": platform.python_version(),
         "rnnr": rnnr.__version__,
         **libraries,
-        **_commit(Path(sys.argv[0]).absolute().parent),
+        **_commit(),
     }
 
 
-def _commit(folder: Path) -> dict[str, Plain]:
+def _commit() -> dict[str, Plain]:
     with suppress(OSError, subprocess.SubprocessError):
+        folder = Path(sys.argv[0]).absolute().parent  # the working directory may be gone
         commit = _git(folder, "rev-parse", "HEAD")
         return {
             "commit": commit,
@@ -144,6 +145,6 @@ def _git(folder: Path, *arguments: str) -> str:
     """Return what git says of a folder, without taking a lock there."""
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     done = subprocess.run(  # noqa: S603  (the arguments are ours)
-        command, capture_output=True, text=True, timeout=_PATIENCE, check=True
+        command, capture_output=True, timeout=_PATIENCE, check=True
     )
-    return done.stdout.strip()
+    return done.stdout.decode(errors="replace").strip()
