@@ -23,6 +23,7 @@ from rnnr.attachments import MeanReducer
 from rnnr.dashboard import Dashboard
 from rnnr.durable import Snapshots
 from rnnr.recording import Record
+from rnnr.recording._export import write_csv
 
 COMMAND = [sys.executable, "-W", "error", "-m", "rnnr"]
 
@@ -362,6 +363,45 @@ class TestExport:
             "loss": repr(1 / 3),
             "mean, of all": "",
         }
+
+    def test_has_a_column_of_its_own_for_each_metric(self, tmp_path: Path) -> None:
+        path, file = tmp_path / "run.jsonl", io.StringIO()
+        runner = Runner()
+        stats = {"epoch": 0.5, "step": 0.25, "loss": 1.0}
+        runner.on(Event.BATCH, lambda state: state.update(stats=stats))
+        Record(path, on=Event.BATCH, clock=lambda: 0.0).attach_on(runner)
+        runner.run([1])
+        write_csv(path, file)
+        assert list(csv.DictReader(io.StringIO(file.getvalue()))) == [
+            {
+                "event": "BATCH",
+                "epoch": "1",
+                "n_iters": "1",
+                "step": "1",
+                "seconds": "0.0",
+                "epoch (metric)": "0.5",
+                "step (metric)": "0.25",
+                "loss": "1.0",
+            }
+        ]
+
+    @pytest.mark.parametrize(
+        ("encoding", "expected"),
+        [("ascii", rb"caf\xe9,\udcff"), ("utf-8", "café".encode() + rb",\udcff")],
+    )
+    def test_spells_what_the_output_cannot_hold(
+        self, tmp_path: Path, encoding: str, expected: bytes
+    ) -> None:
+        path, data = tmp_path / "run.jsonl", io.BytesIO()
+        runner = Runner()
+        stats = {"café": 1.0, "\udcff": 2.0}
+        runner.on(Event.BATCH, lambda state: state.update(stats=stats))
+        Record(path).attach_on(runner)
+        runner.run([1])
+        file = io.TextIOWrapper(data, encoding)
+        write_csv(path, file)
+        file.flush()
+        assert data.getvalue().splitlines()[0].endswith(expected)
 
     def test_names_what_is_damaged(
         self, recording: Path, capsys: pytest.CaptureFixture[str]

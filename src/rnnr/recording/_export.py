@@ -20,8 +20,9 @@ def write_csv(path: Path, file: TextIO) -> None:
     """Write the metrics in a recording as CSV, a row for each report that has some.
 
     The columns are what was reported when, and then the metrics in the order in which the recording
-    has them. A metric that a report lacks is empty there. Numbers are written in full. What is
-    added to the recording meanwhile is left out. Damaged lines are named on standard error.
+    has them. A metric with the name of another column is called, for example, ``epoch (metric)``.
+    A metric that a report lacks is empty there. Numbers are written in full. What is added to the
+    recording meanwhile is left out. Damaged lines are named on standard error.
 
     Args:
         path: Recording to read, twice and a few lines at a time.
@@ -41,11 +42,18 @@ def write_csv(path: Path, file: TextIO) -> None:
     if tail.describe_skipped():
         print(f"rnnr: left out of {path}: {tail.describe_skipped()}", file=sys.stderr)
     rows = csv.writer(file, lineterminator="\n")
-    rows.writerow([*_FIELDS, *names])
+    encoding = file.encoding or "utf-8"
+    rows.writerow([*_FIELDS, *(_column(name, encoding) for name in names)])
     for report in islice(_reports_in(Tail(path)), n_reports):
         if report.metrics:
             counts = (report.event.name, *(getattr(report, name) for name in _FIELDS[1:]))
             rows.writerow([*counts, *(report.metrics.get(name, "") for name in names)])
+
+
+def _column(name: str, encoding: str) -> str:
+    """Return the head of a metric's column, in characters that the file can hold."""
+    name = name.encode(encoding, "backslashreplace").decode(encoding)
+    return f"{name} (metric)" if name in _FIELDS else name
 
 
 def _reports_in(tail: Tail) -> Iterator[Report]:
