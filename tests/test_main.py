@@ -387,14 +387,14 @@ class TestExport:
 
     @pytest.mark.parametrize(
         ("encoding", "expected"),
-        [("ascii", rb"caf\xe9,\udcff"), ("utf-8", "café".encode() + rb",\udcff")],
+        [("ascii", rb"caf\xe9,\udcff\x1b\n"), ("utf-8", "café".encode() + rb",\udcff\x1b\n")],
     )
-    def test_spells_what_the_output_cannot_hold(
+    def test_spells_what_cannot_be_printed(
         self, tmp_path: Path, encoding: str, expected: bytes
     ) -> None:
         path, data = tmp_path / "run.jsonl", io.BytesIO()
         runner = Runner()
-        stats = {"café": 1.0, "\udcff": 2.0}
+        stats = {"café": 1.0, "\udcff\x1b\n": 2.0}
         runner.on(Event.BATCH, lambda state: state.update(stats=stats))
         Record(path).attach_on(runner)
         runner.run([1])

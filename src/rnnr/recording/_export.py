@@ -51,8 +51,9 @@ def write_csv(path: Path, file: TextIO) -> None:
 
 
 def _column(name: str, encoding: str) -> str:
-    """Return the head of a metric's column, in characters that the file can hold."""
-    name = name.encode(encoding, "backslashreplace").decode(encoding)
+    """Return the head of a metric's column, in characters that can be printed."""
+    spelled = (each if each.isprintable() else ascii(each)[1:-1] for each in name)
+    name = "".join(spelled).encode(encoding, "backslashreplace").decode(encoding)
     return f"{name} (metric)" if name in _FIELDS else name
 
 
