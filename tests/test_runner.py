@@ -23,7 +23,7 @@ from helpers.faults import Boom, interrupt_at_call, raise_
 from rnnr import Event, RnnrWarning, Runner, State
 from rnnr.attachments import EpochTimer, MeanReducer
 from rnnr.callbacks import maybe_stop_early
-from rnnr.operators import chunk, select, stop
+from rnnr.operators import chunk, every, select, stop
 
 
 class TestOrder:
@@ -926,7 +926,7 @@ class Shouting:
         """Would have been called."""
 
 
-IS_OPERATOR = r"callbacks must be a function that runs .* got .*it is an operator of streams: write"
+IS_OPERATOR = r"callbacks must be a function that does .* got .*it is an operator of streams: write"
 
 MISTAKES: list[tuple[Any, str]] = [
     (ops.map(print), IS_OPERATOR),
@@ -935,6 +935,8 @@ MISTAKES: list[tuple[Any, str]] = [
     (ops.pairwise, r"got <function pairwise .*; call it: write pairwise\(\.\.\.\)"),
     (chunk(3), IS_OPERATOR),
     ([print, chunk(3)], IS_OPERATOR.replace("callbacks", r"callbacks\[1\]")),
+    (select("loss"), r"it only passes on: write pipeline\(select\(.loss.\), do\(function"),
+    (every(2), "it only passes on: write pipeline"),
     (stop, r"got <function stop .*; call it: write stop\(\.\.\.\)"),
     (maybe_stop_early, r"call it: write maybe_stop_early\(\.\.\.\)"),
     (MeanReducer, r"it is a class: write MeanReducer\(\.\.\.\).attach_on\(runner\)"),

@@ -20,6 +20,8 @@ _NOT_PLAIN: Final = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERAB
 
 _EXPECTED: Final = "a function that runs when it is called"
 
+_DOES: Final = "a function that does something with the state"
+
 _MAKERS: Final = ("rnnr.operators.", "rnnr.callbacks.", "reactivex.operators")
 """Modules whose functions make what is attached, and are not attached themselves."""
 
@@ -62,10 +64,14 @@ def check_handler(name: str, handler: Any) -> None:
     cure = uncalled(handler)
     if cure is None and isinstance(handler, type):
         cure = _cure_for_class(handler)
-    elif cure is None and type(handler) is FunctionType and _is_operator(handler):
-        cure = "it is an operator of streams: write pipeline(operator, do(function))"
     if cure is not None:
         raise wrong_type(name, _EXPECTED, handler, cure)
+    if getattr(handler, "only_passes", False) is True:
+        cure = f"it only passes on: write pipeline({handler!r}, do(function))"
+        raise wrong_type(name, _DOES, handler, cure)
+    if type(handler) is FunctionType and _is_operator(handler):
+        cure = "it is an operator of streams: write pipeline(operator, do(function))"
+        raise wrong_type(name, _DOES, handler, cure)
 
 
 def uncalled(thing: object) -> str | None:

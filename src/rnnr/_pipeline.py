@@ -18,6 +18,7 @@ __all__ = [
     "checked_handler",
     "named",
     "parts_of",
+    "passing",
     "pooled",
     "stateful",
     "stateless",
@@ -49,6 +50,9 @@ class Pipeline(Generic[_A, _B]):
             `rnnr.state`, to pass nothing on. As a callback, the pipeline is this function.
         make: Returns a step with a memory of its own, for one subscription.
     """
+
+    only_passes = False
+    """Whether it does nothing but pass items on, so that a callback needs more."""
 
     def __init__(
         self,
@@ -143,6 +147,12 @@ def stateful(make: Callable[[], Step], *reservations: Reservation) -> Pipeline[A
         reservations=reservations,
         renew=lambda: stateful(make, *reservations),
     )
+
+
+def passing(operator: Pipeline[_A, _B]) -> Pipeline[_A, _B]:
+    """Mark an operator that does nothing but pass items on."""
+    operator.only_passes = True
+    return operator
 
 
 def steps(pipelines: Sequence[Pipeline[Any, Any]]) -> Pipeline[Any, Any]:

@@ -16,7 +16,7 @@ from helpers.threads import GUARD
 from helpers.training import Killed, Model, Shuffled, killed, listing, train, undisturbed
 from rnnr import Event, Runner, State
 from rnnr.attachments import Control
-from rnnr.durable import SavedSnapshot, Snapshots
+from rnnr.durable import CsvLog, SavedSnapshot, Snapshots
 from rnnr.durable._folder import Folder, Status
 
 background = pytest.mark.parametrize(
@@ -391,3 +391,9 @@ def test_a_copy_that_finds_no_memory_is_an_error_of_the_snapshot(
         training.run(1)
     assert "the run goes on" in caplog.text
     assert training.runner.state["epoch"] == 1
+
+
+def test_a_log_is_named_and_not_what_its_attach_on_has_returned(tmp_path: Path) -> None:
+    attached = CsvLog(tmp_path / "log.csv", "loss").attach_on(Runner())
+    with pytest.raises(TypeError, match="not what attach_on has returned"):
+        Snapshots(tmp_path / "saved", log=attached)

@@ -238,10 +238,13 @@ def _check_object(name: str, thing: object) -> None:
     kind = kind_of(thing)
     description = kind.describe(thing) if kind else None
     if kind is None or description is None or not kind.fits(thing, description):
+        cure = "give its class the two methods, or put the value into the state"
+        if isinstance(thing, abc.DisposableBase):
+            cure = "name what you have attached, and not what attach_on has returned"
         raise wrong_type(
             name,
             "an object with state_dict() and load_state_dict(), an array that can be changed in "
             "place, or a list or dict of arrays",
             thing,
-            "give its class the two methods, or put the value into the state",
+            cure,
         )

@@ -1,7 +1,7 @@
 """What falls out of the window of the newest files."""
 
 from rnnr._errors import as_integer
-from rnnr._pipeline import Pipeline, stateless
+from rnnr._pipeline import Pipeline, passing, stateless
 from rnnr.files import KeptFiles
 from rnnr.operators._save_file import check_files
 from rnnr.state import MISSING
@@ -53,4 +53,4 @@ def all_but_newest(n: int) -> Pipeline[KeptFiles, KeptFiles]:
         return files._replace(paths=older) if older else MISSING
 
     step.__qualname__ = part
-    return stateless(step)
+    return passing(stateless(step))

@@ -5,7 +5,7 @@ from typing import Any
 
 from rnnr._errors import as_number
 from rnnr._numbers import addend, quotient, result_type, rounded
-from rnnr._pipeline import Pipeline, stateful
+from rnnr._pipeline import Pipeline, passing, stateful
 from rnnr.operators._averaging import AveragingRule, Memory, not_averaged
 
 __all__ = ["check_decay", "ema", "ema_rule"]
@@ -62,7 +62,7 @@ def ema(decay: float) -> Pipeline[Any, Any]:
 
         return average
 
-    return stateful(averaging)
+    return passing(stateful(averaging))
 
 
 def check_decay(decay: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from reactivex import Observable
 
 from rnnr._errors import as_integer
-from rnnr._pipeline import stateful
+from rnnr._pipeline import passing, stateful
 from rnnr.state import MISSING
 
 __all__ = ["every"]
@@ -52,4 +52,4 @@ def every(n: int) -> Callable[[Observable[_T]], Observable[_T]]:
         numbers = count(1)
         return lambda item: MISSING if next(numbers) % n else item
 
-    return stateful(counting)
+    return passing(stateful(counting))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnnr._frozen import Frozen
-from rnnr._pipeline import Pipeline, stateless
+from rnnr._pipeline import Pipeline, passing, stateless
 from rnnr.state import State
 
 __all__ = ["frozen"]
@@ -35,7 +35,7 @@ def frozen() -> Pipeline[State, Mapping[str, Any]]:
         >>> [(state["n_iters"], state["batch"]) for state in kept]
         [(1, 'a'), (2, 'b')]
     """
-    return stateless(_freeze)
+    return passing(stateless(_freeze))
 
 
 def _freeze(state: State) -> Mapping[str, Any]:

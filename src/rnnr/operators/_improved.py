@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, SupportsFloat
 
 from rnnr._numbers import number_of
-from rnnr._pipeline import Pipeline, stateful
+from rnnr._pipeline import Pipeline, passing, stateful
 from rnnr.operators._improvement import improvement_rule
 from rnnr.state import MISSING
 
@@ -73,4 +73,4 @@ def improved(
 
         return compare
 
-    return stateful(comparing)
+    return passing(stateful(comparing))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rnnr._errors import wrong_type
-from rnnr._pipeline import Pipeline, stateful
+from rnnr._pipeline import Pipeline, passing, stateful
 from rnnr.operators._improvement import check_patience, failures_in_a_row
 from rnnr.state import MISSING
 
@@ -56,4 +56,4 @@ def patience(n: float) -> Pipeline[bool, int]:
 
         return step
 
-    return stateful(counting)
+    return passing(stateful(counting))

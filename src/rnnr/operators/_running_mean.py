@@ -5,7 +5,7 @@ from typing import Any
 
 from rnnr._errors import as_integer
 from rnnr._numbers import addend, quotient, result_type, rounded
-from rnnr._pipeline import Pipeline, stateful
+from rnnr._pipeline import Pipeline, passing, stateful
 from rnnr.operators._averaging import AveragingRule, Memory, not_averaged
 
 __all__ = ["running_mean", "window_rule"]
@@ -58,7 +58,7 @@ def running_mean(n: int) -> Pipeline[Any, Any]:
 
         return mean
 
-    return stateful(averaging)
+    return passing(stateful(averaging))
 
 
 def window_rule(n: int, part: str) -> AveragingRule:

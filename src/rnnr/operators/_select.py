@@ -6,7 +6,7 @@ from typing import Any, TypeVar, overload
 from rnnr._callbacks import check_callback
 from rnnr._errors import wrong_value
 from rnnr._frozen import Frozen
-from rnnr._pipeline import Pipeline, stateless
+from rnnr._pipeline import Pipeline, passing, stateless
 from rnnr.state import State, reader
 
 __all__ = ["select"]
@@ -73,4 +73,4 @@ def select(*keys: Any) -> Pipeline[Any, Any]:
 
     step = readers[0][1] if len(readers) == 1 else read_all
     step.__qualname__ = part
-    return stateless(step)
+    return passing(stateless(step))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from rnnr._errors import wrong_type
-from rnnr._pipeline import Pipeline, stateful
+from rnnr._pipeline import Pipeline, passing, stateful
 from rnnr.event import Event
 from rnnr.selection import Selection
 from rnnr.state import MISSING, State
@@ -56,4 +56,4 @@ def states(selection: Event | Selection) -> Pipeline[Emission, State]:
 
         return step
 
-    return stateful(selecting)
+    return passing(stateful(selecting))

@@ -6,7 +6,7 @@ from math import inf
 from typing import Any
 
 from rnnr._errors import as_number, wrong_type
-from rnnr._pipeline import Pipeline, stateful
+from rnnr._pipeline import Pipeline, passing, stateful
 from rnnr.state import MISSING
 
 __all__ = ["throughput"]
@@ -73,4 +73,4 @@ def throughput(
 
         return step
 
-    return stateful(counting)
+    return passing(stateful(counting))

@@ -5,7 +5,7 @@ from typing import Any, overload
 
 from rnnr._callbacks import check_callback
 from rnnr._errors import wrong_type
-from rnnr._pipeline import Pipeline, stateless
+from rnnr._pipeline import Pipeline, passing, stateless
 from rnnr.state import MISSING, State, reader
 
 __all__ = ["when"]
@@ -61,4 +61,4 @@ def when(condition: str | Callable[[Any], object]) -> Pipeline[Any, Any]:
         return item if is_true(item) else MISSING
 
     step.__qualname__ = f"when({name})"
-    return stateless(step)
+    return passing(stateless(step))
