@@ -275,3 +275,11 @@ def test_a_duration_that_is_not_one_is_a_question_mark(seconds: float) -> None:
     here = console()
     here.print(drawn(watched, Path(__file__)))
     assert "? elapsed" in text(here)
+
+
+def test_the_command_shows_it_where_it_is_called(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded(path).run([1])
+    assert main(["watch", str(path)]) == 0
+    assert capsys.readouterr().out.split()[:2] == ["first", "finished"]
