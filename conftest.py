@@ -3,6 +3,7 @@
 A test that cannot run here is skipped: for lack of a package (see `extras`) or of a browser.
 """
 
+import gc
 import re
 import signal
 from collections import Counter
@@ -28,6 +29,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("rnnr", deadline=None, derandomize=True)
+settings.register_profile("fewer", settings.get_profile("rnnr"), max_examples=25)
 settings.load_profile("rnnr")
 
 
@@ -72,6 +74,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker that tests get by the fixture that they use."""
     config.addinivalue_line("markers", "browser: drives a browser (given by the fixture)")
     config.addinivalue_line("markers", "long: the long form of a test, left out without --long")
+    if config.getoption("--lacking"):  # all examples are tried where nothing is lacking
+        settings.load_profile("fewer")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -80,6 +84,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is loaded by now out of later garbage collections: many tests need their own."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Do the same after each file."""
+    if nextitem is not None and nextitem.path != item.path:
+        pytest_collection_finish()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -3,8 +3,15 @@
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dis import get_instructions
-from functools import partial
-from types import CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from functools import lru_cache, partial
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+    SimpleNamespace,
+)
 from typing import Any, Final
 
 from rnnr._errors import shown, warn_user
@@ -22,6 +29,7 @@ __all__ = [
 _FUNCTIONS: Final = (FunctionType, ModuleType, type)
 _DEPTH: Final = 8  # functions in functions, as in pipelines of methods
 _SCALARS: Final = {bool, bytes, complex, float, int, str, type(None)}
+_WITHOUT_STATE: Final = (*_FUNCTIONS, MethodType, BuiltinFunctionType, *_SCALARS)
 _LEARNING: Final = (("partial_fit",), ("learn_one",), ("update", "save_model"))
 """Methods by which models of scikit-learn, of River, and boosters learn."""
 _MOST: Final = 10_000  # things to look at, since functions of other libraries lead far
@@ -83,6 +91,8 @@ def warn_of_unsaved(
     tracked = [one for one in held if isinstance(one, TrackedMetric)]  # the state has their memory
     known |= {id(part) for one in tracked for part in one.parts()}
     for thing in held:
+        if isinstance(thing, _WITHOUT_STATE):  # most of what functions refer to
+            continue
         if id(thing) in known or id(_attribute(thing, "bit_generator")) in known:
             continue
         if _is_known(thing, known):
@@ -312,9 +322,11 @@ def _names_in(code: CodeType) -> Iterator[str]:
         yield from each.co_names
 
 
-def _loaded_globals(code: CodeType) -> set[str]:
+@lru_cache(maxsize=1000)  # to read the instructions takes a millisecond
+def _loaded_globals(code: CodeType) -> frozenset[str]:
     steps = (step for each in _codes(code) for step in get_instructions(each))
-    return {str(step.argval) for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    names = (str(step.argval) for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
+    return frozenset(names)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

@@ -39,7 +39,7 @@ def rows(model: RunModel) -> dict[int, Any]:
     return {metric: rows for (_, metric), rows in page.rows.items()}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(lines(), st.integers(1, 30))
 def test_a_model_is_the_same_as_one_that_gets_the_reports_one_by_one(
     some: list[bytes], at_once: int

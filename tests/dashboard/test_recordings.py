@@ -328,5 +328,5 @@ def test_an_answer_waits_for_what_is_being_read(
         recorded(path, 5)
         assert [run["n_iters"] for run in page.runs()] == [5]
         monkeypatch.setattr(recordings, "read_all", end)
-        monkeypatch.setattr(_recordings, "_FRESH", 0)
+        monkeypatch.setattr(recordings, "_patience", 0)
         page.runs()

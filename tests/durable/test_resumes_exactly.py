@@ -303,7 +303,7 @@ TORCH: dict[str, dict[str, Any]] = {
     "two workers, every third batch": {"n_workers": 2, "every": Event.BATCH.every(3)},
 }
 
-N_PAIRS = 12  # of several hundred, chosen at random; all of them with --long
+N_PAIRS = 6  # of several hundred, chosen at random; all of them with --long
 
 
 @pytest.fixture(params=[N_PAIRS, pytest.param(None, marks=pytest.mark.long)], ids=["some", "all"])
@@ -320,7 +320,7 @@ def test_numpy(settings: dict[str, Any], tmp_path: Path, n_pairs: int | None) ->
     found = resumes_exactly(
         lambda folder: numpy_job(folder, **settings),
         tmp_path / "job",
-        at_most=n_pairs and (5 if "loader" in settings else n_pairs),
+        at_most=n_pairs and (3 if "loader" in settings else n_pairs),
     )
     assert found, str(found)
 
@@ -331,7 +331,7 @@ def test_torch(settings: dict[str, Any], tmp_path: Path, n_pairs: int | None) ->
     found = resumes_exactly(
         lambda folder: torch_job(folder, **settings),
         tmp_path / "job",
-        at_most=n_pairs and (5 if "n_workers" in settings else n_pairs),
+        at_most=n_pairs and (3 if "n_workers" in settings else n_pairs),
         ignore={"output", "loss"},
     )
     assert found, str(found)
