@@ -367,6 +367,15 @@ def test_the_status_follows_from_the_last_event(event: Event, status: str) -> No
     assert answer["event"] == event.name
 
 
+def test_who_has_stopped_a_run_is_told_until_it_goes_on() -> None:
+    model = RunModel("a")
+    model.add(report(Event.STOPPED, stopped_by="SIGTERM"))
+    assert told(model)["stopped_by"] == "SIGTERM"
+    assert model.events[-1][2].endswith(", by SIGTERM")
+    model.add(report(Event.RESUMED))
+    assert told(model)["stopped_by"] is None
+
+
 class Batches:
     """Batches that may tell a length, which may be wrong."""
 

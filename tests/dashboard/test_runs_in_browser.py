@@ -134,6 +134,10 @@ FACTS = {
         {"status": "finished", "batches_per_second": 100.2},
         "epoch 3 of 10 · 1,242 batches · 100 batches/s on average · 1.0 s elapsed",
     ),
+    "somebody who has stopped it": (
+        {"status": "stopped", "stopped_by": "SIGTERM"},
+        "epoch 3 of 10 · 1,242 batches · 1.0 s elapsed · stopped by SIGTERM",
+    ),
     "an end": (
         {"status": "stopped", "seconds": 9.96},
         "epoch 3 of 10 · 1,242 batches · 10 s elapsed",

@@ -1,7 +1,10 @@
 """The lines of a recording: strict JSON, from which the same report comes back."""
 
 import json
+import math
+import re
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -11,7 +14,8 @@ from hypothesis import strategies as st
 from helpers.extras import np
 from rnnr import Event
 from rnnr._frozen import Frozen
-from rnnr.recording._format import DAMAGES, decode, encode, rows_in
+from rnnr.event import BEGINNINGS
+from rnnr.recording._format import DAMAGES, FORMAT, FormatError, decode, encode, rows_in
 from rnnr.reporting import Report
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # half of a surrogate pair, too
@@ -33,6 +37,7 @@ REPORTS = st.builds(
         st.text(max_size=20), st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=9)
     ).map(Frozen),
     intervals=st.just(Frozen()),
+    stopped_by=st.none() | ANY_TEXT,
 )
 LEAST = {"event": "BATCH", "epoch": 1, "max_epoch": 2, "n_iters": 3, "seconds": 0.5, "metrics": {}}
 
@@ -63,7 +68,7 @@ def test_a_line_is_strict_json_in_ascii_with_one_end(report: Report) -> None:
     assert written.isascii()
     assert written.index(b"\n") == len(written) - 1
     fields = json.loads(written, parse_constant=refuse)
-    assert fields.keys() <= set(Report._fields)
+    assert fields.keys() <= {*Report._fields, "format"}
     assert fields["event"] == report.event.name
 
 
@@ -266,6 +271,42 @@ def test_a_field_of_the_wrong_type_is_refused_or_has_the_right_one(name: str, va
     assert type(report.epoch) is type(report.n_iters) is type(report.step) is int
     assert type(report.seconds) is float
     assert all(type(number) is float for number in report.metrics.values())
+
+
+PAGE = Path(__file__).parents[2] / "docs/reference/recording-format.md"
+WRITTEN_BY_1 = b"""\
+{"event":"STARTED","epoch":0,"max_epoch":2,"n_iters":0,"seconds":0.0,"metrics":{},"began":1.5,"config":{"lr":0.1}}
+{"event":"BATCH","epoch":1,"max_epoch":2,"n_iters":1,"seconds":0.5,"metrics":{"loss":"NaN"},"n_batches":3,"step":1}
+{"event":"STOPPED","epoch":1,"max_epoch":2,"n_iters":1,"seconds":1.0,"metrics":{},"step":1,"stopped_by":"SIGTERM"}
+"""
+
+
+def test_the_page_has_every_field_and_says_which_are_on_all_lines() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (.*?) \|$", PAGE.read_text(), re.MULTILINE)
+    fields = [name for name in Report._fields if name != "intervals"]  # they are not recorded
+    assert [name for name, _ in rows] == [*fields, "format"]
+    always = [name for name, where in rows if where == "all"]
+    assert always == [name for name in fields if name not in Report._field_defaults]
+
+
+def test_the_first_format_stays_readable() -> None:
+    started, batch, stopped = map(decode, WRITTEN_BY_1.splitlines())
+    assert (started.event, started.began, started.config) == (Event.STARTED, 1.5, {"lr": 0.1})
+    assert math.isnan(batch.metrics["loss"])
+    assert (batch.n_batches, batch.step) == (3, 1)
+    assert stopped.stopped_by == "SIGTERM"
+
+
+@pytest.mark.parametrize("event", Event)
+def test_a_beginning_has_the_number_of_the_format(event: Event) -> None:
+    fields = json.loads(encode(Report(event, 1, 2, 3, 0.5, {})))
+    assert fields.get("format") == (FORMAT if event in BEGINNINGS else None)
+
+
+@pytest.mark.parametrize("number", [FORMAT + 1, "1.1", None])
+def test_a_beginning_in_another_format_is_refused(number: Any) -> None:
+    with pytest.raises(FormatError, match=f"expected a recording in format {FORMAT}"):
+        decode(line(event="STARTED", format=number))
 
 
 def test_what_a_restored_run_writes_again_has_no_times_and_nothing_of_the_machine() -> None:

@@ -106,6 +106,15 @@ def test_damaged_lines_are_counted_and_the_numbers_of_the_first_ten_are_kept(pat
     assert (tail.n_damaged, tail.damaged) == (1000, list(range(2, 12)))
 
 
+def test_a_run_in_a_later_format_is_told_apart_from_damage(path: Path) -> None:
+    path.write_bytes(b'{"event":"STARTED","format":2}\n')
+    tail = Tail(path)
+    assert tail.read() == []
+    assert tail.describe_skipped() == (
+        "1 damaged (line 1) and a run in another format than 1, which a later rnnr can read"
+    )
+
+
 def test_a_line_with_a_metric_that_is_not_a_number_is_read_without_it_and_counts_as_damaged(
     path: Path,
 ) -> None:

@@ -60,7 +60,8 @@ class TestEvents:
             ("EPOCH_FINISHED", 2, 2, 4, 4),
             ("FINISHED", 2, 2, 4, 4),
         ]
-        assert seen[2] == (Event.BATCH, 1, 2, 1, 0.0, {}, None, 2, 1, False, None, (), None, {}, {})
+        fields: Any = (1, 2, 1, 0.0, {}, None, 2, 1, False, None, (), None, {}, None, {})
+        assert seen[2] == (Event.BATCH, *fields)
 
     def test_it_is_told_when_the_run_began_also_when_it_goes_on(self) -> None:
         runner, times = Runner(), iter([1000.0, 1000.0, 1020.0, 1020.0])
@@ -86,6 +87,28 @@ class TestEvents:
             (Event.RESUMED, 1),
             (Event.FAILED, 2),
         ]
+
+    @pytest.mark.parametrize(
+        ("stop", "by"),
+        [
+            (lambda runner, control: control.stop(), "Control"),
+            (lambda runner, control: runner.stop(), None),
+            (lambda runner, control: runner.state.update(running=False, stopped_by=0), None),
+        ],
+    )
+    def test_who_has_stopped_the_run_is_told_at_its_end_alone(
+        self, stop: Callable[[Runner, Control], None], by: str | None
+    ) -> None:
+        runner, control = Runner(), Control()
+        control.attach_on(runner)
+        stopping = runner.on(Event.BATCH.once(), lambda _: stop(runner, control))
+        seen = reported(runner)
+        runner.run("abc")
+        assert [report.stopped_by for report in seen if report.event is Event.STOPPED] == [by]
+        stopping.dispose()
+        runner.resume()
+        told = {report.stopped_by for report in seen if report.event is not Event.STOPPED}
+        assert told == {None}
 
     def test_a_failure_is_told_with_the_traceback_of_what_led_to_it(self) -> None:
         runner = Runner()

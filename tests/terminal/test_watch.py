@@ -16,6 +16,7 @@ from rnnr import Event, Runner
 from rnnr.__main__ import main
 from rnnr._terminal._watched import Watched
 from rnnr.attachments import MeanReducer
+from rnnr.callbacks import early_stopping
 from rnnr.recording import Record
 from rnnr.reporting import Report, RunInfo, reports
 
@@ -79,6 +80,15 @@ def test_it_shows_the_name_of_the_run(path: Path) -> None:
     RunInfo("digits").attach_on(runner)
     runner.run([1])
     assert shown(path)[0].split() == ["digits", "finished"]
+
+
+def test_it_shows_who_has_stopped_a_run(path: Path) -> None:
+    runner = recorded(path)
+    early_stopping("mean", stopping_threshold=1, mode="max").attach_on(runner)
+    runner.run([1], max_epoch=2)
+    assert " ".join(shown(path)[0].split()) == (
+        "first stopped by early_stopping('mean'): stopping_threshold"
+    )
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,8 @@ def _head(watched: Watched, path: Path) -> Text:
     silent = 0.0 if watched.is_over else time.time() - path.stat().st_mtime
     if silent > _SILENT:
         status = f"no news for {_duration(silent)}"
+    if watched.latest.stopped_by:
+        status = f"{status} by {_plain(watched.latest.stopped_by)}"
     head.append(status, style="red" if status == "failed" or silent > _SILENT else "green")
     if watched.latest.error:
         head.append(f"  {_plain(_last_line(watched.latest.error))}", style="red")

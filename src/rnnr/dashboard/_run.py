@@ -330,6 +330,7 @@ class RunModel:
             "batches_per_second": _plausible(speed) if is_on or status in _OVER else None,
             "silent": silent if status in ("running", "silent") else 0.0,
             "error": self._error,
+            "stopped_by": report.stopped_by,
         }
 
     def _silent(self) -> float:
@@ -369,4 +370,5 @@ def _is_plausible(number: float) -> bool:
 
 def _text(report: Report) -> str:
     of = "" if report.max_epoch >= ENDLESS else f" of {report.max_epoch}"
-    return f"{report.event.name} · epoch {report.epoch}{of}, {report.n_iters} batches"
+    by = f", by {report.stopped_by}" if report.stopped_by else ""
+    return f"{report.event.name} · epoch {report.epoch}{of}, {report.n_iters} batches{by}"

@@ -11,12 +11,15 @@ from rnnr._errors import wrong_type
 from rnnr._frozen import Frozen
 from rnnr._logs._repeats import Row
 from rnnr._numbers import as_json, numbers_in
-from rnnr.event import Event
+from rnnr.event import BEGINNINGS, Event
 from rnnr.reporting._config import flattened
 from rnnr.reporting._report import Report
 from rnnr.reporting._system import SYSTEM
 
-__all__ = ["DAMAGES", "decode", "encode", "rows_in"]
+__all__ = ["DAMAGES", "FORMAT", "FormatError", "decode", "encode", "rows_in"]
+
+FORMAT = 1
+"""Number of the format, on the line of each beginning; the documentation says when it grows."""
 
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _NOT_REPEATED = ("seconds", "batches_per_second", "max_epoch")  # by a run that is restored
@@ -31,6 +34,10 @@ _encode = JSONEncoder(allow_nan=False, separators=(",", ":"), default=index).enc
 
 DAMAGES = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
 """Exceptions that `decode` raises for a line without a report."""
+
+
+class FormatError(ValueError):
+    """A line begins a run in a format that this version does not know."""
 
 
 def _do_nothing(_: str) -> None:
@@ -58,6 +65,8 @@ def encode(report: Report) -> bytes:
         if value is not default
     }
     fields["event"] = report.event.name
+    if report.event in BEGINNINGS:
+        fields["format"] = FORMAT
     try:
         line = _encode(fields)
     except Exception:  # noqa: BLE001  (it is rare, so it is not checked for each time)
@@ -80,13 +89,17 @@ def decode(line: bytes, leave_out: Callable[[str], object] = _do_nothing) -> Rep
         leave_out: Called with the name of each metric that is left out; does nothing unless given.
 
     Raises:
-        Exception: One of `DAMAGES`, if the line does not hold a report.
+        Exception: One of `DAMAGES`, if the line does not hold a report; `FormatError` if it is
+            one in another format.
     """
     text = str(line, "utf-8")
     try:
         fields = loads(text)
     except ValueError:  # a metric may be an integer with more digits than Python accepts
         fields = loads(text, parse_int=_integer_or_text)
+    if "format" in fields and fields["format"] != FORMAT:
+        got = fields["format"]
+        raise FormatError(f"expected a recording in format {FORMAT}, got format {got!r}")
     found = {name: read(fields[name]) for name, read in _READERS.items() if name in fields}
     if len(found["metrics"]) < len(fields["metrics"]):
         for name in fields["metrics"].keys() - found["metrics"].keys():
@@ -191,4 +204,5 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "error": _optional(_instance(str)),
     "began": _optional(_number),
     "config": _config,
+    "stopped_by": _optional(_instance(str)),
 }

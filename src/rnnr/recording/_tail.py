@@ -4,7 +4,7 @@ import os
 
 from rnnr._errors import as_integer
 from rnnr._logs._path import as_path, check_file
-from rnnr.recording._format import DAMAGES, decode
+from rnnr.recording._format import DAMAGES, FORMAT, FormatError, decode
 from rnnr.recording._lines import GrowingLines
 from rnnr.reporting._report import Report
 
@@ -136,6 +136,7 @@ class Damage:
     def __init__(self) -> None:
         self.numbers: list[int] = []
         self.n = 0
+        self._is_newer = False
 
     def reports_on(self, line: bytes, number: int) -> list[Report]:
         """Return a list of the report on a line, or an empty list.
@@ -150,8 +151,9 @@ class Damage:
         reports: list[Report] = []
         try:
             reports.append(decode(line, odd.append))
-        except DAMAGES:
+        except DAMAGES as error:
             odd.append("all of it")
+            self._is_newer |= isinstance(error, FormatError)
         if odd:
             self.n += 1
             if len(self.numbers) < _N_NUMBERS:
@@ -166,4 +168,6 @@ class Damage:
             what.append(f"{self.n} damaged (line {', '.join(map(str, self.numbers))}{more})")
         if is_torn:
             what.append("a torn last line")
+        if self._is_newer:
+            what.append(f"a run in another format than {FORMAT}, which a later rnnr can read")
         return " and ".join(what)

@@ -38,6 +38,9 @@ class Report(NamedTuple):
         config (Mapping[str, float | str | None]): Configuration of the run, flat; only at
             ``Event.STARTED`` and ``Event.RESUMED``, and only if `reports` was given one, or a
             `RunInfo` is attached.
+        stopped_by (str | None): Who has stopped the run after a whole event, as in
+            ``state["stopped_by"]``, such as ``"SIGTERM"``; only at ``Event.STOPPED``, and ``None``
+            after `rnnr.Runner.stop`.
         intervals (Mapping[str, tuple[tuple[int, Interval], ...]]): Values of each metric that is
             a float or an integer of Python, of all batches since the report before, as intervals
             of some batches, each with the number of its last one; only if `reports` was asked for
@@ -58,4 +61,5 @@ class Report(NamedTuple):
     results: tuple[str, ...] = ()
     began: float | None = None
     config: Mapping[str, float | str | None] = Frozen()
+    stopped_by: str | None = None
     intervals: Mapping[str, tuple[tuple[int, Interval], ...]] = Frozen()

@@ -30,7 +30,7 @@ from rnnr.runner import Runner, check_runner
 from rnnr.scheduling import InPlaceObservable
 from rnnr.selection import Selectable, Selection, always
 from rnnr.sources._kinds import length_of
-from rnnr.state import STARTED_AT, State, check_metric
+from rnnr.state import STARTED_AT, STOPPED_BY, State, check_metric
 from rnnr.streams._layer import view_layer
 from rnnr.streams._selected import only_if
 
@@ -255,6 +255,7 @@ class _Reporter:
             self._results(state) if event is Event.EPOCH_FINISHED else (),
             began=state[STARTED_AT] if event in BEGINNINGS else None,
             config=self._config_of(state) if event in BEGINNINGS else _NONE,
+            stopped_by=_text_or_none(state.get(STOPPED_BY)) if event is Event.STOPPED else None,
             intervals=_NONE if self._values is None else self._values.take(),
         )
 
@@ -285,6 +286,10 @@ class _Reporter:
 
 def _never(_: State) -> bool:
     return False
+
+
+def _text_or_none(stopped_by: object) -> str | None:
+    return stopped_by if isinstance(stopped_by, str) else None
 
 
 def _as_int(max_epoch: float) -> int:

@@ -25,6 +25,7 @@ export function facts(run) {
   if (run.seconds !== null) parts.push(`${durationText(run.seconds)} elapsed`);
   if (run.seconds_left !== null && !isLost) parts.push(`about ${durationText(run.seconds_left)} left`);
   if (!isOver(run) && run.fraction === null) parts.push("no end known");
+  if (run.stopped_by) parts.push(`stopped by ${run.stopped_by}`);
   if (run.status === "silent") parts.push(`no report for ${durationText(run.silent)}; it may have been killed or paused`);
   if (run.status === "running" && run.silent > SILENT) parts.push(`no report for ${durationText(run.silent)}`);
   return parts;
