@@ -2,20 +2,20 @@
 
     python examples/asyncio_service.py
 
-A service receives measurements and learns from them. The run is a plain loop, so it has its own
-thread, `asyncio.to_thread(runner.run, batches)`, while the tasks of the service go on in the
-event loop. `batches` is an async iterable. The run iterates over it in another loop, on another
-thread, so it shares no asyncio object with the service.
+A service receives measurements and learns from them. The run is a plain loop, so `arun` gives it
+a thread of its own, while the tasks of the service go on in the event loop. `batches` is an async
+iterable. The run iterates over it in another loop, on another thread, so it shares no asyncio
+object with the service.
 
-Cancelling a task does not stop a thread. `train` below shows what to do: stop the run, wait until
-it has ended, and raise `CancelledError` then.
+To cancel the task stops the run after a whole batch, and `aresume` goes on.
 """
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from rnnr import Event, Runner, State
+from rnnr.aio import aresume, arun
 from rnnr.sources import buffered
 
 
@@ -37,19 +37,6 @@ def fit(state: State) -> None:
     state["slope"] += 0.5 * x * (y - state["slope"] * x)
 
 
-async def train(runner: Runner, go: Callable[[], None]) -> None:
-    """Run in a thread; when this task is cancelled, stop the run and wait for its end."""
-    running = asyncio.ensure_future(asyncio.to_thread(go))
-    try:
-        await asyncio.shield(running)
-    except asyncio.CancelledError:
-        while not running.done():  # a stop has no effect before the run begins
-            runner.stop()
-            await asyncio.wait([running], timeout=0.1)
-        running.result()  # its error, if there was one
-        raise
-
-
 async def main() -> None:
     """Train, serve meanwhile, cancel, and continue."""
     runner = Runner()
@@ -67,7 +54,7 @@ async def main() -> None:
             answered.wait()
 
     batches = buffered(Measurements(), size=4)
-    training = asyncio.create_task(train(runner, lambda: runner.run(batches)))
+    training = asyncio.create_task(arun(runner, batches))
     await learned_some.wait()
     print(f"service: the slope is about {runner.state['slope']:.1f}, still training")
 
@@ -79,7 +66,7 @@ async def main() -> None:
         n_iters, running = runner.state["n_iters"], runner.state["running"]
         print(f"service: cancelled after {n_iters} batches, running: {running}")
 
-    await train(runner, runner.resume)
+    await aresume(runner)
     print(f"service: resumed; {runner.state['n_iters']} batches, slope {runner.state['slope']:.3f}")
 
 

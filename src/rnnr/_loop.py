@@ -13,6 +13,7 @@ from rnnr.state import (
     is_open,
     n_batches_drawn,
     open_epoch,
+    stop_if_asked,
 )
 from rnnr.streams._subject import Streams
 
@@ -47,11 +48,11 @@ def loop(
         if repeat_last_batch and is_open(state) and n_batches_drawn(state):
             _publish(streams, Event.BATCH, state)
         stream = streams[Event.BATCH]
-        while state["running"] and (is_open(state) or state["epoch"] < state["max_epoch"]):
+        while not stop_if_asked(state) and (is_open(state) or state["epoch"] < state["max_epoch"]):
             if not is_open(state):
                 open_epoch(state)
                 _publish(streams, Event.EPOCH_STARTED, state)
-                if not state["running"]:
+                if stop_if_asked(state):
                     break
             # No call in this line, in which another thread could stop the run.
             state["running"] = state["running"] and True
@@ -74,7 +75,7 @@ def loop(
             else:
                 is_exhausted = True
             drawing = False
-            if state["running"] and (is_exhausted or is_ended(state)):
+            if not stop_if_asked(state) and (is_exhausted or is_ended(state)):
                 close_epoch(state)
                 batches.finish_epoch(state)
                 _publish(streams, Event.EPOCH_FINISHED, state)

@@ -120,6 +120,7 @@ _NOT_FREE: Final = frozenset({*RUN_KEYS, STARTED_AT} - {"error"})
 
 _BEGUN: Final = "_begun"
 _STOPPED_AT: Final = "_stopped_at"
+_ASKED: Final = "_asked_to_stop"
 _OVER_BATCHES: Final = "_pass"
 
 
@@ -203,10 +204,34 @@ def stop_after_event(state: State, by: str) -> None:
     state.update({STOPPED_BY: by, "running": False})
 
 
+def ask_to_stop(state: State, by: str) -> None:
+    """Stop the run when the present event is whole, or while it waits for a batch; for any thread.
+
+    Args:
+        state: State of a run that is under way.
+        by: Who stops it, for `state["stopped_by"]`.
+    """
+    run_memory(state)[_ASKED] = by
+    look_up(state)
+
+
+def is_going_on(state: State) -> bool:
+    """Return whether nobody has stopped the run, or asked for it."""
+    return bool(state["running"]) and _ASKED not in state.get(RUN, {})
+
+
+def stop_if_asked(state: State) -> bool:
+    """Stop the run if somebody has asked for it; return whether it is stopped."""
+    if state["running"] and not is_going_on(state):
+        stop_after_event(state, run_memory(state)[_ASKED])
+    return not state["running"]
+
+
 def forget_stop(state: State) -> None:
     """Forget who has stopped the run: it goes on, or another one begins."""
     state.pop(STOPPED_BY, None)
-    state.get(RUN, {}).pop(_STOPPED_AT, None)
+    for key in (_STOPPED_AT, _ASKED):
+        state.get(RUN, {}).pop(key, None)
 
 
 def was_stopped_whole(state: State) -> bool:
@@ -235,8 +260,13 @@ def end_epoch(state: State) -> None:
     if not memory.get("_open"):
         return
     memory["_ended"] = True
-    # Anything true but True makes the loop look up. Nothing is called between the question and the
-    # answer, so that a stop by another thread is not lost.
+    look_up(state)
+
+
+def look_up(state: State) -> None:
+    """Have the loop look up after the present batch: anything true but True makes it do so."""
+    # Nothing is called between the question and the answer, so that a stop by another thread is
+    # not lost.
     if state["running"]:
         state["running"] = 1
 

@@ -25,9 +25,11 @@ class Buffer:
 
     Args:
         size: Number of items that the buffer holds.
+        drop: Called for each item that is dropped where there is no room; if not given, producers
+            wait for room.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, drop: Callable[[], object] | None = None) -> None:
         # Re-entrant: the garbage collector may end an iterator on a thread that holds the lock.
         # Used by itself, not through the condition, which an interrupt would leave locked.
         self.lock = RLock()
@@ -40,6 +42,7 @@ class Buffer:
         self.skip = 0  # items to skip, which a source that begins again produces a second time
         self._granted = 0  # items that were consumed, or are about to be
         self._size = size
+        self.drop = drop
         self._consumer = 0  # the thread that consumes
         # Not the condition: a wake-up before the wait is not lost, and a signal handler may wake
         # at any moment.
@@ -48,13 +51,17 @@ class Buffer:
 
     def has_room(self) -> bool:
         """Return whether there is room; the consumer always has room, or it would block itself."""
-        return self.received - self._granted < self._size or get_ident() == self._consumer
+        is_there = self.drop is not None or self.received - self._granted < self._size
+        return is_there or get_ident() == self._consumer
 
     def add(self, item: Any) -> None:
         """Add an item, unless it has to be skipped. Needs the lock."""
         if self.skip:
             self.skip -= 1
             return
+        if self.drop is not None and len(self.items) == self._size:
+            del self.items[0]
+            self.drop()
         self.items.append(item)
         self.received += 1
         self._wake_if_awaited()

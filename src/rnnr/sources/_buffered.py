@@ -1,13 +1,13 @@
 """Batches from another thread: of Observables and async iterables, or loaded ahead."""
 
 from collections.abc import AsyncIterable, Iterable
-from typing import Any
+from typing import Any, Final, Literal
 
 from reactivex import Observable
 from reactivex.observable import ConnectableObservable
 from reactivex.subject import ReplaySubject, Subject
 
-from rnnr._errors import as_integer, wrong_type
+from rnnr._errors import as_integer, wrong_type, wrong_value
 from rnnr.sources._buffer import Buffer
 from rnnr.sources._epochs import Epochs
 from rnnr.sources._iterator import BufferedIterator
@@ -16,6 +16,9 @@ from rnnr.sources._producers import AsyncProducer, IterableProducer, ObservableP
 
 __all__ = ["Buffered", "buffered", "prefetch"]
 
+_ATTRIBUTES: Final = ("source", "size", "live", "full", "n_dropped")
+_WAIT: Final = "wait"
+_DROP: Final = "drop oldest"
 _SIZE_CURE = "pass how many batches may wait; 1 is the smallest buffer"
 
 
@@ -30,6 +33,9 @@ class Buffered:
         size (int): Number of batches that the buffer holds.
         live (bool): Whether the source goes on by itself, so that a new subscription has nothing
             to skip.
+        full (str): What happens to a batch that comes while the buffer is full: ``"wait"``, or
+            ``"drop oldest"``.
+        n_dropped (int): Number of batches that were dropped.
 
     Example:
         >>> from rnnr.sources import prefetch
@@ -38,14 +44,16 @@ class Buffered:
         ([0, 1, 2], 3, prefetch(range(0, 3), size=2))
     """
 
-    def __init__(self, source: Any, size: int, live: bool) -> None:
+    def __init__(self, source: Any, size: int, live: bool, full: str = _WAIT) -> None:
         self.source = source
         self.size = size
         self.live = live
+        self.full = full
+        self.n_dropped = 0
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Raise for an attribute of the source: set here, it would have no effect."""
-        if name not in ("source", "size", "live"):
+        if name not in _ATTRIBUTES:
             raise AttributeError(_of_the_source(name))
         super().__setattr__(name, value)
 
@@ -54,7 +62,8 @@ class Buffered:
         raise AttributeError(_of_the_source(name))
 
     def __iter__(self) -> BufferedIterator:
-        return BufferedIterator(Buffer(self.size), self._new_producer)
+        drop = None if self.full == _WAIT else self._drop
+        return BufferedIterator(Buffer(self.size, drop), self._new_producer)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -64,7 +73,11 @@ class Buffered:
 
     def __repr__(self) -> str:
         name = "buffered" if is_asynchronous(self.source) else "prefetch"
-        return f"{name}({self.source!r}, size={self.size})"
+        full = "" if self.full == _WAIT else f", full={self.full!r}"
+        return f"{name}({self.source!r}, size={self.size}{full})"
+
+    def _drop(self) -> None:
+        self.n_dropped += 1
 
     def _new_producer(self, buffer: Buffer) -> Producer:
         if isinstance(self.source, Observable):
@@ -76,13 +89,17 @@ class Buffered:
 
 def _of_the_source(name: str) -> str:
     return (
-        f"batches with a buffer have source, size and live, got {name!r}; ask the source itself: "
-        f"state['batches'].source.{name}"
+        f"batches with a buffer have {', '.join(_ATTRIBUTES)}, got {name!r}; ask the source "
+        f"itself: state['batches'].source.{name}"
     )
 
 
 def buffered(
-    source: Observable[Any] | AsyncIterable[Any], size: int = 8, *, live: bool | None = None
+    source: Observable[Any] | AsyncIterable[Any],
+    size: int = 8,
+    *,
+    live: bool | None = None,
+    full: Literal["wait", "drop oldest"] = "wait",
 ) -> Buffered:
     """Put a bounded buffer between a run and a source that delivers batches from other threads.
 
@@ -91,6 +108,10 @@ def buffered(
     end of the source or of the run. No batch is lost or reordered: while the buffer is full, a
     producer waits in its ``on_next``, and an async iterable is not asked for more. Only a callback
     of the run may exceed the size with an ``on_next``, since it would wait for itself.
+
+    A camera cannot wait, and its oldest pictures matter least. With ``full="drop oldest"`` nobody
+    waits: the oldest batch in a full buffer is dropped, and counted in
+    ``state["batches"].n_dropped``.
 
     When a run is stopped or fails, the subscription is disposed of, or the async iterable is
     cancelled. Batches that were received by then are kept for ``resume``. A source starts from its
@@ -104,10 +125,13 @@ def buffered(
         live: Whether the source goes on by itself, so that ``resume`` has nothing to skip.
             If not given, only a Subject (other than a ReplaySubject) and a ConnectableObservable
             count as live. Pass ``live=True`` for a sensor, or for a Subject behind an operator.
+        full: What happens while the buffer is full: ``"wait"``, or ``"drop oldest"``, which makes
+            the source count as live, since batches that are lost cannot be skipped.
 
     Raises:
         TypeError: If ``source`` is neither, ``size`` is not an integer, or ``live`` is not a bool.
-        ValueError: If ``size`` is less than 1.
+        ValueError: If ``size`` is less than 1, ``full`` is something else, or batches are to be
+            dropped of a source that is not live.
 
     Example:
         >>> import reactivex
@@ -125,12 +149,19 @@ def buffered(
     if not is_asynchronous(source):
         cure = "use prefetch for an iterable" if can_be_iterated(source) else "pass a Subject"
         raise wrong_type("source", "an Observable or an async iterable", source, cure)
-    if live is None:
+    if full not in (_WAIT, _DROP):
+        raise wrong_value("full", f"{_WAIT!r} or {_DROP!r}", full, "leave it out to lose nothing")
+    if full == _DROP and live is False:
+        cure = "leave live out, or let the source wait"
+        raise wrong_value("full", "'wait' for a source that is not live", full, cure)
+    if live is None and full == _DROP:
+        live = True
+    elif live is None:
         live = isinstance(source, Subject | ConnectableObservable)
         live = live and not isinstance(source, ReplaySubject)
     elif not isinstance(live, bool):
         raise wrong_type("live", "True, False or None", live, "leave it out for the default")
-    return Buffered(source, as_integer("size", size, 1, _SIZE_CURE), live)
+    return Buffered(source, as_integer("size", size, 1, _SIZE_CURE), live, full)
 
 
 def prefetch(iterable: Iterable[Any], size: int = 2) -> Buffered:

@@ -16,6 +16,7 @@ from rnnr.state import (
     begin_pass,
     epoch_memory,
     forget_pass,
+    is_going_on,
     is_pass_open,
     mark_epoch_start,
     n_batches_drawn,
@@ -87,8 +88,8 @@ class EpochBatches:
             self._open(state, pass_memory(state), cut.source, n_drawn_in_pass(state))
             if not drawn and not self._to_skip:
                 self._begin_again_at_end(state, cut.source)
-        self._source.running = lambda: bool(state["running"]) and "_ended" not in epoch
-        if self._to_skip or "_ended" in epoch:
+        self._source.running = lambda: is_going_on(state) and "_ended" not in epoch
+        if self._to_skip or "_ended" in epoch or not is_going_on(state):
             return iter(())
         rest = self._source.remaining()
         return rest if cut is None else islice(rest, cut.n - drawn)
@@ -111,7 +112,7 @@ class EpochBatches:
             if not self._to_skip:
                 self.opening.after()
         if self._to_skip:
-            self._source.running = lambda: bool(state["running"])
+            self._source.running = lambda: is_going_on(state)
             self._memory = None  # an error may lose a batch: then the batches are iterated again
             self._skip(self._source.remaining(), state)
             if not self._to_skip:
@@ -122,11 +123,11 @@ class EpochBatches:
         """Begin another pass if the present one, of earlier epochs, has no batch left."""
         if not n_drawn_in_pass(state):
             return
-        self._source.running = lambda: bool(state["running"])
+        self._source.running = lambda: is_going_on(state)
         try:
             batch = next(self._source.remaining())
         except StopIteration:
-            if state["running"]:
+            if is_going_on(state):
                 forget_pass(state)
                 begin_pass(state)
                 self._open(state, pass_memory(state), source, 0)
@@ -200,11 +201,11 @@ class EpochBatches:
 
     def _skip(self, batches: Iterator[Any], state: State) -> None:
         """Skip the batches that the epoch has drawn, while the run is running."""
-        while self._to_skip and state["running"]:
+        while self._to_skip and is_going_on(state):
             try:
                 batch = next(batches)
             except StopIteration:
-                if not state["running"]:  # a stop, which does not wait for a silent source
+                if not is_going_on(state):  # a stop, which does not wait for a silent source
                     return
                 drawn = n_drawn_in_pass(state)
                 raise too_few(drawn, drawn - self._to_skip) from None

@@ -37,6 +37,9 @@ class BufferedIterator(Iterator[Any]):
             buffer.wait()
         if not buffer.items:
             self._raise_outcome(producer)
+        if buffer.drop is not None:  # a producer may drop the first item at any moment
+            with buffer.lock:
+                return buffer.items.popleft()
         # No calls from here on: an interrupt is raised after a call, and would lose the item.
         item = buffer.items[0]
         del buffer.items[0]
