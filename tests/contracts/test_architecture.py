@@ -77,7 +77,8 @@ def test_it_depends_on_reactivex_and_tqdm_alone() -> None:
         for name in imports_of(path)
         if name.split(".")[0] not in sys.stdlib_module_names
     }
-    assert third_party == {"optuna", "reactivex", "rich", "rnnr", "tensorboard", "tornado", "tqdm"}
+    optional = {"anywidget", "optuna", "rich", "tensorboard", "tornado", "traitlets"}
+    assert third_party == {"reactivex", "rnnr", "tqdm", *optional}
     required = [line for line in distribution("rnnr").requires or [] if "extra ==" not in line]
     assert sorted(required) == ["reactivex<7,>=5.1", "tqdm>=4.60"]
 
