@@ -54,9 +54,10 @@ _docstrings = Sybil(
 pytest_collect_file = (_pages + _docstrings).pytest()
 
 _IMPORT = re.compile(
-    r"^ *(?:>>> )?(?:import|from(?=\s\S+ import)) (rnnr\.dashboard|\w+)", re.MULTILINE
+    r"^ *(?:>>> )?(?:import|from(?=\s\S+ import)) (rnnr\.(?:dashboard|notebook)|\w+)",
+    re.MULTILINE,
 )
-_NEEDED_BY = {"rnnr.dashboard": "tornado"}
+_NEEDED_BY = {"rnnr.dashboard": "tornado", "rnnr.notebook": "anywidget"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

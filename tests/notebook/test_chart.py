@@ -17,6 +17,7 @@ from rnnr import Event, Runner, State
 from rnnr.attachments import Control, MeanReducer
 from rnnr.callbacks import evaluate
 from rnnr.notebook import Chart, _chart
+from rnnr.notebook._widget import Widget
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -173,6 +174,12 @@ def test_bad_input_is_refused_at_once(misuse: Any, error: type[Exception], match
         misuse()
 
 
+def test_without_anywidget_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_chart, "find_spec", lambda _: None)
+    with pytest.raises(ModuleNotFoundError, match="install it with: pip install anywidget"):
+        Chart()
+
+
 # What a browser makes of it: the module as it is, with a model as a notebook has it.
 
 MODEL = """([source, state]) => {
@@ -208,7 +215,7 @@ def page(browser: "BrowserContext") -> Iterator["Page"]:
 
 
 def shown(page: "Page", chart: Chart) -> None:
-    page.evaluate(MODEL, [_chart._Widget._esm, state_of(chart)])
+    page.evaluate(MODEL, [Widget._esm, state_of(chart)])
 
 
 def test_the_curves_move_in_place(page: "Page") -> None:

@@ -1,12 +1,10 @@
 """A chart that moves while a cell trains."""
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from math import inf, isfinite
-from pathlib import Path
 from typing import Any, Final
 
-import anywidget
-import traitlets
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable
 
@@ -51,6 +49,7 @@ class Chart(Attachment):
         widget: The widget that is shown.
 
     Raises:
+        ImportError: If anywidget is not installed.
         TypeError: If an argument has the wrong type.
         ValueError: If ``seconds`` is not above 0 and finite, or a key is one that the run writes.
 
@@ -71,7 +70,15 @@ class Chart(Attachment):
     def __init__(self, *keys: str, seconds: float = 0.5) -> None:
         cure = "write for example seconds=0.5"
         seconds = as_number("seconds", seconds, _SECONDS, lambda s: 0 < s < inf, cure)
-        self.widget = _Widget()
+        if find_spec("anywidget") is None:
+            raise ModuleNotFoundError(
+                "a Chart needs anywidget, which cannot be found; install it with: "
+                "pip install anywidget",
+                name="anywidget",
+            )
+        from rnnr.notebook._widget import Widget
+
+        self.widget = Widget()
         self._keys = keys
         self._on = Event.EPOCH_FINISHED | Event.BATCH.seconds(seconds)
         for event in (*BEGINNINGS, *ENDS):
@@ -144,19 +151,6 @@ class Chart(Attachment):
             for step, interval in curve.intervals()
         ]
         return {"of": of, "name": name, "rows": rows, "notFinite": curve.not_finite}
-
-
-class _Widget(anywidget.AnyWidget):
-    """What is shown.
-
-    Attributes:
-        curves: The curves, each with rows of a step, a mean, the least and the greatest value.
-        status: How far the run is, in words.
-    """
-
-    _esm = Path(__file__).with_name("chart.js").read_text(encoding="utf-8")
-    curves: Any = traitlets.List().tag(sync=True)
-    status = traitlets.Unicode("waiting for the run to begin").tag(sync=True)
 
 
 def _finite(value: float) -> float | None:
