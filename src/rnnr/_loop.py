@@ -13,7 +13,6 @@ from rnnr.state import (
     is_open,
     n_batches_drawn,
     open_epoch,
-    stop_if_asked,
 )
 from rnnr.streams._subject import Streams
 
@@ -40,6 +39,7 @@ def loop(
     """
     drawing = stopped = False  # drawing: an error comes from the batches, not from a handler
     try:
+        batches.request.by = None
         state.update(beginning)
         forget_stop(state)
         if isinstance(state.get("error"), BaseException):  # saved while FAILED was delivered
@@ -48,11 +48,13 @@ def loop(
         if repeat_last_batch and is_open(state) and n_batches_drawn(state):
             _publish(streams, Event.BATCH, state)
         stream = streams[Event.BATCH]
-        while not stop_if_asked(state) and (is_open(state) or state["epoch"] < state["max_epoch"]):
+        while not batches.request.stops(state) and (
+            is_open(state) or state["epoch"] < state["max_epoch"]
+        ):
             if not is_open(state):
                 open_epoch(state)
                 _publish(streams, Event.EPOCH_STARTED, state)
-                if stop_if_asked(state):
+                if batches.request.stops(state):
                     break
             # No call in this line, in which another thread could stop the run.
             state["running"] = state["running"] and True
@@ -75,7 +77,7 @@ def loop(
             else:
                 is_exhausted = True
             drawing = False
-            if not stop_if_asked(state) and (is_exhausted or is_ended(state)):
+            if not batches.request.stops(state) and (is_exhausted or is_ended(state)):
                 close_epoch(state)
                 batches.finish_epoch(state)
                 _publish(streams, Event.EPOCH_FINISHED, state)

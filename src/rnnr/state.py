@@ -120,7 +120,6 @@ _NOT_FREE: Final = frozenset({*RUN_KEYS, STARTED_AT} - {"error"})
 
 _BEGUN: Final = "_begun"
 _STOPPED_AT: Final = "_stopped_at"
-_ASKED: Final = "_asked_to_stop"
 _OVER_BATCHES: Final = "_pass"
 
 
@@ -204,34 +203,34 @@ def stop_after_event(state: State, by: str) -> None:
     state.update({STOPPED_BY: by, "running": False})
 
 
-def ask_to_stop(state: State, by: str) -> None:
-    """Stop the run when the present event is whole, or while it waits for a batch; for any thread.
+class StopRequest:
+    """A wish to stop a run when the present event is whole, or while it waits for a batch.
 
-    Args:
-        state: State of a run that is under way.
-        by: Who stops it, for `state["stopped_by"]`.
+    It is beside the state: another thread must not add a key to a dict that a callback may save.
+
+    Attributes:
+        by: Who wishes it, for `state["stopped_by"]`; ``None`` for nobody.
     """
-    run_memory(state)[_ASKED] = by
-    look_up(state)
 
+    def __init__(self) -> None:
+        self.by: str | None = None
 
-def is_going_on(state: State) -> bool:
-    """Return whether nobody has stopped the run, or asked for it."""
-    return bool(state["running"]) and _ASKED not in state.get(RUN, {})
+    def goes_on(self, state: State) -> bool:
+        """Return whether the run is running, and nobody wishes to stop it."""
+        return self.by is None and bool(state["running"])
 
-
-def stop_if_asked(state: State) -> bool:
-    """Stop the run if somebody has asked for it; return whether it is stopped."""
-    if state["running"] and not is_going_on(state):
-        stop_after_event(state, run_memory(state)[_ASKED])
-    return not state["running"]
+    def stops(self, state: State) -> bool:
+        """Stop the run between two events, if somebody wishes it; return whether it is stopped."""
+        by = self.by
+        if by is not None and state["running"]:
+            stop_after_event(state, by)
+        return not state["running"]
 
 
 def forget_stop(state: State) -> None:
     """Forget who has stopped the run: it goes on, or another one begins."""
     state.pop(STOPPED_BY, None)
-    for key in (_STOPPED_AT, _ASKED):
-        state.get(RUN, {}).pop(key, None)
+    state.get(RUN, {}).pop(_STOPPED_AT, None)
 
 
 def was_stopped_whole(state: State) -> bool:

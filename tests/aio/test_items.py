@@ -196,6 +196,23 @@ def test_bad_input_is_refused_at_once(
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("error", [StopIteration("x"), StopAsyncIteration("x")])
+def test_an_error_that_would_be_taken_for_the_end_is_another_one(error: Exception) -> None:
+    with pytest.raises(RuntimeError, match="the source of the items raised Stop"):
+        asyncio.run(listed(rx.throw(error)))
+
+
+def test_another_loop_is_refused() -> None:
+    async def make() -> Any:
+        return aiterate(Subject[int]())
+
+    async def take(items: Any) -> None:
+        with pytest.raises(RuntimeError, match="call aiterate there"):
+            await anext(items)
+
+    asyncio.run(take(asyncio.run(make())))
+
+
 def test_it_needs_an_event_loop() -> None:
     source = Subject[int]()
     with pytest.raises(RuntimeError, match="no running event loop"):

@@ -24,6 +24,7 @@ from rnnr.aio import _runs, aresume, arun
 from rnnr.attachments import Control, MeanReducer
 from rnnr.durable import Snapshots
 from rnnr.sources import buffered, epochs_of
+from rnnr.state import StopRequest
 
 USED = ContextVar("USED", default=0)
 
@@ -362,6 +363,36 @@ def test_ctrl_c_stops_it_at_a_whole_batch() -> None:
         asyncio.run(main())
     assert len(whole) == runner.state["n_iters"]
     assert runner.state["stopped_by"] == "cancelled"
+
+
+def test_a_cancellation_changes_no_dict_that_a_callback_may_save() -> None:
+    async def main() -> None:
+        runner.on(Event.BATCH, lambda state: sizes.append(n_keys(state)))
+        cancels(runner, Event.BATCH, lambda _: True)
+        runner.on(Event.BATCH, lambda state: sizes.append(n_keys(state)))
+        with pytest.raises(asyncio.CancelledError):
+            await arun(runner, [1, 2])
+
+    def n_keys(state: State) -> tuple[int, ...]:
+        return (len(state), *(len(state[key]) for key in ("_run", "_epoch")))
+
+    runner, sizes = Runner(), list[tuple[int, ...]]()
+    asyncio.run(main())
+    assert sizes[0] == sizes[1]
+
+
+def test_a_stop_while_it_is_looked_at_is_a_stop() -> None:
+    class Racing(StopRequest):
+        def stops(self, state: State) -> bool:
+            if state["n_iters"]:
+                runner.stop()
+            return super().stops(state)
+
+    runner = Runner()
+    runner._batches.request = Racing()
+    story = told(runner)
+    runner.run([1, 2], max_epoch=2)
+    assert story[-1] == "STOPPED"
 
 
 def test_what_was_asked_for_is_not_kept_for_the_next_run() -> None:

@@ -124,6 +124,25 @@ def test_it_says_who_has_stopped_the_run() -> None:
     assert chart.widget.status.startswith("stopped by Control · ")
 
 
+def test_a_batch_that_stopped_the_run_is_in_the_curve_between_two_updates() -> None:
+    runner, chart = charted(seconds=60)
+    stop_at(runner, 5)
+    runner.run([float(n) for n in range(1, 9)])
+    runner.resume()
+    assert [row[0] for row in curves(chart)["batch", "loss"]] == [*range(1, 9)]
+
+
+def test_a_run_inside_is_left_out() -> None:
+    runner, chart = charted()
+    inner = Runner()
+    inner.on(Event.BATCH, lambda state: state.update(stats={"inner": 1.0}))
+    chart.attach_on(inner)
+    runner.on(Event.EPOCH_FINISHED, lambda _: inner.run([1, 2]))
+    runner.run([1.0, 2.0], max_epoch=2)
+    assert [row[0] for row in curves(chart)["batch", "loss"]] == [1, 2, 3, 4]
+    assert ("batch", "inner") not in curves(chart)
+
+
 def test_no_more_curves_than_a_page_can_show() -> None:
     runner, chart = charted(**{f"metric {n}": n for n in range(100)})
     MeanReducer("mean", value="batch").attach_on(runner)

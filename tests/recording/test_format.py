@@ -303,7 +303,7 @@ def test_a_beginning_has_the_number_of_the_format(event: Event) -> None:
     assert fields.get("format") == (FORMAT if event in BEGINNINGS else None)
 
 
-@pytest.mark.parametrize("number", [FORMAT + 1, "1.1", None])
+@pytest.mark.parametrize("number", [FORMAT + 1, "1.1", None, True])
 def test_a_beginning_in_another_format_is_refused(number: Any) -> None:
     with pytest.raises(FormatError, match=f"expected a recording in format {FORMAT}"):
         decode(line(event="STARTED", format=number))

@@ -12,6 +12,7 @@ import reactivex
 from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import Subject
+from reactivex.subject import BehaviorSubject
 
 from helpers.events import delivered, stop_at
 from helpers.sources import Asynchronous, Endless, source_threads, wait_for
@@ -197,6 +198,18 @@ class TestDropOldest:
         runner.run(batches)
         assert seen[-3:] == [97, 98, 99]
         assert len(seen) + batches.n_dropped == 100
+
+    def test_a_batch_that_was_put_back_takes_a_place_like_the_others(self) -> None:
+        source = BehaviorSubject(1)
+        batches = buffered(source, 1, full="drop oldest")
+        iterator = iter(batches)
+        first = next(iterator)
+        source.on_next(2)
+        iterator.push_back(first)
+        source.on_next(3)
+        source.on_next(4)
+        source.on_completed()
+        assert (list(iterator), batches.n_dropped) == ([4], 3)
 
     def test_it_is_shown_and_pickles(self) -> None:
         batches = buffered(Asynchronous([1]), full="drop oldest")

@@ -126,12 +126,20 @@ class _Inbox(Generic[_T]):
             self._notify()
 
     async def next(self) -> _T:
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError(
+                "items are taken in one event loop: expected that in which aiterate was called, "
+                "got another one; call aiterate there"
+            )
         while True:
             with self._lock:
                 if self._items:
                     return self._items.popleft()
                 if self._outcome is not None:
                     (error,), self._outcome = self._outcome, (None,)
+                    if isinstance(error, StopIteration | StopAsyncIteration):  # taken for the end
+                        name = type(error).__name__
+                        raise RuntimeError(f"the source of the items raised {name}") from error
                     if error is not None:
                         raise error
                     raise StopAsyncIteration

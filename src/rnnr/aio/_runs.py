@@ -10,7 +10,7 @@ from reactivex.disposable import CompositeDisposable
 from rnnr._awaiting import Work, done
 from rnnr.event import BEGINNINGS
 from rnnr.runner import Runner, Source, check_runner
-from rnnr.state import State, ask_to_stop
+from rnnr.state import State, look_up
 from rnnr.streams._layer import Layer
 
 __all__ = ["aresume", "arun"]
@@ -137,5 +137,6 @@ class _Run(Work):
         state, runner = self._state, self._runner
         if state is not None:
             runner._slot.is_stopping = True  # no pause holds it
-            ask_to_stop(state, _BY)
+            runner._batches.request.by = _BY
+            look_up(state)
             runner._batches.wake()

@@ -36,7 +36,8 @@ class Chart(Attachment):
     of reducers and evaluations, and under the keys that you name. What belongs together, such as
     ``loss`` and ``valid_loss``, is in one panel. A curve of batches shows the mean of each interval
     in a band from the least to the greatest value, so that no batch is lost from sight, in bounded
-    memory. A chart shows one run: the next one begins with no curves.
+    memory. A chart shows one run: the next one begins with no curves, and a run
+    inside of it, such as an evaluation, is left out.
 
     What is shown stays in the notebook when it is saved with the state of its widgets. A chart that
     cannot be sent does not break the run; the failure is logged on ``rnnr.isolation``.
@@ -106,6 +107,8 @@ class Chart(Attachment):
         return self.widget._repr_mimebundle_(**arguments)
 
     def _add(self, report: Report) -> None:
+        if report.is_inside:  # an evaluation has another axis; its results are in the training's
+            return
         if report.event is Event.STARTED:
             self._curves.clear()
         for curve in self._curves.values():
@@ -125,7 +128,7 @@ class Chart(Attachment):
                     curve.add_interval(last, interval)
         names = report.metrics.keys() - report.intervals.keys()  # tensors, read here and now alone
         if report.event in ENDS:  # a batch that stopped the run has no report of its own
-            names = {name for name in names if self._lacks(name, report.step)}
+            names = {name for name in report.metrics if self._lacks(name, report.step)}
         if report.event is Event.BATCH or report.event in ENDS:
             self._add_values(report, _BATCH, [name for name in report.metrics if name in names])
 

@@ -97,8 +97,7 @@ def decode(line: bytes, leave_out: Callable[[str], object] = _do_nothing) -> Rep
         fields = loads(text)
     except ValueError:  # a metric may be an integer with more digits than Python accepts
         fields = loads(text, parse_int=_integer_or_text)
-    if "format" in fields and fields["format"] != FORMAT:
-        got = fields["format"]
+    if "format" in fields and repr(got := fields["format"]) != repr(FORMAT):  # True equals 1
         raise FormatError(f"expected a recording in format {FORMAT}, got format {got!r}")
     found = {name: read(fields[name]) for name, read in _READERS.items() if name in fields}
     if len(found["metrics"]) < len(fields["metrics"]):

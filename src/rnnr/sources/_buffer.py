@@ -59,7 +59,7 @@ class Buffer:
         if self.skip:
             self.skip -= 1
             return
-        if self.drop is not None and len(self.items) == self._size:
+        while self.drop is not None and len(self.items) >= self._size:
             del self.items[0]
             self.drop()
         self.items.append(item)

@@ -13,10 +13,10 @@ from rnnr.sources._iterator import BufferedIterator, is_exhausted
 from rnnr.sources._kinds import can_be_iterated, is_asynchronous, is_closed_by_a_pause
 from rnnr.state import (
     State,
+    StopRequest,
     begin_pass,
     epoch_memory,
     forget_pass,
-    is_going_on,
     is_pass_open,
     mark_epoch_start,
     n_batches_drawn,
@@ -57,10 +57,12 @@ class EpochBatches:
 
     Attributes:
         opening: What is to be done where an iterator is made.
+        request: A wish to stop the run.
     """
 
     def __init__(self) -> None:
         self.opening = Opening()
+        self.request = StopRequest()
         self._memory: State | None = None
         self._source: BufferedIterator | _PlainIterator = _NOTHING
         self._to_skip = 0
@@ -88,8 +90,9 @@ class EpochBatches:
             self._open(state, pass_memory(state), cut.source, n_drawn_in_pass(state))
             if not drawn and not self._to_skip:
                 self._begin_again_at_end(state, cut.source)
-        self._source.running = lambda: is_going_on(state) and "_ended" not in epoch
-        if self._to_skip or "_ended" in epoch or not is_going_on(state):
+        request = self.request  # not self, which has the source
+        self._source.running = lambda: request.goes_on(state) and "_ended" not in epoch
+        if self._to_skip or "_ended" in epoch or not self.request.goes_on(state):
             return iter(())
         rest = self._source.remaining()
         return rest if cut is None else islice(rest, cut.n - drawn)
@@ -112,7 +115,8 @@ class EpochBatches:
             if not self._to_skip:
                 self.opening.after()
         if self._to_skip:
-            self._source.running = lambda: is_going_on(state)
+            request = self.request  # not self, which has the source
+            self._source.running = lambda: request.goes_on(state)
             self._memory = None  # an error may lose a batch: then the batches are iterated again
             self._skip(self._source.remaining(), state)
             if not self._to_skip:
@@ -123,11 +127,12 @@ class EpochBatches:
         """Begin another pass if the present one, of earlier epochs, has no batch left."""
         if not n_drawn_in_pass(state):
             return
-        self._source.running = lambda: is_going_on(state)
+        request = self.request  # not self, which has the source
+        self._source.running = lambda: request.goes_on(state)
         try:
             batch = next(self._source.remaining())
         except StopIteration:
-            if is_going_on(state):
+            if self.request.goes_on(state):
                 forget_pass(state)
                 begin_pass(state)
                 self._open(state, pass_memory(state), source, 0)
@@ -201,11 +206,11 @@ class EpochBatches:
 
     def _skip(self, batches: Iterator[Any], state: State) -> None:
         """Skip the batches that the epoch has drawn, while the run is running."""
-        while self._to_skip and is_going_on(state):
+        while self._to_skip and self.request.goes_on(state):
             try:
                 batch = next(batches)
             except StopIteration:
-                if not is_going_on(state):  # a stop, which does not wait for a silent source
+                if not self.request.goes_on(state):  # a stop waits for no silent source
                     return
                 drawn = n_drawn_in_pass(state)
                 raise too_few(drawn, drawn - self._to_skip) from None

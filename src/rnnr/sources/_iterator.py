@@ -51,7 +51,8 @@ class BufferedIterator(Iterator[Any]):
 
     def push_back(self, item: Any) -> None:
         """Make an item that was drawn the next one again."""
-        self._buffer.items.appendleft(item)
+        with self._buffer.lock:
+            self._buffer.items.appendleft(item)
 
     def wake(self) -> None:
         """Make a waiting draw check ``running``; for any thread, and for signal handlers."""
