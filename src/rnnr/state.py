@@ -204,23 +204,23 @@ def stop_after_event(state: State, by: str) -> None:
 
 
 class StopRequest:
-    """A wish to stop a run when the present event is whole, or while it waits for a batch.
+    """A request to stop a run when the present event is whole, or while it waits for a batch.
 
     It is beside the state: another thread must not add a key to a dict that a callback may save.
 
     Attributes:
-        by: Who wishes it, for `state["stopped_by"]`; ``None`` for nobody.
+        by: Who requests it, for `state["stopped_by"]`; ``None`` for nobody.
     """
 
     def __init__(self) -> None:
         self.by: str | None = None
 
     def goes_on(self, state: State) -> bool:
-        """Return whether the run is running, and nobody wishes to stop it."""
+        """Return whether the run is running, and nobody has requested a stop."""
         return self.by is None and bool(state["running"])
 
     def stops(self, state: State) -> bool:
-        """Stop the run between two events, if somebody wishes it; return whether it is stopped."""
+        """Stop the run between two events, if it was requested; return whether it is stopped."""
         by = self.by
         if by is not None and state["running"]:
             stop_after_event(state, by)

@@ -57,7 +57,7 @@ class EpochBatches:
 
     Attributes:
         opening: What is to be done where an iterator is made.
-        request: A wish to stop the run.
+        request: A request to stop the run.
     """
 
     def __init__(self) -> None:
